@@ -1,0 +1,41 @@
+"""magkit: see motions that are too small to see, and what a network remembers."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from magkit.errors import MagkitError
+    from magkit.hookspecs import hookimpl
+    from magkit.specs import MagnifierSpec, MethodSpec, TargetSpec
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MagkitError",
+    "MagnifierSpec",
+    "MethodSpec",
+    "TargetSpec",
+    "__version__",
+    "hookimpl",
+]
+
+_HOMES = {
+    "MagkitError": "magkit.errors",
+    "MagnifierSpec": "magkit.specs",
+    "MethodSpec": "magkit.specs",
+    "TargetSpec": "magkit.specs",
+    "hookimpl": "magkit.hookspecs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Resolved when asked for, so that `import magkit` costs nothing.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'magkit' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,16 @@
+"""What ships with magkit, registered through the hooks that every plugin uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from magkit.hookspecs import hookimpl
+from magkit.magnify.networks import fast_spec, magnet_spec
+from magkit.specs import MagnifierSpec
+
+
+@hookimpl
+def magkit_magnifiers() -> Iterable[MagnifierSpec[Any]]:
+    """The paper's network and the fast one."""
+    return [fast_spec.SPEC, magnet_spec.SPEC]

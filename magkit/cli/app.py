@@ -1,0 +1,36 @@
+"""The commands: one line each."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from magkit import __version__
+from magkit.cli.common import add, group
+from magkit.cli.plugins import plugins
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        torch = metadata.version("torch")
+        typer.echo(f"magkit {__version__} (Python {platform.python_version()}, torch {torch})")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version."),
+]
+
+app = group("See motions that are too small to see, and what a network remembers.")
+
+
+@app.callback()
+def _root(version: Version = False) -> None:
+    pass
+
+
+add(app, plugins)

@@ -1,0 +1,151 @@
+"""The options that commands share, and how a function becomes a command."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from magkit.cli.config import merged_options, read_config
+from magkit.cli.output import Output
+from magkit.errors import MagkitError
+
+Device = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Processor threads; torch's choice if unset.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Fixes every random draw.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+OutputPath = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="PATH", help="Where the result goes.")
+]
+MagnifierName = Annotated[
+    str, typer.Option("--magnifier", metavar="NAME", is_eager=True, help="What magnifies.")
+]
+Opt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--opt",
+        metavar="KEY=VALUE",
+        callback=merged_options,
+        help="An option of what was chosen by name, listed below; may be given again.",
+    ),
+]
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE.toml",
+        is_eager=True,
+        callback=read_config,
+        expose_value=False,
+        help="Options from a file; flags and MAGKIT_<OPTION> variables outdo it.",
+    ),
+]
+_SHARED = {"config": (Config, None), "quiet": (Quiet, False), "verbose": (Verbose, False)}
+_SHARED |= {"json": (Json, False)}
+
+_KINDS = ("magnifier", "method", "target")
+
+
+def group(summary: str, **settings: Any) -> typer.Typer:
+    """A command that holds commands."""
+    return typer.Typer(
+        help=summary, add_completion=False, pretty_exceptions_enable=False, **settings
+    )
+
+
+def add(app: typer.Typer, function: Callable[..., None], name: str = "") -> None:
+    """Makes a function a command, called as the function unless it is given a name.
+
+    The function's first parameter is the command's `Output`; the others are its arguments and
+    options. Its docstring is the help. --quiet, --verbose, --json and --config come with it.
+    """
+
+    @functools.wraps(function)
+    def command(**values: Any) -> None:
+        out = Output(**{key: values.pop(key) for key in ("quiet", "verbose", "json")})
+        values.pop("config", None)
+        with out.captured(), _traceback(out):
+            function(out, **values)
+
+    _, *own = inspect.signature(function, eval_str=True).parameters.values()
+    shared = [_option(name, *option) for name, option in _SHARED.items()]
+    signature = inspect.Signature([*map(_keyword, own), *shared])
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ = {key: p.annotation for key, p in signature.parameters.items()}
+    app.command(name or function.__name__.replace("_", "-"), cls=_Command)(command)
+
+
+def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default
+    )
+
+
+def _keyword(parameter: inspect.Parameter) -> inspect.Parameter:
+    return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+
+
+@contextmanager
+def _traceback(out: Output) -> Iterator[None]:
+    """Shows where an unexpected exception came from, with --verbose, and lets it go on."""
+    try:
+        yield
+    except MagkitError:
+        raise
+    except Exception:
+        if out.verbose:
+            traceback.print_exc()
+        raise
+
+
+class _Command(TyperCommand):
+    """A command whose options MAGKIT_<OPTION> can set, and whose help lists a plugin's options."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for param in self.params:
+            if param.param_type_name == "option" and param.envvar is None:
+                param.envvar = f"MAGKIT_{param.name.upper()}"
+                param.show_envvar = False  # type: ignore[attr-defined]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super().format_help(ctx, formatter)
+        for kind, name in self._chosen(ctx):
+            _show_options(kind, name)
+
+    def _chosen(self, ctx: Any) -> Iterator[tuple[str, str]]:
+        if any(param.name == "opt" for param in self.params):
+            for param in self.params:
+                if param.name in _KINDS:
+                    yield param.name, str(ctx.params.get(param.name) or param.get_default(ctx))
+
+
+def _show_options(kind: str, name: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from magkit.options import option_rows
+    from magkit.registry import registry
+
+    spec = getattr(registry(), kind)(name)
+    rows = option_rows(spec.config)
+    if rows:
+        table = Table("KEY", "type", "default", "", title=f"--opt of the {kind} {name}")
+        for row in rows:
+            table.add_row(row.key, row.type, row.default, row.help)
+        Console(highlight=False, markup=False).print(table)

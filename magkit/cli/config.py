@@ -1,0 +1,64 @@
+"""`--config FILE.toml`: what flags would say, below the environment and the flags themselves."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from magkit.errors import UsageError, did_you_mean
+from magkit.options import option_pairs
+
+
+def read_config(context: typer.Context, path: Path | None) -> None:
+    """Makes a file's keys the defaults of the command: its options' names, without the dashes.
+
+    Options that may be given again take a list; `opt` may also be a table of keys and values.
+
+    Raises:
+        UsageError: The file can't be read, isn't TOML, or has a key that isn't an option.
+    """
+    if path is None or context.resilient_parsing:
+        return
+    table = {key.replace("-", "_"): value for key, value in _read(path).items()}
+    options = {
+        param.name: param
+        for param in context.command.params
+        if param.param_type_name == "option" and param.name not in ("config", "help")
+    }
+    for key in table:
+        if key not in options:
+            known = did_you_mean(key, [name.replace("_", "-") for name in options])
+            raise UsageError(f"'{path}': {context.info_name} has no option '{key}'", known)
+    context.default_map = {
+        key: _flag_value(path, key, value, many=options[key].multiple)
+        for key, value in table.items()
+    }
+
+
+def merged_options(context: typer.Context, pairs: list[str] | None) -> list[str]:
+    """The file's `opt` and then the flags', so that a flag changes one key and leaves the rest."""
+    from_file = (context.default_map or {}).get("opt") or []
+    return [*from_file, *(pairs or [])]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"can't read the configuration '{path}': {error.strerror}") from error
+    except ValueError as error:  # both TOMLDecodeError and UnicodeDecodeError
+        raise UsageError(f"'{path}' is not TOML: {error}") from error
+
+
+def _flag_value(path: Path, key: str, value: Any, *, many: bool) -> Any:
+    """What the command line would have handed on: texts, which are then checked as flags are."""
+    if many:
+        if isinstance(value, dict):
+            return option_pairs(value)
+        return [str(item) for item in (value if isinstance(value, list) else [value])]
+    if isinstance(value, list | dict):
+        raise UsageError(f"'{path}': '{key}' takes one value, not {value!r}")
+    return value if isinstance(value, bool) else str(value)

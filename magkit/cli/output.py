@@ -1,0 +1,146 @@
+"""What a command shows: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magkit.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Output:
+    """Where a command's words go, as --quiet, --verbose and --json ask.
+
+    Within `captured`, whatever libraries print ends up on standard error: standard output
+    carries results alone, and with --json exactly one JSON object.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, json: bool = False) -> None:
+        from rich.console import Console
+
+        self.quiet = quiet
+        self.verbose = verbose
+        self.json = json
+        self._results = Console(file=sys.stdout, highlight=False)
+        self._notes = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def captured(self) -> Iterator[None]:
+        """Sends what others print to standard error for as long as it lasts."""
+        with redirect_stdout(sys.stderr):
+            yield
+
+    def note(self, text: str) -> None:
+        """Says what goes on; silent with --quiet."""
+        if not self.quiet:
+            self._notes.print(text, markup=False)
+
+    def detail(self, text: str) -> None:
+        """Says more, with --verbose only."""
+        if self.verbose:
+            self._notes.print(text, markup=False, style="dim")
+
+    def warn(self, text: str) -> None:
+        """Says what the user should know even with --quiet."""
+        self._notes.print(f"warning: {text}", markup=False, style="yellow")
+
+    def show(self, renderable: RenderableType) -> None:
+        """Prints a text or a rich table that is what the command is for; not with --json."""
+        if not self.json:
+            self._results.print(renderable, markup=False, soft_wrap=isinstance(renderable, str))
+
+    @contextmanager
+    def progress(self, label: str, unit: str = "frames") -> Iterator[Progress]:
+        """A callback that shows how far the work is and when it will end.
+
+        A bar on a terminal; elsewhere a line every ten seconds; nothing with --quiet.
+        """
+        if self.quiet:
+            yield silent
+        elif self._notes.is_terminal:
+            with _bar(self._notes, label, unit) as report:
+                yield report
+        else:
+            yield _Lines(self._notes, label, unit)
+
+    def finish(
+        self, result: Mapping[str, Any], *, wrote: Sequence[Path] = (), then: str = ""
+    ) -> None:
+        """Ends a command: with --json its one object, else what was written and what to do next.
+
+        Args:
+            result: The JSON object; paths become texts, numbers that aren't finite null.
+            wrote: Files and folders that are there now.
+            then: What to do next: a command, or a sentence.
+        """
+        if self.json:
+            self._results.file.write(json.dumps(_plain(result), allow_nan=False) + "\n")
+            return
+        for path in wrote:
+            self.note(f"wrote {path}")
+        if then:
+            self.note(f"next: {then}")
+
+
+@contextmanager
+def _bar(console: Console, label: str, unit: str) -> Iterator[Progress]:
+    from rich import progress
+
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn(unit, markup=False),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=console) as bars:
+        task = bars.add_task(label, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+class _Lines:
+    """Progress for logs: one line now and then, with the time that is left."""
+
+    def __init__(self, console: Console, label: str, unit: str) -> None:
+        self._console, self._label, self._unit = console, label, unit
+        self._start = self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if now - self._last < SECONDS_BETWEEN_LINES:
+            return
+        self._last = now
+        count = f"{done}" if total is None else f"{done} of {total}"
+        self._console.print(
+            f"{self._label}: {count} {self._unit}{self._left(now, done, total)}", markup=False
+        )
+
+    def _left(self, now: float, done: int, total: int | None) -> str:
+        if not total or not done:
+            return ""
+        seconds = (now - self._start) / done * (total - done)
+        return f", {timedelta(seconds=round(seconds))} left"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)

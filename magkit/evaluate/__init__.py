@@ -1,0 +1,1 @@
+"""The measurements that magkit is judged by."""

@@ -1,0 +1,1 @@
+"""Supervised training of magnifiers on scenes with known motion."""

@@ -1,0 +1,1 @@
+"""Motion magnification: networks, temporal filters, the streaming pipeline."""

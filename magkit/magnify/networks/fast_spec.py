@@ -1,0 +1,53 @@
+"""What `magnet-fast` is, without importing torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from magkit.specs import MagnifierSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from magkit.magnify.networks.fast import MagnetFast
+    from magkit.synth.triplets import Triplets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FastConfig:
+    """Sizes of the network, in channels."""
+
+    stem: int = field(default=48, metadata={"help": "channels of the encoder's first layers"})
+    width: int = field(default=32, metadata={"help": "texture and motion channels each"})
+    guide: int = field(default=48, metadata={"help": "channels where displacement is measured"})
+    hidden: int = field(default=48, metadata={"help": "channels where the frame is drawn"})
+
+    def __post_init__(self) -> None:
+        if min(self.stem, self.width, self.guide, self.hidden) < 4:
+            raise ValueError("every number of channels must be at least 4")
+
+
+def build(config: FastConfig) -> MagnetFast:
+    """Build the network with random weights."""
+    from magkit.magnify.networks.fast import MagnetFast
+
+    return MagnetFast(config)
+
+
+def losses(model: MagnetFast, batch: Triplets) -> dict[str, Tensor]:
+    """Return what training lowers."""
+    from magkit.finetune.losses import fast_losses
+
+    return fast_losses(model, batch)
+
+
+SPEC = MagnifierSpec(
+    name="magnet-fast",
+    summary="displacement by least squares, then a warp: made for a CPU",
+    config=FastConfig,
+    build=build,
+    losses=losses,
+    weights=Path(__file__).parents[2] / "weights" / "magnet-fast.safetensors",
+)

@@ -1,0 +1,76 @@
+"""Least-squares measurement of small displacements (Lucas & Kanade, IJCAI 1981).
+
+With B(x) = A(x - d) and a first guess d0, the brightness left over after warping A by d0 is linear
+in what is missing: B - A(x - d0) = -g (d - d0), g the gradient. Summed over pixels that move alike,
+
+    (sum g g^T + lambda I) d = sum g (g d0 - (B - A(x - d0)))
+
+gives d to a hundredth of a pixel; lambda draws d to nought where nothing is seen.
+The five numbers (xx, xy, yy, xr, yr) of these equations are what a network then shares among
+pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from magkit.magnify.networks.geometry import upsample, warp
+
+# Farid & Simoncelli, "Differentiation of discrete multidimensional signals", 2004, table 1:
+# a pair of five-tap filters whose ratio is a derivative, whatever the direction.
+SMOOTH = (0.037659, 0.249153, 0.426375, 0.249153, 0.037659)
+DERIVE = (-0.109604, -0.276691, 0.0, 0.276691, 0.109604)
+CELL = 4  # pixels: side of the squares over which the equations are first summed
+LIGHT = 8  # pixels: changes of light smoother than this are taken out
+BRIGHTNESS = 32.0  # brings gradients of ordinary pictures to about 1
+
+
+class Equations(nn.Module):
+    """The normal equations of each cell of 4 x 4 pixels, with filters that training may refine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        smooth, derive = torch.tensor(SMOOTH), torch.tensor(DERIVE)
+        self.gradient = nn.Parameter(
+            torch.stack([smooth[:, None] * derive, derive[:, None] * smooth])[:, None]
+        )
+        self.level = nn.Parameter((smooth[:, None] * smooth)[None, None])
+
+    def forward(
+        self, reference: torch.Tensor, current: torch.Tensor, guess: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Set up the equations.
+
+        Args:
+            reference: brightness (N, 1, H, W) of frame A in [0, 1].
+            current: brightness of frame B.
+            guess: displacement from A to B where B shows it, pixels, (N, 2, H/4, W/4).
+
+        Returns:
+            (xx, xy, yy, xr, yr) a cell (N, 5, H/4, W/4), and the mean square of the brightness
+            that the guess leaves unexplained (N, 1, H/4, W/4).
+        """
+        fine = upsample(guess, CELL)
+        moved = warp(reference, fine)
+        change = (current - moved) * BRIGHTNESS
+        light = F.avg_pool2d(change, LIGHT)
+        change = change - upsample(light, LIGHT)
+        change = F.conv2d(F.pad(change, (2, 2, 2, 2), mode="replicate"), self.level)
+        mean = (current + moved) * (BRIGHTNESS / 2)
+        gradient = F.conv2d(F.pad(mean, (2, 2, 2, 2), mode="replicate"), self.gradient)
+        gx, gy = gradient[:, :1], gradient[:, 1:]
+        rest = gx * fine[:, :1] + gy * fine[:, 1:] - change
+        products = torch.cat([gx * gx, gx * gy, gy * gy, gx * rest, gy * rest, change * change], 1)
+        pooled = F.avg_pool2d(products, CELL)
+        return pooled[:, :5], pooled[:, 5:]
+
+
+def solve(equations: torch.Tensor, damping: torch.Tensor) -> torch.Tensor:
+    """Solve the equations (N, 5, h, w) with lambda = `damping` (N, 1, h, w) > 0: (N, 2, h, w)."""
+    xx, xy, yy, xr, yr = equations.chunk(5, 1)
+    xx, yy = xx + damping, yy + damping
+    determinant = xx * yy - xy * xy
+    solution: torch.Tensor = torch.cat([yy * xr - xy * yr, xx * yr - xy * xr], 1) / determinant
+    return solution

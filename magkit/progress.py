@@ -1,0 +1,10 @@
+"""How long work tells how far it is, without knowing who listens."""
+
+from collections.abc import Callable
+
+Progress = Callable[[int, int | None], None]
+"""Called with the number of items done, and of items in all or None where that is unknown."""
+
+
+def silent(_done: int, _total: int | None) -> None:
+    """A `Progress` that nobody listens to: the default of functions that report."""

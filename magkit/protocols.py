@@ -1,0 +1,159 @@
+"""What a magnifier, a method and a target must do. Each is usually a `torch.nn.Module`.
+
+Shapes: N pictures, C or K channels, H x W pixels, h x w cells of a feature map. Pictures are RGB
+floats in [0, 1]. Coordinates are pixels of the source picture, x to the right and y downwards,
+with (0, 0) at the outer corner of the first pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Magnifier(Protocol):
+    """Encode two frames, take the motion between them, show more or less of it."""
+
+    @property
+    def stride(self) -> int:
+        """The heights and widths of frames must be multiples of this."""
+
+    def encode(self, frames_NCHW: Tensor, /) -> Any:
+        """The features of frames: opaque to the caller, who only hands them back."""
+
+    def motion(self, reference: Any, current: Any, /) -> Tensor:
+        """The motion from `reference` to `current`, (N, K, h, w): it may be filtered over time."""
+
+    def render(self, current: Any, motion: Tensor, factor: Tensor, /) -> Tensor:
+        """Frames (N, C, H, W) that show `motion` (N, K, h, w) `factor` (N,) times, not clipped.
+
+        `current` already shows the motion once: a factor of 1 gives back its frames.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Random crops, one of each source picture, and where they came from.
+
+    Attributes:
+        images_NCHW: The crops after resizing, mirroring and colour changes, in [0, 1].
+        boxes_N4: The crops' left, top, right and bottom edges in pixels of their sources.
+        flipped_N: Whether each crop was mirrored left to right (after cropping).
+    """
+
+    images_NCHW: Tensor
+    boxes_N4: Tensor
+    flipped_N: Tensor
+
+
+class Method(Protocol):
+    """A self-supervised algorithm: the projectors, queues and losses beside an encoder.
+
+    The trainer owns the encoder and, where `keyed`, a second one without gradients that starts
+    as its copy. One step: `before_keys`, both encoders run on every view, `loss`, backward, the
+    optimiser's step over the encoder and `parameters()`, `after_step`.
+    """
+
+    @property
+    def keyed(self) -> bool:
+        """Whether a second encoder gives the keys."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What is trained beside the encoder."""
+
+    def before_keys(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
+        """Called before the keys are encoded: moves `keys` (None unless `keyed`) after `encoder`.
+
+        `progress` runs from 0 at the first step to 1 at the end of the training.
+        """
+
+    def loss(
+        self, views: Sequence[View], queries: Sequence[Tensor], keys: Sequence[Tensor], /
+    ) -> dict[str, Tensor]:
+        """Named scalar terms, already weighted: their sum is what the optimiser lowers.
+
+        `queries` and `keys` are the dense feature maps (N, C, h, w) of the views, in their order;
+        `keys` is empty unless `keyed`.
+        """
+
+    def after_step(self, encoder: nn.Module, progress: float, /) -> None:
+        """Called after the optimiser's step, for queues, centres and schedules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One thing in a picture, asked for or predicted.
+
+    Attributes:
+        label: The name of its class, as the target spells it.
+        mask_HW: Where it is, a float in [0, 1] for each pixel; None: somewhere.
+        score: How sure a prediction is, in [0, 1].
+    """
+
+    label: str
+    mask_HW: Tensor | None = None
+    score: float = 1.0
+
+
+class Labels(Protocol):
+    """What a target is to see in a batch of pictures, in its own form."""
+
+    def moved(self, source_from_output_N23: Tensor, size: tuple[int, int], /) -> Labels:
+        """The labels of pictures resampled by an affine map to a (height, width) in pixels.
+
+        The map gives, for pixel coordinates (x, y, 1) of the new picture, those in the old one.
+        """
+
+
+L = TypeVar("L", bound=Labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """What a normalisation layer remembers of the features it was trained on.
+
+    Attributes:
+        name: The layer's name in the model.
+        module: The layer, whose inputs are to have these statistics.
+        mean_C, variance_C: What it remembers, for each channel.
+    """
+
+    name: str
+    module: nn.Module
+    mean_C: Tensor
+    variance_C: Tensor
+
+
+class Target(Protocol[L]):
+    """A trained model, frozen, seen from its input."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The names of the classes that can be asked for."""
+
+    @property
+    def stride(self) -> int:
+        """The heights and widths of pictures must be multiples of this."""
+
+    def labels(self, annotations: Sequence[Sequence[Annotation]], /) -> L:
+        """What is asked for in each picture, in the target's own form.
+
+        Raises:
+            MagkitError: A class is unknown, or a mask is missing where one is needed.
+        """
+
+    def losses(self, images_NCHW: Tensor, labels: L, /) -> dict[str, Tensor]:
+        """Named scalar terms that are small where the model sees the labels in the pictures.
+
+        Their gradient reaches the pictures; the model's parameters and buffers stay as they are.
+        """
+
+    def statistics(self) -> Sequence[Statistic]:
+        """The layers that remember statistics; empty for a model that has none."""
+
+    def predict(self, images_NCHW: Tensor, /) -> list[list[Annotation]]:
+        """What the model sees in each picture, the surest first."""

@@ -1,0 +1,98 @@
+"""Results that appear whole or not at all: written beside their place, then renamed into it."""
+
+import errno
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+from magkit.errors import MagkitError
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+@contextmanager
+def atomic_path(
+    final: Path, *, kind: Literal["file", "folder"] = "file", overwrite: bool = False
+) -> Iterator[Path]:
+    """Yield a temporary path beside `final`, and rename it to `final` when the block ends well.
+
+    Whatever ends the block otherwise, Ctrl-C included, the temporary file or folder is removed and
+    `final` stays as it was. Folders that lead to `final` are made where they are missing.
+
+    Args:
+        final: Where the result belongs.
+        kind: "file": the block creates the file itself, at a path of the same suffix;
+            "folder": the path is an empty folder already.
+        overwrite: Whether a `final` that exists is replaced; a folder goes with all its contents.
+
+    Raises:
+        MagkitError: `final` exists, its place can't be written, or the disk is full.
+    """
+    _refuse_existing(final, overwrite)
+    temporary = final.with_name(f".{final.stem}-{secrets.token_hex(4)}{final.suffix}")
+    created: list[Path] = []
+    try:
+        _make_folders(final.parent, created)
+        if kind == "folder":
+            temporary.mkdir()
+        yield temporary
+        _refuse_existing(final, overwrite)
+        _move(temporary, final)
+    except BaseException as error:
+        _remove(temporary)
+        for folder in reversed(created):
+            with suppress(OSError):
+                folder.rmdir()
+        if isinstance(error, OSError) and (problem := _explain(error, final)) is not None:
+            raise problem from error
+        raise
+
+
+def _refuse_existing(final: Path, overwrite: bool) -> None:
+    # A dangling link counts as well: renaming onto it would replace the link unasked.
+    if not overwrite and (final.exists() or final.is_symlink()):
+        raise MagkitError(f"{final} exists", hint="--overwrite replaces it")
+
+
+def _make_folders(folder: Path, created: list[Path]) -> None:
+    missing = [f for f in (folder, *folder.parents) if not f.exists()]
+    ground = missing[-1].parent if missing else folder
+    if not ground.is_dir():
+        raise MagkitError(f"{folder} can't be written to: {ground} is not a folder")
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        created.append(one)
+
+
+def _move(temporary: Path, final: Path) -> None:
+    """Rename, getting a folder in the way aside first: no system renames over a full folder."""
+    if not final.is_dir() or final.is_symlink():
+        temporary.replace(final)
+        return
+    old = final.with_name(f".{final.name}-{secrets.token_hex(4)}")
+    final.rename(old)
+    try:
+        temporary.rename(final)
+    except BaseException:
+        old.rename(final)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _explain(error: OSError, final: Path) -> MagkitError | None:
+    if error.errno in _FULL:
+        return MagkitError(f"the disk is full: {final} could not be written", hint="free some room")
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}:
+        return MagkitError(f"{final} can't be written: {error.strerror}")
+    return None

@@ -1,0 +1,117 @@
+"""The records that plugins return: what exists and how to build it, without importing torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from magkit.protocols import Magnifier, Method, Target
+
+API = 1
+"""The version of hooks, specs and protocols that this magkit speaks."""
+
+C = TypeVar("C")
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def _check(spec: Spec, name: object, config: object) -> None:
+    kind = type(spec).__name__
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"{kind} name {name!r} is not lower-case letters, digits and hyphens")
+    if not getattr(getattr(config, "__dataclass_params__", None), "frozen", False):
+        raise ValueError(f"{kind} {name!r}: config is not a frozen dataclass")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MagnifierSpec(Generic[C]):
+    """A learned network or a classical algorithm that magnifies motion.
+
+    Attributes:
+        name: What `--magnifier` is given: lower-case letters, digits and hyphens.
+        summary: One line for lists.
+        config: A frozen dataclass with a default for every field.
+        build: Makes the magnifier; its body imports torch.
+        losses: The loss terms of a network's outputs and their targets; None: not trainable.
+        weights: The safetensors file that ships with it, if any.
+        paper: Authors, year and a link.
+        api: The version of magkit's plugin interface that it was written against.
+    """
+
+    kind: ClassVar[str] = "magnifier"
+
+    name: str
+    summary: str
+    config: type[C]
+    build: Callable[[C], Magnifier]
+    losses: Callable[[Any, Any], dict[str, Tensor]] | None = None
+    weights: Path | None = None
+    paper: str = ""
+    api: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self, self.name, self.config)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodSpec(Generic[C]):
+    """A self-supervised algorithm that trains an encoder.
+
+    Attributes:
+        name: What `--method` is given: lower-case letters, digits and hyphens.
+        summary: One line for lists.
+        config: A frozen dataclass with a default for every field.
+        build: Makes the method for an encoder whose dense feature map has the given number of
+            channels; its body imports torch.
+        paper: Authors, year and a link.
+        api: The version of magkit's plugin interface that it was written against.
+    """
+
+    kind: ClassVar[str] = "method"
+
+    name: str
+    summary: str
+    config: type[C]
+    build: Callable[[C, int], Method]
+    paper: str = ""
+    api: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self, self.name, self.config)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSpec(Generic[C]):
+    """A trained model whose training pictures can be guessed back from it.
+
+    Attributes:
+        name: What `--target` is given: lower-case letters, digits and hyphens.
+        summary: One line for lists.
+        config: A frozen dataclass with a default for every field.
+        build: Makes the target from a weights file (None: those that it ships or knows) on a
+            device; its body imports torch.
+        paper: Authors, year and a link.
+        api: The version of magkit's plugin interface that it was written against.
+    """
+
+    kind: ClassVar[str] = "target"
+
+    name: str
+    summary: str
+    config: type[C]
+    build: Callable[[C, Path | None, torch.device], Target[Any]]
+    paper: str = ""
+    api: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self, self.name, self.config)
+
+
+Spec = MagnifierSpec[Any] | MethodSpec[Any] | TargetSpec[Any]

@@ -1,0 +1,1 @@
+"""Synthetic scenes with known sub-pixel motion: sources -> scene -> triplet."""

@@ -1,0 +1,30 @@
+"""A memo with a bound in bytes, so that sources of any size fit into memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import torch
+
+
+class TensorCache:
+    """Keeps the tensors used last, at most `capacity` bytes of them."""
+
+    def __init__(self, capacity: int = 512 << 20) -> None:
+        self.capacity = capacity
+        self.size = 0
+        self._items: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Return the tensor under `key`, made by `make()` where it isn't held."""
+        if key in self._items:
+            self._items.move_to_end(key)
+            return self._items[key]
+        item = make()
+        self._items[key] = item
+        self.size += item.nbytes
+        while self.size > self.capacity and len(self._items) > 1:
+            _, dropped = self._items.popitem(last=False)
+            self.size -= dropped.nbytes
+        return item

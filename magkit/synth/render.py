@@ -1,0 +1,203 @@
+"""From scenes to pixels, a batch at a time: layers are cut out, displaced, laid over one another.
+
+Shapes: N scenes, G = 3 geometries (A, B, M), C channels, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from magkit.synth.scene import Layer, Scene, SceneConfig
+from magkit.synth.shift import displace, sharpen
+from magkit.synth.sources import Cutouts, Pictures, resize
+from magkit.synth.triplets import Triplets
+
+BORDER = 3  # empty texels around an object: the spline reaches two beyond it, the fraction one
+BLUR = 4.0  # pixels: standard deviation of a low-contrast background's blur
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What scenes are made of."""
+
+    pictures: Pictures
+    cutouts: Cutouts
+
+
+@dataclass(slots=True)
+class _Sprite:
+    """An object ready to be laid down: premultiplied RGBA texels, empty at the border."""
+
+    scene: int
+    layer: Layer
+    texels: torch.Tensor
+    samples: torch.Tensor | None = None  # (G, 4, h, w), displaced by the fractions
+    corners: list[tuple[int, int]] | None = None  # G pairs (x, y) of whole pixels
+
+
+def render(
+    scenes: Sequence[Scene],
+    config: SceneConfig,
+    sources: Sources,
+    device: torch.device | str = "cpu",
+    *,
+    quantise: bool = True,
+) -> Triplets:
+    """Render scenes exactly: every displacement to the precision of float32.
+
+    Returns:
+        Triplets of frames in [0, 1]; where `quantise`, rounded to multiples of 1/255 after
+        uniform dither, so that no displacement is lost between two grey levels.
+    """
+    canvas, truth = _backgrounds(scenes, config, sources, device)
+    sprites = [
+        _sprite(n, layer, sources, device) for n, s in enumerate(scenes) for layer in s.layers
+    ]
+    _displace_sprites(sprites, scenes, config)
+    for sprite in sprites:
+        _lay(sprite, canvas[sprite.scene], truth[sprite.scene])
+    return _finish(scenes, canvas, truth, quantise)
+
+
+def _geometries(motion: tuple[float, float], factor: float) -> tuple[tuple[float, float], ...]:
+    """Return the displacements (x, y) of a layer in A, B and M."""
+    x, y = motion
+    return (0.0, 0.0), (x, y), (factor * x, factor * y)
+
+
+def _backgrounds(
+    scenes: Sequence[Scene], config: SceneConfig, sources: Sources, device: torch.device | str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return frames (N, G, 3, H, W) of the backgrounds and the truth (N, G, 3, H, W) about them."""
+    windows, fractions = [], []
+    for scene in scenes:
+        texels = _background_texels(scene, config, sources, device)
+        for x, y in _geometries(scene.motion, scene.factor):
+            left, top = int(x // 1), int(y // 1)
+            fractions.append((x - left, y - top))
+            # A motion to the right brings in what lies to the left of the frame.
+            x0, y0 = config.margin - 2 - left, config.margin - 2 - top
+            windows.append(texels[:, y0 : y0 + config.size + 4, x0 : x0 + config.size + 4])
+    dx, dy = torch.tensor(fractions, device=device, dtype=torch.float32).T
+    frames = displace(torch.stack(windows), dx, dy)
+    canvas = frames.view(len(scenes), 3, *frames.shape[1:])
+    motions = torch.tensor([(*s.motion, float(any(s.motion))) for s in scenes], device=device)
+    truth = motions[:, None, :, None, None].expand(-1, 3, -1, config.size, config.size)
+    return canvas, truth.contiguous()
+
+
+def _background_texels(
+    scene: Scene, config: SceneConfig, sources: Sources, device: torch.device | str
+) -> torch.Tensor:
+    picture = sources.pictures.picture(scene.background)
+    side = config.size + 2 * config.margin
+    height, width = picture.shape[-2:]
+    window = int(min(side * scene.zoom, height, width))
+    x0, y0 = int(scene.corner[0] * (width - window)), int(scene.corner[1] * (height - window))
+    cut = picture[:, y0 : y0 + window, x0 : x0 + window].to(device).float() / 255
+    texels = resize(cut, side, side)
+    if scene.flip:
+        texels = texels.flip(-1)
+    if scene.kind == "low-contrast":
+        return blur(texels, BLUR)
+    return sharpen(texels).clamp(0, 1)
+
+
+def blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Blur (C, h, w) with a Gaussian of `sigma` pixels, the border repeated."""
+    reach = int(3 * sigma + 0.5)
+    taps = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
+    taps = torch.exp(-(taps**2) / (2 * sigma**2))
+    taps = taps / taps.sum()
+    padded = F.pad(image[:, None], (reach,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, taps.view(1, 1, 1, -1)), taps.view(1, 1, -1, 1))[:, 0]
+
+
+def _sprite(scene: int, layer: Layer, sources: Sources, device: torch.device | str) -> _Sprite:
+    rgba = sources.cutouts.cutout(layer.number, layer.extent).to(device)
+    if layer.flip:
+        rgba = rgba.flip(-1)
+    colour, alpha = sharpen(rgba[:3]).clamp(0, 1), rgba[3:]
+    return _Sprite(scene, layer, F.pad(torch.cat([colour * alpha, alpha]), (BORDER,) * 4))
+
+
+def _displace_sprites(sprites: list[_Sprite], scenes: Sequence[Scene], config: SceneConfig) -> None:
+    """Displace all objects, those of like size in one convolution."""
+    buckets: defaultdict[int, list[_Sprite]] = defaultdict(list)
+    for sprite in sprites:
+        buckets[-(-max(sprite.texels.shape[-2:]) // 16) * 16].append(sprite)
+    for side, bucket in buckets.items():
+        texels, fractions = [], []
+        for sprite in bucket:
+            height, width = sprite.texels.shape[-2:]
+            texels += [F.pad(sprite.texels, (0, side - width, 0, side - height))] * 3
+            x, y = (config.size * v for v in sprite.layer.origin)
+            sprite.corners = []
+            for dx, dy in _geometries(sprite.layer.motion, scenes[sprite.scene].factor):
+                left, top = int((x + dx) // 1), int((y + dy) // 1)
+                sprite.corners.append((left - BORDER + 2, top - BORDER + 2))
+                fractions.append((x + dx - left, y + dy - top))
+        fx, fy = torch.tensor(fractions, device=texels[0].device, dtype=torch.float32).T
+        moved = displace(torch.stack(texels), fx, fy)
+        for sprite, samples in zip(
+            bucket, moved.view(len(bucket), 3, *moved.shape[1:]), strict=True
+        ):
+            height, width = sprite.texels.shape[-2:]
+            sprite.samples = samples[..., : height - 4, : width - 4]
+
+
+def _lay(sprite: _Sprite, canvas: torch.Tensor, truth: torch.Tensor) -> None:
+    """Lay an object over the frames (G, 3, H, W) of its scene and over what is known of them."""
+    assert sprite.samples is not None
+    assert sprite.corners is not None
+    size = canvas.shape[-1]
+    motion = sprite.layer.motion
+    value = canvas.new_tensor([*motion, float(any(motion))])[:, None, None]
+    for g, (left, top) in enumerate(sprite.corners):
+        height, width = sprite.samples.shape[-2:]
+        y0, y1 = max(top, 0), min(top + height, size)
+        x0, x1 = max(left, 0), min(left + width, size)
+        if y0 >= y1 or x0 >= x1:
+            continue
+        part = sprite.samples[g, :, y0 - top : y1 - top, x0 - left : x1 - left]
+        alpha = part[3:]
+        canvas[g, :, y0:y1, x0:x1].mul_(1 - alpha).add_(part[:3])
+        truth[g, :, y0:y1, x0:x1].lerp_(value, alpha)
+
+
+def _finish(
+    scenes: Sequence[Scene],
+    canvas: torch.Tensor,
+    truth: torch.Tensor,
+    quantise: bool,
+) -> Triplets:
+    """Change the colours of B and M, dither and round all frames to 8 bit."""
+    device = canvas.device
+    gain = torch.tensor([s.gain for s in scenes], device=device)[:, :, None, None]
+    offset = torch.tensor([s.offset for s in scenes], device=device)[:, :, None, None]
+    plain_a, plain_b, plain_m = canvas.unbind(1)
+    frames = torch.stack([plain_a, plain_b * gain + offset, plain_b, plain_m * gain + offset], 1)
+    if quantise:
+        dither = torch.stack([_uniform(s.noise_seed, frames.shape[1:]) for s in scenes])
+        frames = frames.mul_(255).add_(dither.to(device)).floor_().div_(255)
+    frames.clamp_(0, 1)
+    a, b, c, m = frames.unbind(1)
+    return Triplets(
+        a=a,
+        b=b,
+        c=c,
+        m=m,
+        factor=torch.tensor([s.factor for s in scenes], device=device),
+        motion=truth[:, 1, :2],
+        moving=truth[:, :, 2].amax(1, keepdim=True),
+    )
+
+
+def _uniform(seed: int, shape: torch.Size) -> torch.Tensor:
+    # Drawn on the CPU whatever the device: the same scene has the same dither everywhere.
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))

@@ -1,0 +1,32 @@
+"""How a network is trained, whatever it learns. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """The optimiser and its schedule; defaults are those of Oh et al., ECCV 2018, section 4."""
+
+    steps: int = field(default=1000, metadata={"help": "optimiser steps"})
+    lr: float = field(default=1e-4, metadata={"help": "learning rate of Adam"})
+    beta1: float = field(default=0.9, metadata={"help": "Adam's decay of the gradient's mean"})
+    beta2: float = field(default=0.999, metadata={"help": "Adam's decay of its square's mean"})
+    warmup: int = field(default=0, metadata={"help": "steps over which the rate rises from 0"})
+    final: float = field(
+        default=1.0, metadata={"help": "rate at the end over --lr; falls along a cosine"}
+    )
+    clip: float = field(default=1.0, metadata={"help": "greatest norm of the gradient"})
+    ema: float = field(default=0.999, metadata={"help": "decay of the weights' moving average"})
+    save_every: int = field(default=200, metadata={"help": "steps between checkpoints"})
+    sample_every: int = field(default=500, metadata={"help": "steps between sample pictures"})
+    seed: int = field(default=0, metadata={"help": "seed of weights, scenes and noise"})
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.save_every < 1 or self.sample_every < 1:
+            raise ValueError("steps, save_every and sample_every must be at least 1")
+        if not self.lr > 0 or not self.clip > 0:
+            raise ValueError("lr and clip must be above 0")
+        if not 0 <= self.ema < 1 or not 0 <= self.final <= 1:
+            raise ValueError("ema must be in [0, 1) and final in [0, 1]")

@@ -1,0 +1,85 @@
+"""The optimisation loop: one step, the moving average of the weights, guards."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from magkit.errors import MagkitError
+from magkit.training.config import TrainConfig
+from magkit.training.schedule import learning_rate
+
+MAX_SKIPPED = 10  # steps in a row whose gradient is no number: then the training has failed
+
+Losses = Callable[[], dict[str, torch.Tensor]]
+
+
+@dataclass(slots=True)
+class TrainState:
+    """Everything that a training changes as it goes, and that a checkpoint must hold."""
+
+    model: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Adam
+    step: int = 0
+    skipped: int = 0
+
+    @classmethod
+    def start(cls, model: nn.Module, config: TrainConfig) -> TrainState:
+        """Start a training of `model` from the weights that it has."""
+        average = copy.deepcopy(model).requires_grad_(False).eval()
+        betas = (config.beta1, config.beta2)
+        return cls(model, average, torch.optim.Adam(model.parameters(), config.lr, betas))
+
+
+def train_step(state: TrainState, losses: Losses, config: TrainConfig) -> dict[str, float]:
+    """Do one step and return what it measured.
+
+    A step whose gradient is not finite changes nothing but the count of skipped steps.
+
+    Raises:
+        MagkitError: ten steps in a row had no finite gradient.
+    """
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate(config, state.step)
+    state.optimizer.zero_grad(set_to_none=True)
+    terms = losses()
+    total = torch.stack(list(terms.values())).sum()
+    torch.autograd.backward(total)
+    norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.clip)
+    if torch.isfinite(norm):
+        state.optimizer.step()
+        state.skipped = 0
+        _follow(state, config)
+    else:
+        _skip(state)
+    state.step += 1
+    measured = {name: term.item() for name, term in terms.items()}
+    return {"loss": total.item(), **measured, "gradient": norm.item()}
+
+
+def _follow(state: TrainState, config: TrainConfig) -> None:
+    # Early on, a long average would mostly remember the random start.
+    decay = min(config.ema, (1 + state.step) / (10 + state.step))
+    with torch.no_grad():
+        pairs: Iterable[tuple[torch.Tensor, torch.Tensor]] = zip(
+            state.average.state_dict().values(), state.model.state_dict().values(), strict=True
+        )
+        for old, new in pairs:
+            if old.is_floating_point():
+                old.lerp_(new, 1 - decay)
+            else:
+                old.copy_(new)
+
+
+def _skip(state: TrainState) -> None:
+    state.skipped += 1
+    if state.skipped >= MAX_SKIPPED:
+        raise MagkitError(
+            f"The training diverged: {MAX_SKIPPED} steps in a row gave no finite gradient.",
+            hint="Try a smaller --lr; the run folder holds the last checkpoint before that.",
+        )

@@ -1,0 +1,167 @@
+"""The ffmpeg binary that imageio-ffmpeg brings, and how magkit starts it.
+
+Every input is opened with two lists: ffmpeg may use the protocol `file` alone, and only those
+demuxers that read one file and open no other. So no playlist, script or link inside a file can
+make it fetch an address or read what the user did not name.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from threading import Thread
+from typing import IO
+
+import imageio_ffmpeg
+
+from magkit.errors import MagkitError
+
+# Playlists, scripts, name patterns, network sessions, drawings that link to pictures, plain text.
+REFUSED = frozenset(
+    (
+        *("hls", "applehttp", "dash", "webm_dash_manifest", "imf", "concat", "ffmetadata"),
+        *("sdp", "rtsp", "rtp", "lavfi", "avisynth", "vapoursynth", "vobsub", "dvdvideo"),
+        *("image2", "image2pipe", "alias_pix", "brender_pix", "svg_pipe", "tty"),
+    )
+)
+
+_KEPT_ERRORS = 100
+
+
+@cache
+def binary() -> str:
+    """The path of the ffmpeg to run (the variable IMAGEIO_FFMPEG_EXE names another).
+
+    Raises:
+        MagkitError: There is none.
+    """
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise MagkitError(
+            "no ffmpeg was found", hint="install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE"
+        ) from error
+
+
+@cache
+def _demuxers() -> str:
+    """The demuxers that may open a file, as ffmpeg's `-format_whitelist` takes them."""
+    done = subprocess.run(
+        [binary(), "-hide_banner", "-demuxers"],
+        capture_output=True,
+        check=False,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+    )
+    # A `d` after the D of "demuxer" marks devices: cameras, screens, generators.
+    names = re.findall(r"^ D {2,3}([\w,]+) ", done.stdout, flags=re.MULTILINE)
+    return ",".join(n for n in names if REFUSED.isdisjoint(n.split(",")))
+
+
+def input_args(path: Path) -> list[str]:
+    """The arguments that open `path`, and nothing else."""
+    # `file:` keeps a name such as `concat:a|b` or `-y` from meaning something to ffmpeg.
+    source = f"file:{path.absolute()}"
+    return ["-protocol_whitelist", "file", "-format_whitelist", _demuxers(), "-i", source]
+
+
+class Log:
+    """The messages of one running ffmpeg, read by a thread so that its pipe never fills up."""
+
+    def __init__(self, pipe: IO[bytes], watch: Callable[[str], None] | None = None) -> None:
+        self.errors: list[str] = []
+        self._watch = watch
+        self._thread = Thread(target=self._read, args=(pipe,), daemon=True)
+        self._thread.start()
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        for raw in pipe:
+            line = raw.decode(errors="replace").rstrip()
+            if re.search(r"\[(error|fatal|panic)\]", line):
+                # The first errors say what is wrong, the last what ended it: keep both.
+                del self.errors[_KEPT_ERRORS - 1 : -1]
+                self.errors.append(message(line))
+            if self._watch is not None:
+                self._watch(line)
+
+    def close(self) -> None:
+        """Wait until the last message is read."""
+        self._thread.join()
+
+    def cause(self) -> str:
+        """The error that led to the others, or an empty string."""
+        telling = (line for line in self.errors if not _CONSEQUENCE.search(line))
+        return next(telling, self.errors[0] if self.errors else "")
+
+
+# What ffmpeg says after the real reason.
+_CONSEQUENCE = re.compile(
+    "Terminating thread|Task finished|Error sending frames|Nothing was written|Conversion failed"
+    "|Error opening (in|out)put file|maybe incorrect parameters|before EOF"
+)
+
+
+def message(line: str) -> str:
+    """A line of ffmpeg's log without the [parts and levels] that lead it."""
+    return re.sub(r"^(\[[^\]]*\] )+", "", line)
+
+
+class Child:
+    """One running ffmpeg: its process and its log."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Log) -> None:
+        self.process = process
+        self.log = log
+
+    def finish(self) -> int:
+        """Wait for the end; the exit status."""
+        status = self.process.wait()
+        self.log.close()
+        return status
+
+    def cause(self) -> str:
+        """Why it failed, as it says or as it ended."""
+        status = self.process.returncode
+        return self.log.cause() or f"ffmpeg ended with status {status}"
+
+
+@contextmanager
+def ffmpeg(
+    args: Sequence[str], *, feed: bool = False, watch: Callable[[str], None] | None = None
+) -> Iterator[Child]:
+    """Run ffmpeg for the length of a block: when the block ends, so has ffmpeg.
+
+    Args:
+        args: Everything after `ffmpeg`.
+        feed: Whether the block writes to its standard input, instead of reading its output.
+        watch: Called with every line of the log, from the thread that reads it.
+    """
+    # Ctrl-C reaches every process of the terminal's group. In a group of its own ffmpeg never
+    # gets it, and magkit alone decides when it ends.
+    new_group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+    hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+    process = subprocess.Popen(
+        [binary(), "-hide_banner", "-nostats", "-loglevel", "level+info", *args],
+        stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL if feed else subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=os.name == "posix",
+        creationflags=new_group | hidden,
+    )
+    assert process.stderr is not None
+    log = Log(process.stderr, watch)
+    try:
+        yield Child(process, log)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        log.close()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()

@@ -1,0 +1,243 @@
+"""Plugins as they are found on people's machines: sound, broken, rude and at odds."""
+
+import json
+from collections.abc import Callable
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from magkit import MethodSpec
+from magkit.discovery import Plugin, discover
+from magkit.errors import UsageError
+from magkit.registry import Registry
+
+Magkit = Callable[..., "CompletedProcess[str]"]
+
+METHOD = """
+    from dataclasses import dataclass
+    from magkit import MethodSpec, hookimpl
+
+    @dataclass(frozen=True)
+    class Config:
+        size: int = 3
+
+    def build(config, channels):
+        raise AssertionError("listing builds nothing")
+
+    @hookimpl
+    def magkit_methods():
+        return [MethodSpec(name="mine", summary="Mine.", config=Config, build=build)]
+"""
+
+
+def registry() -> Registry:
+    return Registry(tuple(discover()))
+
+
+def plugin(name: str) -> Plugin:
+    return next(found for found in discover() if found.distribution == name)
+
+
+def test_the_built_ins_come_first_and_are_sound() -> None:
+    first = registry().plugins[0]
+    assert (first.distribution, first.state, first.error) == ("magkit", "ok", "")
+    assert first.hooks == ["magkit_magnifiers"]
+    assert [spec.name for spec in first.specs] == ["magnet-fast", "magnet"]
+
+
+def test_a_plugin_is_found_and_its_method_too(site: Any) -> None:
+    site.install("magkit-mine", METHOD, version="2.1")
+    found = plugin("magkit-mine")
+    assert (str(found), found.state, found.hooks) == ("magkit-mine 2.1", "ok", ["magkit_methods"])
+    for name in ("mine", "magkit-mine/mine", "Magkit_Mine/mine"):
+        spec = registry().method(name)
+        assert isinstance(spec, MethodSpec)
+        assert spec.config().size == 3
+
+
+BROKEN = {
+    "import error": ("import no_such_module", "ModuleNotFoundError: No module named"),
+    "syntax error": ("def", "SyntaxError"),
+    "exit at import": ("raise SystemExit(3)", "SystemExit: 3"),
+    "error from its hook": (
+        METHOD.replace("return [", "raise KeyError('gone'); return ["),
+        "KeyError: 'gone'",
+    ),
+    "error in the middle of its hook": (
+        METHOD.replace("return [", "yield from [").replace("build)]", "build), 1 / 0]"),
+        "ZeroDivisionError",
+    ),
+    "another interface": (
+        METHOD.replace("build=build", "build=build, api=9"),
+        "'mine' is written for version 9 of the plugin interface, and this magkit has version 1",
+    ),
+    "no spec": (
+        METHOD.replace("return [", "return ['mine'] or ["),
+        "magkit_methods gives a str in place of a MethodSpec",
+    ),
+    "a bad name": (METHOD.replace('"mine"', '"Mine!"'), "is not lower-case letters"),
+    "a changeable config": (
+        METHOD.replace("(frozen=True)", ""),
+        "config is not a frozen dataclass",
+    ),
+    "twice": (
+        METHOD.replace("return [", "return 2 * ["),
+        "it registers the method 'mine' twice",
+    ),
+    "an unknown hook": (METHOD.replace("magkit_methods", "magkit_metods"), "magkit_metods"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_plugin_is_recorded_and_stops_nothing_else(site: Any, case: str) -> None:
+    code, error = BROKEN[case]
+    site.install("magkit-bad", code)
+    site.install("magkit-good", METHOD)
+    bad = plugin("magkit-bad")
+    assert bad.state == "broken"
+    assert error in bad.error
+    assert "\n" not in bad.error
+    assert not bad.specs
+    assert registry().method("mine").name == "mine"
+    assert registry().magnifier("magnet").name == "magnet"
+
+
+def test_a_broken_plugin_raises_where_authors_ask_for_it(
+    site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.install("magkit-bad", "import no_such_module")
+    monkeypatch.setenv("MAGKIT_STRICT_PLUGINS", "1")
+    with pytest.raises(ModuleNotFoundError):
+        registry()
+
+
+def test_asking_for_what_is_broken_names_it_and_the_way_out(site: Any) -> None:
+    site.install("magkit-bad", "import no_such_module", version="0.3")
+    with pytest.raises(UsageError) as caught:
+        registry().method("magkit-bad/mine")
+    assert "the plugin magkit-bad 0.3 is broken: ModuleNotFoundError" in caught.value.message
+    assert caught.value.hint == "MAGKIT_DISABLE_PLUGINS=bad switches it off"
+    with pytest.raises(UsageError) as caught:
+        registry().method("mine")
+    assert "broken, see 'magkit plugins': magkit-bad 0.3" in caught.value.hint
+
+
+def test_built_ins_cannot_be_shadowed(site: Any) -> None:
+    site.install(
+        "magkit-mine",
+        METHOD.replace("MethodSpec", "MagnifierSpec")
+        .replace("magkit_methods", "magkit_magnifiers")
+        .replace('"mine"', '"magnet"'),
+    )
+    found = registry()
+    assert found.magnifier("magnet").summary != "Mine."
+    assert found.magnifier("magkit/magnet") is found.magnifier("magnet")
+    assert found.magnifier("magkit-mine/magnet").summary == "Mine."
+    assert set(found.names("magnifier")) == {"magnet-fast", "magnet", "magkit-mine/magnet"}
+
+
+def test_a_name_that_two_provide_is_refused_with_both(site: Any) -> None:
+    site.install("magkit-one", METHOD)
+    site.install("magkit-two", METHOD, version="2.0")
+    found = registry()
+    with pytest.raises(UsageError) as caught:
+        found.method("mine")
+    words = caught.value.message + caught.value.hint
+    for word in ("magkit-one 1.0", "magkit-two 2.0", "'magkit-one/mine'", "'magkit-two/mine'"):
+        assert word in words
+    assert found.method("magkit-two/mine").name == "mine"
+    assert set(found.names("method")) == {"magkit-one/mine", "magkit-two/mine"}
+
+
+def test_two_plugins_of_one_distribution_cannot_share_a_name(site: Any) -> None:
+    twice = "[magkit]\nfirst = magkit_mine\nsecond = magkit_mine\n"
+    site.install("magkit-mine", METHOD, entry_points=twice)
+    first, second = (found for found in discover() if found.distribution == "magkit-mine")
+    assert (first.state, second.state) == ("ok", "broken")
+    assert second.error == "it registers the method 'mine' twice"
+
+
+def test_what_it_prints_while_it_is_loaded_stays_off_standard_output(
+    site: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.install("magkit-loud", "    print('hello')\n" + METHOD)
+    assert plugin("magkit-loud").printed == "hello\n"
+    assert capsys.readouterr().out == ""
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError) as caught:
+        registry().magnifier("magnt")
+    assert caught.value.message == "no magnifier is named 'magnt'"
+    assert caught.value.hint.startswith("did you mean 'magnet'?")
+
+
+def states(found: Registry) -> dict[str, str]:
+    return {p.name: p.state for p in found.plugins if p.name in ("builtin", "one", "two")}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "one", "two"),
+    [
+        ("MAGKIT_PLUGINS", "", "disabled", "disabled"),
+        ("MAGKIT_PLUGINS", "one", "ok", "disabled"),
+        ("MAGKIT_PLUGINS", "magkit_one, two", "ok", "ok"),
+        ("MAGKIT_DISABLE_PLUGINS", "", "ok", "ok"),
+        ("MAGKIT_DISABLE_PLUGINS", "magkit-one", "disabled", "ok"),
+        ("MAGKIT_DISABLE_PLUGINS", "one,two", "disabled", "disabled"),
+    ],
+)
+def test_switches(
+    site: Any, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, one: str, two: str
+) -> None:
+    site.install("magkit-one", METHOD)
+    site.install("magkit-two", METHOD.replace('"mine"', '"yours"'))
+    monkeypatch.setenv(variable, value)
+    assert states(registry()) == {"builtin": "ok", "one": one, "two": two}
+
+
+def test_a_plugin_that_is_switched_off_is_not_imported(
+    site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.install("magkit-bad", "raise AssertionError")
+    monkeypatch.setenv("MAGKIT_DISABLE_PLUGINS", "bad")
+    assert plugin("magkit-bad").state == "disabled"
+    with pytest.raises(UsageError, match=r"magkit-bad 1\.0 is switched off"):
+        registry().method("magkit-bad/mine")
+
+
+def test_packages_with_unreadable_entry_points_stop_nothing(site: Any) -> None:
+    site.install("unrelated", "", entry_points="[console_scripts\nnonsense")
+    site.install("magkit-torn", "", entry_points="[magkit]\nnonsense\n")
+    site.install("magkit-good", METHOD)
+    assert registry().method("mine").name == "mine"
+    torn = plugin("magkit-torn")
+    assert torn.state == "broken"
+    assert torn.error.startswith("its entry_points.txt can't be read")
+
+
+def test_the_list_shows_state_and_reason(site: Any, magkit: Magkit) -> None:
+    site.install("magkit-good", METHOD)
+    site.install("magkit-bad", "import no_such_module", version="0.3")
+    site.install("magkit-loud", "print('hello')")
+    shown = magkit("plugins", env=site.env)
+    assert shown.returncode == 0
+    assert "method mine" in shown.stdout
+    assert "magkit-bad 0.3: ModuleNotFoundError" in shown.stderr
+    assert "MAGKIT_DISABLE_PLUGINS=bad" in shown.stderr
+    assert "magkit-loud 1.0: it printed while it was loaded: 'hello'" in shown.stderr
+
+    listed = json.loads(magkit("plugins", "--json", env=site.env).stdout)["plugins"]
+    by_name = {one["distribution"]: one for one in listed}
+    assert by_name["magkit-good"]["provides"] == [{"kind": "method", "name": "mine"}]
+    assert by_name["magkit-good"]["hooks"] == ["magkit_methods"]
+    assert by_name["magkit-bad"]["state"] == "broken"
+    assert by_name["magkit-bad"]["version"] == "0.3"
+    assert by_name["magkit-loud"]["printed"] == "hello\n"
+
+
+def test_a_slow_plugin_is_named(site: Any, magkit: Magkit) -> None:
+    site.install("magkit-slow", "    import time; time.sleep(1.2)\n" + METHOD)
+    shown = magkit("plugins", env=site.env)
+    assert "magkit-slow 1.0: it took 1." in shown.stderr

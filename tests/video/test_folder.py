@@ -1,0 +1,207 @@
+"""Folders of frames keep every bit, and their sidecar every fact."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from magkit.errors import MagkitError
+from magkit.video import DEFAULT_RATE, VideoInfo, open_video, plain_info, write_video
+
+rates = st.fractions(min_value=Fraction(1, 1000), max_value=10_000, max_denominator=1001)
+shapes = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9), st.just(3))
+matrices = st.sampled_from(["smpte170m", "bt470bg", "bt709", "bt2020nc"])
+standards = st.sampled_from(["unknown", "bt709", "smpte170m", "iec61966-2-4"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shapes.flatmap(lambda shape: arrays(np.uint8, shape)),
+    rates,
+    rates,
+    st.sampled_from(["tv", "pc"]),
+    matrices,
+    standards,
+)
+def test_a_folder_gives_back_every_bit_and_every_fact(
+    frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
+    rate: Fraction,
+    aspect: Fraction,
+    span: str,
+    matrix: str,
+    standard: str,
+) -> None:
+    count, height, width, _ = frames.shape
+    info = VideoInfo(
+        width,
+        height,
+        rate,
+        count,
+        pixel_aspect=aspect,
+        color_range="pc" if span == "pc" else "tv",
+        color_matrix=matrix,
+        color_primaries=standard,
+        color_transfer=standard,
+    )
+    with TemporaryDirectory() as root:
+        folder = Path(root) / "frames"
+        assert write_video(folder, list(frames), info) == count
+        video = open_video(folder)
+        assert video.info == info
+        assert np.array_equal(np.stack(list(video)), frames)
+
+
+def _save(folder: Path, name: str, pixels: object, mode: str | None = None) -> None:
+    folder.mkdir(exist_ok=True)
+    image = Image.fromarray(np.asarray(pixels))
+    (image.convert(mode) if mode else image).save(folder / name)
+
+
+def _read_one(folder: Path) -> list[list[int]]:
+    (frame,) = open_video(folder)
+    pixels: list[list[int]] = frame.reshape(-1, 3).tolist()
+    return pixels
+
+
+def test_a_bare_folder_plays_at_the_default_rate_in_natural_order(tmp_path: Path) -> None:
+    for n in (10, 9, 1, 100, 2):
+        _save(tmp_path, f"f{n}.png", np.full((4, 6, 3), n, np.uint8))
+    _save(tmp_path, ".hidden.png", np.zeros((9, 9, 3), np.uint8))
+    (tmp_path / "notes.txt").write_text("not a frame")
+    video = open_video(tmp_path)
+    assert [int(frame[0, 0, 0]) for frame in video] == [1, 2, 9, 10, 100]
+    assert video.info == plain_info(6, 4, DEFAULT_RATE, 5)
+    assert DEFAULT_RATE == 24
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp", "jpg", "JPG"])
+def test_every_kind_of_picture_is_read(tmp_path: Path, suffix: str) -> None:
+    folder = tmp_path / "frames"
+    _save(folder, f"a.{suffix}", np.full((8, 8, 3), 200, np.uint8))
+    assert np.abs(np.array(_read_one(folder)) - 200).max() <= 1
+
+
+def test_16_bits_are_rounded_to_8(tmp_path: Path) -> None:
+    values = np.array([[0, 128, 129, 257, 32768, 65535]], np.uint16)
+    _save(tmp_path / "grey", "a.png", values)
+    assert [p[0] for p in _read_one(tmp_path / "grey")] == [0, 0, 1, 1, 128, 255]
+
+
+def test_grey_palette_and_transparency_become_rgb(tmp_path: Path) -> None:
+    grey = np.array([[7, 250]], np.uint8)
+    _save(tmp_path / "grey", "a.png", grey)
+    assert _read_one(tmp_path / "grey") == [[7] * 3, [250] * 3]
+    _save(tmp_path / "bits", "a.png", grey > 99)
+    assert _read_one(tmp_path / "bits") == [[0] * 3, [255] * 3]
+    colours = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)
+    _save(tmp_path / "palette", "a.png", colours, "P")
+    assert _read_one(tmp_path / "palette") == [[255, 0, 0], [0, 0, 255]]
+    clear = np.array([[[200, 100, 50, 255], [200, 100, 50, 0]]], np.uint8)
+    _save(tmp_path / "clear", "a.png", clear)
+    assert _read_one(tmp_path / "clear") == [[200, 100, 50], [0, 0, 0]]
+    _save(tmp_path / "greyclear", "a.png", clear, "LA")
+    assert _read_one(tmp_path / "greyclear")[1] == [0, 0, 0]
+
+
+def test_a_photograph_taken_sideways_is_upright(tmp_path: Path) -> None:
+    image = Image.fromarray(np.zeros((8, 16, 3), np.uint8))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "a.jpg", exif=exif)
+    video = open_video(tmp_path)
+    assert (video.info.width, video.info.height) == (8, 16)
+    assert next(iter(video)).shape == (16, 8, 3)
+
+
+def test_a_part_of_a_folder(tmp_path: Path) -> None:
+    for n in range(10):
+        _save(tmp_path, f"{n}.png", np.full((2, 2, 3), n, np.uint8))
+    (tmp_path / "magkit.json").write_text('{"rate": "10/1"}')
+    video = open_video(tmp_path, start=0.3, end=0.6)
+    assert [int(frame[0, 0, 0]) for frame in video] == [3, 4, 5]
+    assert video.info.frames == 3
+
+
+def test_frames_of_mixed_sizes_are_refused_by_name(tmp_path: Path) -> None:
+    for n in range(3):
+        _save(tmp_path, f"{n}.png", np.zeros((2, 5 if n == 2 else 4, 3), np.uint8))
+    with pytest.raises(MagkitError, match=r"2\.png is 5x2"):
+        open_video(tmp_path)
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MagkitError, match="holds no frames"):
+        open_video(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_a_file_that_is_no_picture_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.png").write_bytes(content)
+    with pytest.raises(MagkitError, match=r"bad\.png"):
+        open_video(tmp_path)
+
+
+def test_a_cut_picture_is_refused_by_name(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    _save(tmp_path, "a.png", rng.integers(0, 256, (64, 64, 3), np.uint8))
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MagkitError, match=r"a\.png"):
+        list(open_video(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "nonsense",
+        "[]",
+        '{"rate": "0/1"}',
+        '{"rate": "1/0"}',
+        '{"rate": null}',
+        '{"color_range": "wide"}',
+        '{"color_matrix": "bt709,hue=90"}',
+        '{"color_matrix": "purple"}',
+        '{"color_matrix": 7}',
+        '{"width": 99}',
+        '{"width": "x"}',
+        '{"speed": 2}',
+    ],
+)
+def test_a_sidecar_that_is_wrong_is_refused(tmp_path: Path, record: str) -> None:
+    _save(tmp_path, "a.png", np.zeros((2, 2, 3), np.uint8))
+    (tmp_path / "magkit.json").write_text(record)
+    with pytest.raises(MagkitError, match=r"magkit\.json"):
+        open_video(tmp_path)
+
+
+def test_the_sidecar_spells_rates_as_fractions(tmp_path: Path) -> None:
+    info = plain_info(2, 2, Fraction(30000, 1001))
+    write_video(tmp_path / "out", [np.zeros((2, 2, 3), np.uint8)], info)
+    record = json.loads((tmp_path / "out" / "magkit.json").read_text())
+    assert record["rate"] == "30000/1001"
+
+
+def test_only_folders_of_frames_are_overwritten(tmp_path: Path) -> None:
+    out, frame = tmp_path / "out", np.zeros((2, 2, 3), np.uint8)
+    write_video(out, [frame] * 3, plain_info(2, 2, Fraction(24)))
+    with pytest.raises(MagkitError, match="exists"):
+        write_video(out, [frame], plain_info(2, 2, Fraction(24)))
+    write_video(out, [frame], plain_info(2, 2, Fraction(24)), overwrite=True)
+    assert open_video(out).info.frames == 1
+    (out / "thesis.doc").write_text("years of work")
+    with pytest.raises(MagkitError, match=r"thesis\.doc"):
+        write_video(out, [frame], plain_info(2, 2, Fraction(24)), overwrite=True)
+    assert (out / "thesis.doc").exists()
+
+
+def test_masks_with_alpha_among_the_real_pictures_are_read(data_root: Path) -> None:
+    video = open_video(data_root / "davis" / "Annotations" / "480p" / "bear")
+    assert video.info.frames == 82
+    assert sum(1 for _ in video) == 82
