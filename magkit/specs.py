@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -41,6 +41,8 @@ class MagnifierSpec(Generic[C]):
         build: Makes the magnifier; its body imports torch.
         losses: The loss terms of a network's outputs and their targets; None: not trainable.
         weights: The safetensors file that ships with it, if any.
+        preset: How it is trained unless told otherwise: values of the settings of
+            `magkit finetune`, by their names (recipes/README.md lists them).
         paper: Authors, year and a link.
         api: The version of magkit's plugin interface that it was written against.
     """
@@ -53,6 +55,7 @@ class MagnifierSpec(Generic[C]):
     build: Callable[[C], Magnifier]
     losses: Callable[[Any, Any], dict[str, Tensor]] | None = None
     weights: Path | None = None
+    preset: Mapping[str, Any] = field(default_factory=dict, hash=False)
     paper: str = ""
     api: int = 1
 

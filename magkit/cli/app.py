@@ -10,6 +10,11 @@ import typer
 
 from magkit import __version__
 from magkit.cli.common import add, group
+from magkit.cli.demo import demo
+from magkit.cli.evaluate import evaluate
+from magkit.cli.finetune import finetune
+from magkit.cli.gen_data import gen_data
+from magkit.cli.magnify import magnify
 from magkit.cli.plugins import plugins
 
 
@@ -33,4 +38,9 @@ def _root(version: Version = False) -> None:
     pass
 
 
+add(app, demo)
+add(app, magnify)
+add(app, finetune)
+add(app, gen_data)
+app.add_typer(evaluate, name="evaluate")
 add(app, plugins)

@@ -31,6 +31,10 @@ OutputPath = Annotated[
 MagnifierName = Annotated[
     str, typer.Option("--magnifier", metavar="NAME", is_eager=True, help="What magnifies.")
 ]
+WeightsFile = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="NAME|FILE", help="Other weights than those that ship."),
+]
 Opt = Annotated[
     list[str] | None,
     typer.Option(

@@ -38,9 +38,11 @@ def read_config(context: typer.Context, path: Path | None) -> None:
     }
 
 
-def merged_options(context: typer.Context, pairs: list[str] | None) -> list[str]:
-    """The file's `opt` and then the flags', so that a flag changes one key and leaves the rest."""
-    from_file = (context.default_map or {}).get("opt") or []
+def merged_options(
+    context: typer.Context, param: typer.CallbackParam, pairs: list[str] | None
+) -> list[str]:
+    """The file's KEY=VALUE and then the flags', so that a flag changes one and leaves the rest."""
+    from_file = (context.default_map or {}).get(str(param.name)) or []
     return [*from_file, *(pairs or [])]
 
 

@@ -117,10 +117,13 @@ class _Lines:
 
     def __init__(self, console: Console, label: str, unit: str) -> None:
         self._console, self._label, self._unit = console, label, unit
-        self._start = self._last = time.monotonic()
+        self._last = time.monotonic()
+        self._first: tuple[float, int] | None = None
 
     def __call__(self, done: int, total: int | None) -> None:
         now = time.monotonic()
+        # What was done before, by a process that was stopped, says nothing about this one's speed.
+        self._first = self._first or (now, done)
         if now - self._last < SECONDS_BETWEEN_LINES:
             return
         self._last = now
@@ -130,9 +133,10 @@ class _Lines:
         )
 
     def _left(self, now: float, done: int, total: int | None) -> str:
-        if not total or not done:
+        start, before = self._first or (now, done)
+        if not total or done == before:
             return ""
-        seconds = (now - self._start) / done * (total - done)
+        seconds = (now - start) / (done - before) * (total - done)
         return f", {timedelta(seconds=round(seconds))} left"
 
 

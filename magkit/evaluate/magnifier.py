@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 import torch
 
+from magkit.errors import MagkitError
 from magkit.evaluate.cases import JUDGED, Case
 from magkit.evaluate.gain import achieved_gain
 from magkit.evaluate.ssim import ssim_map
 from magkit.protocols import Magnifier
+from magkit.runtime.seeds import generator
 from magkit.synth.render import Sources, render
 
 
@@ -45,7 +48,15 @@ Predict = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 
 
 def predictor(magnifier: Magnifier) -> Predict:
-    """Return a function of frames A and B (1, 3, H, W) and a factor to the magnified frame."""
+    """Return a function of frames A and B (1, 3, H, W) and a factor to the magnified frame.
+
+    Raises:
+        MagkitError: the magnifier's stride doesn't divide the side of the judged scenes.
+    """
+    if JUDGED.size % magnifier.stride:
+        raise MagkitError(
+            f"Scenes of {JUDGED.size} pixels can't be judged with a stride of {magnifier.stride}."
+        )
 
     @torch.inference_mode()
     def predict(a: torch.Tensor, b: torch.Tensor, factor: float) -> torch.Tensor:
@@ -54,6 +65,22 @@ def predictor(magnifier: Magnifier) -> Predict:
         return magnifier.render(current, motion, a.new_tensor([factor])).clamp(0, 1)
 
     return predict
+
+
+def with_noise(predict: Predict, sigma: float, seed: int) -> Predict:
+    """Return `predict` on frames with Gaussian noise of standard deviation `sigma`.
+
+    The noisy frames are rounded to 8 bit, as a camera would. Call n adds draw n of the seed.
+    """
+    calls = itertools.count()
+
+    def noisy(a: torch.Tensor, b: torch.Tensor, factor: float) -> torch.Tensor:
+        random = generator(seed, next(calls))
+        frames = [x + sigma * torch.randn(x.shape, generator=random).to(x) for x in (a, b)]
+        first, second = ((frame.clamp(0, 1) * 255).round() / 255 for frame in frames)
+        return predict(first, second, factor)
+
+    return noisy
 
 
 def evaluate(

@@ -13,8 +13,8 @@ from magkit.synth.triplets import Triplets
 
 REGULARISER = 0.1  # lambda of Oh et al., section 3.3
 STRUCTURE = 0.1  # weight of 1 - SSIM
-DISPLACEMENT = 0.03  # weights of the error of the displacement, and of the guess
-GUESS = 0.01
+DISPLACEMENT = 0.06  # weights of the error of the displacement, and of the guess
+GUESS = 0.03
 
 
 def magnet_losses(model: MagNet, batch: Triplets) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""What may be asked of magnification: a factor, and a band of frequencies. Imports no torch."""
+"""What can be asked of magnification: a factor, a mode, a band of frequencies. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 from magkit.errors import UsageError
+
+Mode = Literal["static", "dynamic"]
+"""Whether motion is measured from the first frame or from the previous one."""
 
 MAX_FACTOR = 300.0
 
@@ -34,7 +38,9 @@ class Band:
         return f"{self.low:g}-{self.high:g} Hz"
 
     def check_rate(self, rate: float | Fraction) -> None:
-        """Raise UsageError where frames come too slowly to show the band: at least 2 a cycle."""
+        """Raise UsageError where frames come too slowly to show the band: at most 2 a cycle."""
+        if not (rate > 0 and math.isfinite(rate)):
+            raise UsageError(f"the rate of filming must be above 0, not {float(rate):g}")
         if not self.high < rate / 2:
             raise UsageError(
                 f"the band {self} reaches half the clip's rate of {float(rate):g} frames a second",
@@ -55,10 +61,21 @@ def parse_band(text: str) -> Band:
     return Band(float(match[1]), float(match[2]))
 
 
-def check_factor(factor: float) -> None:
-    """Raise UsageError unless 0 <= factor <= 300."""
+def check_request(factor: float, mode: Mode, band: Band | None = None) -> None:
+    """Refuse what no magnifier can do.
+
+    Raises:
+        UsageError: The factor isn't from 0 to 300, or there is a band in dynamic mode.
+    """
     if not 0 <= factor <= MAX_FACTOR:
         raise UsageError(
             f"the factor must be from 0 to {MAX_FACTOR:g}, not {factor:g}",
             "1 leaves a clip as it is, 0 removes its motion",
+        )
+    if band is not None and mode == "dynamic":
+        # Differences of successive frames are a velocity: its filtered part, added to the frame,
+        # would come a quarter of a period early and grow with the frequency.
+        raise UsageError(
+            "a band is cut out of the motion since the first frame: it needs the mode static",
+            "leave out --mode dynamic, or the band",
         )

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from magkit.errors import UsageError
-from magkit.magnify.band import Band, check_factor
+from magkit.magnify.band import Band, Mode, check_request
 from magkit.magnify.filters import ORDER, BandPass
 from magkit.progress import Progress, silent
 from magkit.protocols import Magnifier
 from magkit.video import open_video, write_video
 
 Frame = NDArray[np.uint8]
-Mode = Literal["static", "dynamic"]
 
 
 def magnify(
@@ -53,8 +52,8 @@ def magnify(
     Raises:
         UsageError: The factor, or the band, is impossible, or there is a band in dynamic mode.
     """
-    check_factor(factor)
-    part = _filter(mode, band, rate, order)
+    check_request(factor, mode, band)
+    part = _filter(band, rate, order)
     if factor == 1:
         return iter(frames)
     return _magnified(frames, magnifier, factor, mode == "dynamic", part, torch.device(device))
@@ -106,7 +105,7 @@ def magnify_file(
         factor,
         mode=mode,
         band=band,
-        rate=capture_rate or video.info.rate,
+        rate=video.info.rate if capture_rate is None else capture_rate,
         order=order,
         device=device,
     )
@@ -123,18 +122,9 @@ def magnify_file(
     )
 
 
-def _filter(
-    mode: Mode, band: Band | None, rate: float | Fraction | None, order: int
-) -> BandPass | None:
+def _filter(band: Band | None, rate: float | Fraction | None, order: int) -> BandPass | None:
     if band is None:
         return None
-    if mode == "dynamic":
-        # Differences of successive frames are a velocity: its filtered part, added to the frame,
-        # would come a quarter of a period early and grow with the frequency.
-        raise UsageError(
-            "a band is cut out of the motion from the first frame: it needs the mode static",
-            "leave out --mode dynamic, or the band",
-        )
     if rate is None:
         raise UsageError(f"the band {band} needs the rate at which the frames were filmed")
     return BandPass(band, rate, order)
@@ -150,12 +140,13 @@ def _magnified(
     device: torch.device,
 ) -> Iterator[Frame]:
     stream = iter(frames)
-    for first in stream:
-        reference = _encode(magnifier, first, device)
-        if part is not None:
-            part(magnifier.motion(reference, reference))
-        yield first
-        break
+    first = next(stream, None)
+    if first is None:
+        return
+    reference = _encode(magnifier, first, device)
+    if part is not None:
+        part(magnifier.motion(reference, reference))
+    yield first
     times = torch.tensor([factor], device=device)
     for frame in stream:
         current = _encode(magnifier, frame, device)

@@ -66,13 +66,13 @@ def find_object_images(objects: Path) -> Path:
         MagkitError: the file or the folder is missing.
     """
     if not objects.is_file():
-        raise MagkitError(f"There is no file {objects}.", hint="--objects takes a COCO JSON file.")
-    places = [objects.parent, objects.resolve().parents[1]]
+        raise MagkitError(f"there is no file {objects}", hint="--objects takes a COCO JSON file")
+    places = [objects.parent, objects.resolve().parent.parent]
     folders = [f for place in places for f in sorted(place.iterdir()) if f.is_dir()]
     named = [f for f in folders if f.name in objects.stem.split("_") or f.name == "images"]
     if not named:
         raise MagkitError(
-            f"The pictures of {objects} are not found beside it.",
-            hint="--object-images FOLDER says where they are.",
+            f"the pictures of {objects} are not found beside it",
+            hint="--object-images FOLDER says where they are",
         )
     return named[0]

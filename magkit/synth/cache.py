@@ -16,6 +16,13 @@ class TensorCache:
         self.size = 0
         self._items: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
 
+    def __getstate__(self) -> int:
+        # Another process fills a memo of its own: what is held here would only be copied to it.
+        return self.capacity
+
+    def __setstate__(self, capacity: int) -> None:
+        TensorCache.__init__(self, capacity)
+
     def get(self, key: Hashable, make: Callable[[], torch.Tensor]) -> torch.Tensor:
         """Return the tensor under `key`, made by `make()` where it isn't held."""
         if key in self._items:

@@ -17,7 +17,7 @@ from magkit.synth.shift import displace, sharpen
 from magkit.synth.sources import Cutouts, Pictures, resize
 from magkit.synth.triplets import Triplets
 
-BORDER = 3  # empty texels around an object: the spline reaches two beyond it, the fraction one
+BORDER = 4  # empty texels around an object: the spline reaches two beyond it, displaced one more
 BLUR = 4.0  # pixels: standard deviation of a low-contrast background's blur
 
 
@@ -53,6 +53,9 @@ def render(
     Returns:
         Triplets of frames in [0, 1]; where `quantise`, rounded to multiples of 1/255 after
         uniform dither, so that no displacement is lost between two grey levels.
+
+    Raises:
+        ValueError: a background moves further than `config.margin` allows for.
     """
     canvas, truth = _backgrounds(scenes, config, sources, device)
     sprites = [
@@ -79,6 +82,8 @@ def _backgrounds(
         texels = _background_texels(scene, config, sources, device)
         for x, y in _geometries(scene.motion, scene.factor):
             left, top = int(x // 1), int(y // 1)
+            if max(abs(left), abs(top)) > config.margin - 2:
+                raise ValueError(f"a background moves by ({x:g}, {y:g}): beyond its margin")
             fractions.append((x - left, y - top))
             # A motion to the right brings in what lies to the left of the frame.
             x0, y0 = config.margin - 2 - left, config.margin - 2 - top

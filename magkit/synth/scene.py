@@ -50,6 +50,14 @@ class SceneConfig:
             raise ValueError("factors must satisfy 1 <= low <= high <= 300")
         if not 0 < self.magnified[0] <= self.magnified[1]:
             raise ValueError("magnified must satisfy 0 < low <= high")
+        if not self.max_motion > 0:
+            raise ValueError("max_motion must be above 0")
+        if not 0 <= self.objects[0] <= self.objects[1]:
+            raise ValueError("objects must satisfy 0 <= low <= high")
+        if not 0 < self.extents[0] <= self.extents[1] or not 0 < self.zoom[0] <= self.zoom[1]:
+            raise ValueError("extents and zoom must satisfy 0 < low <= high")
+        if not 0 <= self.colour < 1:
+            raise ValueError("colour must be in [0, 1)")
         if not self.kinds or not set(self.kinds) <= set(KINDS):
             raise ValueError(f"kinds must be some of {', '.join(KINDS)}")
 

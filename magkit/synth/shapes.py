@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
@@ -58,6 +60,8 @@ def mask(rng: Rng) -> Image.Image:
 class ProceduralCutouts:
     """Shapes filled with procedural textures, as a `Cutouts` source; `count` of them."""
 
+    unreadable: tuple[Path, ...] = ()
+
     def __init__(self, count: int = 2048, cache: TensorCache | None = None) -> None:
         self.count = count
         self._cache = cache or TensorCache()
@@ -70,6 +74,10 @@ class ProceduralCutouts:
         """Return object `index` as float RGBA (4, h, w), longer side `longest` pixels."""
         full = self._cache.get(("shape", index), lambda: self._full(index))
         return self._cache.get(("shape", index, longest), lambda: fit_longest(full, longest))
+
+    def name(self, index: int) -> str:
+        """Return the shape's number in words."""
+        return f"shape {index}"
 
     def _full(self, index: int) -> torch.Tensor:
         rng = np.random.default_rng([0x5A, index])

@@ -7,6 +7,8 @@ A source is a pure function of an item's number and a size, so that a scene is o
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import torch
@@ -25,6 +27,15 @@ class Pictures(Protocol):
         """Return picture `index` as uint8 RGB (3, h, w), which nobody changes."""
         ...
 
+    def name(self, index: int) -> str:
+        """Return where picture `index` comes from."""
+        ...
+
+    @property
+    def unreadable(self) -> Collection[Path]:
+        """Return the files that were found broken so far and replaced by others."""
+        ...
+
 
 class Cutouts(Protocol):
     """Numbered objects with a soft mask."""
@@ -36,6 +47,15 @@ class Cutouts(Protocol):
 
         Colours are not multiplied by alpha.
         """
+        ...
+
+    def name(self, index: int) -> str:
+        """Return where object `index` comes from."""
+        ...
+
+    @property
+    def unreadable(self) -> Collection[Path]:
+        """Return the files that were found broken so far and replaced by others."""
         ...
 
 
@@ -72,6 +92,16 @@ class JoinedPictures:
         part, number = _locate(self.parts, index)
         return part.picture(number)
 
+    def name(self, index: int) -> str:
+        """Return where item `index` comes from."""
+        part, number = _locate(self.parts, index)
+        return part.name(number)
+
+    @property
+    def unreadable(self) -> set[Path]:
+        """Return the parts' broken files."""
+        return {path for part in self.parts for path in part.unreadable}
+
 
 class JoinedCutouts:
     """Several sources of objects as one."""
@@ -86,6 +116,16 @@ class JoinedCutouts:
         """Return object `index`, counted through the parts in their order."""
         part, number = _locate(self.parts, index)
         return part.cutout(number, longest)
+
+    def name(self, index: int) -> str:
+        """Return where item `index` comes from."""
+        part, number = _locate(self.parts, index)
+        return part.name(number)
+
+    @property
+    def unreadable(self) -> set[Path]:
+        """Return the parts' broken files."""
+        return {path for part in self.parts for path in part.unreadable}
 
 
 S = TypeVar("S", Pictures, Cutouts)

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from magkit.errors import MagkitError
+from magkit.runtime.seeds import generator
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
 from magkit.synth.triplets import Triplets
 
+NOISE = 1  # first part of the key of a batch's photon noise
+
 
 class SceneBatches(Dataset[Triplets]):
-    """Batch `step` holds scenes `step * batch` and on: a pure function of its arguments."""
+    """Batch `step` holds scenes `step * batch` and on: a pure function of its arguments.
+
+    Args:
+        config: how scenes are drawn.
+        sources: what they are made of.
+        seed: of scenes and noise.
+        batch: scenes in a batch.
+        steps: number of batches.
+        noise: greatest strength of the photon noise on A, B and C; see `Triplets.with_noise`.
+    """
 
     def __init__(
-        self, config: SceneConfig, sources: Sources, seed: int, batch: int, steps: int
+        self,
+        config: SceneConfig,
+        sources: Sources,
+        seed: int,
+        batch: int,
+        steps: int,
+        noise: float = 0.0,
     ) -> None:
         self.config, self.sources = config, sources
         self.seed, self.batch, self.steps = seed, batch, steps
+        self.noise = noise
 
     def __len__(self) -> int:
         return self.steps
@@ -28,16 +52,22 @@ class SceneBatches(Dataset[Triplets]):
         counts = len(self.sources.pictures), len(self.sources.cutouts)
         indices = range(step * self.batch, (step + 1) * self.batch)
         scenes = [draw_scene(self.config, *counts, self.seed, index) for index in indices]
-        return render(scenes, self.config, self.sources)
+        batch = render(scenes, self.config, self.sources)
+        if not self.noise:
+            return batch
+        return batch.with_noise(generator(self.seed, NOISE, step), self.noise)
 
 
-def loader(batches: SceneBatches, start: int, workers: int) -> DataLoader[Triplets]:
+def loader(batches: SceneBatches, start: int, workers: int) -> Iterator[Triplets]:
     """Yield batches from step `start` on, in order, rendered by `workers` other processes.
 
     With no workers they are rendered in this process. The number changes no batch.
+
+    Raises:
+        MagkitError: a picture can't be read, or a worker was killed.
     """
-    return DataLoader(
-        batches,
+    data = DataLoader(
+        _Guarded(batches),
         batch_size=None,
         sampler=range(start, len(batches)),
         num_workers=workers,
@@ -46,6 +76,31 @@ def loader(batches: SceneBatches, start: int, workers: int) -> DataLoader[Triple
         collate_fn=_as_it_is,
         worker_init_fn=_one_thread,
     )
+    with _unheard_interrupts():
+        items = iter(data)
+    try:
+        for item in items:
+            if isinstance(item, MagkitError):
+                raise item
+            yield item
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        hint = "out of memory? fewer --workers need less"
+        raise MagkitError("a process that rendered scenes was ended from outside", hint) from error
+
+
+class _Guarded(Dataset[Any]):
+    """Hands errors over as items: raised in a worker, they would arrive as a traceback's text."""
+
+    def __init__(self, batches: SceneBatches) -> None:
+        self.batches = batches
+
+    def __getitem__(self, step: int) -> Triplets | MagkitError:
+        try:
+            return self.batches[step]
+        except MagkitError as error:
+            return error
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -55,3 +110,16 @@ def _as_it_is(batch: Any) -> Any:
 def _one_thread(worker: int) -> None:
     del worker
     torch.set_num_threads(1)
+
+
+@contextmanager
+def _unheard_interrupts() -> Iterator[None]:
+    """Processes started meanwhile ignore Ctrl-C, which ends the one that started them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -8,6 +8,7 @@ spectrum; gratings, lines and dots add what man-made things show.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -130,6 +131,8 @@ def texture(number: int) -> torch.Tensor:
 class ProceduralPictures:
     """Procedural textures as a `Pictures` source; `count` of them."""
 
+    unreadable: tuple[Path, ...] = ()
+
     def __init__(self, count: int = 2048, cache: TensorCache | None = None) -> None:
         self.count = count
         self._cache = cache or TensorCache()
@@ -140,3 +143,7 @@ class ProceduralPictures:
     def picture(self, index: int) -> torch.Tensor:
         """Return texture `index` as uint8 (3, SIDE, SIDE)."""
         return self._cache.get(("texture", index), lambda: texture(index))
+
+    def name(self, index: int) -> str:
+        """Return the texture's number in words."""
+        return f"texture {index}"

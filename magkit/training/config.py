@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 
@@ -26,7 +27,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.save_every < 1 or self.sample_every < 1:
             raise ValueError("steps, save_every and sample_every must be at least 1")
-        if not self.lr > 0 or not self.clip > 0:
+        if not 0 < self.lr < math.inf or not self.clip > 0:
             raise ValueError("lr and clip must be above 0")
+        if not 0 <= self.beta1 < 1 or not 0 <= self.beta2 < 1:
+            raise ValueError("beta1 and beta2 must be in [0, 1)")
+        if self.warmup < 0 or self.seed < 0:
+            raise ValueError("warmup and seed must not be negative")
         if not 0 <= self.ema < 1 or not 0 <= self.final <= 1:
             raise ValueError("ema must be in [0, 1) and final in [0, 1]")

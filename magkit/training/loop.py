@@ -47,6 +47,7 @@ def train_step(state: TrainState, losses: Losses, config: TrainConfig) -> dict[s
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(config, state.step)
     state.optimizer.zero_grad(set_to_none=True)
+    buffers = [buffer.clone() for buffer in state.model.buffers()]
     terms = losses()
     total = torch.stack(list(terms.values())).sum()
     torch.autograd.backward(total)
@@ -56,7 +57,7 @@ def train_step(state: TrainState, losses: Losses, config: TrainConfig) -> dict[s
         state.skipped = 0
         _follow(state, config)
     else:
-        _skip(state)
+        _skip(state, buffers)
     state.step += 1
     measured = {name: term.item() for name, term in terms.items()}
     return {"loss": total.item(), **measured, "gradient": norm.item()}
@@ -76,8 +77,10 @@ def _follow(state: TrainState, config: TrainConfig) -> None:
                 old.copy_(new)
 
 
-def _skip(state: TrainState) -> None:
+def _skip(state: TrainState, buffers: Iterable[torch.Tensor]) -> None:
     state.skipped += 1
+    for buffer, before in zip(state.model.buffers(), buffers, strict=True):
+        buffer.copy_(before)  # a running mean that took in a NaN would never lose it
     if state.skipped >= MAX_SKIPPED:
         raise MagkitError(
             f"The training diverged: {MAX_SKIPPED} steps in a row gave no finite gradient.",

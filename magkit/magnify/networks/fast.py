@@ -1,7 +1,7 @@
 """`magnet-fast`: measure the displacement of every place, then draw the frame displaced further.
 
     frames -> texture and motion features at 1/4 of the resolution       (encode)
-           -> coarse displacement by correlation at 1/8
+           -> a guess of the displacement, from frames 8, 4 and 2 times smaller
            -> least-squares equations of each 4 x 4 cell, shared among cells that move alike
            -> displacement at 1/4, linear in the true one, in pixels      (motion)
            -> features thrown to where (factor - 1) times it takes them
@@ -22,17 +22,17 @@ from torch.nn import functional as F
 
 from magkit.magnify.networks.fast_spec import FastConfig
 from magkit.magnify.networks.geometry import (
-    correlate,
-    gather_atrous,
     splat,
     upsample,
     upsample_convex,
     warp,
 )
-from magkit.magnify.networks.lucas_kanade import CELL, Equations, solve
+from magkit.magnify.networks.lucas_kanade import CELL, DAMPING, Equations, Share, equalise, solve
 
 DILATIONS = (1, 2, 4, 8)  # cells: how far the equations are shared, step by step
-RADIUS = 2  # cells of 8 pixels: how far the coarse search looks
+COARSE_DILATIONS = (1, 2, 4)  # likewise, for the coarse guess
+SCALES = (8, 4, 2)  # the coarse guess is made on frames so many times smaller, one after the other
+CLEAR = 0.3  # pixels: a guess far below this is dropped
 MOTION_UNIT = 0.03  # pixels: displacements are shown to the networks as asinh(d / unit)
 SHIFT_UNIT = 2.0  # cells: likewise for magnified displacements
 OUTPUTS = [2, 36, 4 * CELL**2]  # channels: correction, shares of neighbours, paint and its opacity
@@ -45,12 +45,11 @@ class Features:
     frames: torch.Tensor  # (N, 3, H, W)
     texture: torch.Tensor  # (N, width, H/4, W/4)
     motion: torch.Tensor  # (N, width, H/4, W/4)
-    coarse: torch.Tensor  # (N, width, H/8, W/8)
 
 
-def conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
-    """Make a 3 x 3 convolution that keeps the size (over the stride)."""
-    return nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation)
+def conv(inputs: int, outputs: int, dilation: int = 1) -> nn.Conv2d:
+    """Make a 3 x 3 convolution that keeps the size."""
+    return nn.Conv2d(inputs, outputs, 3, 1, dilation, dilation)
 
 
 def silent(layer: nn.Conv2d) -> nn.Conv2d:
@@ -75,14 +74,11 @@ class Encoder(nn.Module):
         )
         self.texture = conv(stem, width)
         self.motion = conv(stem, width)
-        self.coarse = conv(width, width, stride=2)
 
     def forward(self, frames_NCHW: torch.Tensor) -> Features:
-        """Encode frames in [0, 1] whose sides are multiples of 8."""
+        """Encode frames in [0, 1] whose sides are multiples of 32."""
         stem = self.stem(frames_NCHW - 0.5)
-        motion = F.relu(self.motion(stem))
-        coarse = F.normalize(self.coarse(motion), dim=1)
-        return Features(frames_NCHW, F.relu(self.texture(stem)), motion, coarse)
+        return Features(frames_NCHW, F.relu(self.texture(stem)), F.relu(self.motion(stem)))
 
 
 class Measure(nn.Module):
@@ -90,17 +86,10 @@ class Measure(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        candidates = (2 * RADIUS + 1) ** 2
-        self.search = nn.Sequential(
-            conv(candidates + width, hidden),
-            nn.ReLU(inplace=True),
-            conv(hidden, hidden, dilation=2),
-            nn.ReLU(inplace=True),
-            conv(hidden, hidden),
-            nn.ReLU(inplace=True),
-            silent(conv(hidden, 2)),
-        )
+        self.coarse = nn.ModuleList(Equations() for _ in SCALES)
+        self.coarse_share = nn.ModuleList(Share(COARSE_DILATIONS) for _ in SCALES)
         self.equations = Equations()
+        self.share = Share(DILATIONS)
         self.guide = nn.Sequential(
             conv(width + 8, hidden),
             nn.ReLU(inplace=True),
@@ -113,17 +102,28 @@ class Measure(nn.Module):
             silent(nn.Conv2d(hidden, 9 * len(DILATIONS) + 2, 1)),
         )
 
-    def guess(self, reference: Features, current: Features) -> torch.Tensor:
-        """Return a coarse displacement in pixels, (N, 2, H/4, W/4)."""
-        likeness = correlate(current.coarse, reference.coarse, RADIUS) * 8
-        return upsample(self.search(torch.cat([likeness, current.coarse * 4], 1)), 2)
+    def guess(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+        """Return a coarse displacement in pixels (N, 2, H/4, W/4) of brightness (N, 1, H, W)."""
+        n, _, height, width = current.shape
+        size = height // (SCALES[0] * CELL), width // (SCALES[0] * CELL)
+        guess = current.new_zeros(n, 2, *size)
+        for scale, measure, share in zip(SCALES, self.coarse, self.coarse_share, strict=True):
+            size = height // (scale * CELL), width // (scale * CELL)
+            start = F.interpolate(guess, size, mode="bilinear") / scale
+            pair = F.avg_pool2d(reference, scale), F.avg_pool2d(current, scale)
+            equations, _ = measure(*pair, start)
+            none = equations.new_zeros(n, 9 * len(COARSE_DILATIONS), *size)
+            guess = solve(share(equations, none), equations.new_full((1, 1, 1, 1), DAMPING)) * scale
+        return upsample(guess, SCALES[-1])
 
     def forward(self, reference: Features, current: Features) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the displacement in pixels and the guess it started from, (N, 2, H/4, W/4)."""
-        guess = self.guess(reference, current)
-        equations, error = self.equations(
-            reference.frames.mean(1, keepdim=True), current.frames.mean(1, keepdim=True), guess
-        )
+        before, after = (f.frames.mean(1, keepdim=True) for f in (reference, current))
+        after = equalise(after, before)
+        guess = self.guess(before, after)
+        # What least squares see at once needs no guess, and no interpolation that comes with it.
+        guess = guess * (guess.square() / (guess.square() + CLEAR**2))
+        equations, error = self.equations(before, after, guess)
         near = F.avg_pool2d(equations, 3, 1, 1, count_include_pad=False)
         wide = F.avg_pool2d(F.avg_pool2d(near, 3, 1, 1), 5, 1, 2)
         floor = near.new_full((1, 1, 1, 1), 0.02)
@@ -132,8 +132,7 @@ class Measure(nn.Module):
         clues = [current.motion, *(torch.asinh(d / MOTION_UNIT) / 4 for d in seen)]
         clues += [energy / 4, (error + 1e-4).log() / 4]
         advice = self.guide(torch.cat(clues, 1))
-        for step, dilation in enumerate(DILATIONS):
-            equations = gather_atrous(equations, advice[:, 9 * step : 9 * step + 9], dilation)
+        equations = self.share(equations, advice)
         damping, bias = (advice[:, -2:-1] - 5).exp(), advice[:, -1:]
         # Noise and detail near the pixels' own scale make least squares read a few per cent off.
         return solve(equations, damping) * (1 + 0.5 * bias.tanh()), guess
@@ -182,7 +181,7 @@ class Render(nn.Module):
 class MagnetFast(nn.Module):
     """See the module's docstring."""
 
-    stride = 8
+    stride = 32
 
     def __init__(self, config: FastConfig) -> None:
         super().__init__()
@@ -191,7 +190,7 @@ class MagnetFast(nn.Module):
         self.renderer = Render(config.width, config.hidden)
 
     def encode(self, frames_NCHW: torch.Tensor) -> Features:
-        """Encode frames in [0, 1], height and width multiples of 8."""
+        """Encode frames in [0, 1], height and width multiples of 32."""
         features: Features = self.encoder(frames_NCHW)
         return features
 

@@ -50,4 +50,16 @@ SPEC = MagnifierSpec(
     build=build,
     losses=losses,
     weights=Path(__file__).parents[2] / "weights" / "magnet-fast.safetensors",
+    preset={
+        "steps": 9000,
+        "lr": 1e-3,
+        "warmup": 200,
+        "final": 0.02,
+        "ema": 0.998,
+        "batch": 8,
+        "noise": 0.1,
+        "size": 128,
+        "factors": (2.0, 100.0),
+        "objects": (5, 11),
+    },
 )

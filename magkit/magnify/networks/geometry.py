@@ -76,32 +76,16 @@ def splat(values: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     return out.view(n, height, width, channels).permute(0, 3, 1, 2)
 
 
-def gather_atrous(maps: torch.Tensor, logits: torch.Tensor, dilation: int) -> torch.Tensor:
-    """Average each pixel with its eight neighbours `dilation` pixels away.
+def neighbours(maps: torch.Tensor, dilation: int) -> torch.Tensor:
+    """Return each pixel and its eight neighbours `dilation` pixels away, row by row.
 
     Args:
-        maps: (N, C, H, W).
-        logits: (N, 9, H, W), the neighbours' weights before softmax, row by row.
+        maps: (N, C, H, W); beyond the border its outer pixels are repeated.
         dilation: distance of the neighbours in pixels.
-    """
-    height, width = maps.shape[-2:]
-    shares = logits.softmax(1)
-    padded = F.pad(maps, (dilation,) * 4, mode="replicate")
-    out = torch.zeros_like(maps)
-    for k in range(9):
-        y, x = (k // 3) * dilation, (k % 3) * dilation
-        out = out + shares[:, k : k + 1] * padded[:, :, y : y + height, x : x + width]
-    return out
-
-
-def correlate(current: torch.Tensor, reference: torch.Tensor, radius: int) -> torch.Tensor:
-    """Compare each pixel with the reference's pixels up to `radius` away, row by row.
 
     Returns:
-        Mean products over channels (N, (2 radius + 1)^2, H, W).
+        (N, C, 9, H, W).
     """
-    height, width = current.shape[-2:]
-    padded = F.pad(reference, (radius,) * 4)
-    side = range(2 * radius + 1)
-    shifted = (padded[:, :, y : y + height, x : x + width] for y in side for x in side)
-    return torch.stack([(current * moved).mean(1) for moved in shifted], 1)
+    n, channels, height, width = maps.shape
+    padded = F.pad(maps, (dilation,) * 4, mode="replicate")
+    return F.unfold(padded, 3, dilation).view(n, channels, 9, height, width)

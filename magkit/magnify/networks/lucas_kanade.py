@@ -12,11 +12,13 @@ pixels.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from magkit.magnify.networks.geometry import upsample, warp
+from magkit.magnify.networks.geometry import neighbours, upsample, warp
 
 # Farid & Simoncelli, "Differentiation of discrete multidimensional signals", 2004, table 1:
 # a pair of five-tap filters whose ratio is a derivative, whatever the direction.
@@ -24,6 +26,7 @@ SMOOTH = (0.037659, 0.249153, 0.426375, 0.249153, 0.037659)
 DERIVE = (-0.109604, -0.276691, 0.0, 0.276691, 0.109604)
 CELL = 4  # pixels: side of the squares over which the equations are first summed
 LIGHT = 8  # pixels: changes of light smoother than this are taken out
+DAMPING = 0.005  # of a solution that only serves to compare cells
 BRIGHTNESS = 32.0  # brings gradients of ordinary pictures to about 1
 
 
@@ -53,10 +56,10 @@ class Equations(nn.Module):
             that the guess leaves unexplained (N, 1, H/4, W/4).
         """
         fine = upsample(guess, CELL)
-        moved = warp(reference, fine)
+        moved = warp(reference, fine, mode="bicubic")
         change = (current - moved) * BRIGHTNESS
-        light = F.avg_pool2d(change, LIGHT)
-        change = change - upsample(light, LIGHT)
+        light = F.avg_pool2d(change, LIGHT, ceil_mode=True)
+        change = change - F.interpolate(light, change.shape[-2:], mode="bilinear")
         change = F.conv2d(F.pad(change, (2, 2, 2, 2), mode="replicate"), self.level)
         mean = (current + moved) * (BRIGHTNESS / 2)
         gradient = F.conv2d(F.pad(mean, (2, 2, 2, 2), mode="replicate"), self.gradient)
@@ -65,6 +68,51 @@ class Equations(nn.Module):
         products = torch.cat([gx * gx, gx * gy, gy * gy, gx * rest, gy * rest, change * change], 1)
         pooled = F.avg_pool2d(products, CELL)
         return pooled[:, :5], pooled[:, 5:]
+
+
+class Share(nn.Module):
+    """Adds up the equations of cells that move alike, further at every step.
+
+    Propagation-separation (Polzehl & Spokoiny, 2000): a neighbour counts as far as its solution
+    would satisfy this cell's own equations, given noise; with each step both are better known and
+    the neighbours lie further away. What the network has to say comes on top.
+    """
+
+    def __init__(self, dilations: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dilations = dilations
+        steps = torch.arange(len(dilations), dtype=torch.float32)
+        # Starting values: a rounding error of half a grey level, spread over ever more pixels.
+        self.log_noise = nn.Parameter(math.log(1e-4) - steps * math.log(3))
+        self.log_slack = nn.Parameter(torch.full((len(dilations),), math.log(0.02)))
+        self.log_strictness = nn.Parameter(torch.zeros(len(dilations)))
+
+    def forward(self, equations: torch.Tensor, advice: torch.Tensor) -> torch.Tensor:
+        """Share equations (N, 5, h, w) by advice (N, 9 steps, h, w), logits of the neighbours."""
+        for step, dilation in enumerate(self.dilations):
+            solution = solve(equations, equations.new_full((1, 1, 1, 1), DAMPING))
+            near = neighbours(torch.cat([equations, solution], 1), dilation)
+            noise, slack = self.log_noise[step].exp(), self.log_slack[step].exp()
+            misfit = _energy(equations, near[:, 5:] - solution[:, :, None])
+            allowed = noise + slack * _energy(equations, solution[:, :, None])
+            doubt = torch.log1p(misfit / allowed) * self.log_strictness[step].exp()
+            shares = (advice[:, 9 * step : 9 * step + 9] - doubt).softmax(1)
+            equations = (near[:, :5] * shares[:, None]).sum(2)
+        return equations
+
+
+def _energy(equations: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
+    """Return d^T (sum g g^T) d, the square of brightness that d (N, 2, K, h, w) stands for."""
+    xx, xy, yy = equations[:, :3].unsqueeze(2).unbind(1)
+    x, y = d.unbind(1)
+    return xx * x * x + 2 * xy * x * y + yy * y * y
+
+
+def equalise(brightness: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Give a frame (N, 1, H, W) the mean and spread of another: lamps and exposures change."""
+    mean, spread = brightness.mean((1, 2, 3), True), brightness.std((1, 2, 3), keepdim=True)
+    ratio = (like.std((1, 2, 3), keepdim=True) + 1e-3) / (spread + 1e-3)
+    return (brightness - mean) * ratio + like.mean((1, 2, 3), True)
 
 
 def solve(equations: torch.Tensor, damping: torch.Tensor) -> torch.Tensor:

@@ -1,11 +1,11 @@
 """`magnet`: the encoder-manipulator-decoder of Oh et al., ECCV 2018 (arXiv 1804.02684).
 
-Layers, names and sizes are those of the public PyTorch port that most weights were made with
-(877,968 parameters): no bias, no normalisation, reflected borders, frames in [-1, 1]. The port's
-decoder enlarges textures without the paper's convolution, and its manipulator uses 3 x 3 kernels.
+Unless options say otherwise, layers, names and sizes are those of a public PyTorch port (877,968
+parameters): no bias, no normalisation, reflected borders, frames in [-1, 1]. The port's decoder
+enlarges textures without the paper's convolution, and its manipulator uses 3 x 3 kernels.
 
-The port's `amp_factor` multiplies the difference that is added to the shape of B: its alpha is
-`factor - 1`.
+What the manipulator makes of the difference is added to the shape of B, so that its alpha is
+`factor - 1`. In the ports where it is added to the shape of A, alpha is `factor`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,20 @@ class Features:
     shape: torch.Tensor  # (N, 32, H/2, W/2)
 
 
-def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = True) -> nn.Module:
-    """Make reflection padding, a convolution without bias, and ReLU if wanted."""
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, bias=False)
+def conv(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int = 1,
+    *,
+    relu: bool = True,
+    bias: bool = False,
+) -> nn.Module:
+    """Make reflection padding, a convolution, and ReLU if wanted."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, bias=bias)
     nn.init.trunc_normal_(convolution.weight, std=0.02)
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
     layers = OrderedDict[str, nn.Module]()
     layers["pad"] = nn.ReflectionPad2d((kernel - 1) // 2)
     layers["conv2d"] = convolution
@@ -43,10 +53,10 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = T
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions added to their input, nothing after the sum."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, bias: bool) -> None:
         super().__init__()
-        self.cba_1 = conv(channels, channels, 3)
-        self.cba_2 = conv(channels, channels, 3, relu=False)
+        self.cba_1 = conv(channels, channels, 3, bias=bias)
+        self.cba_2 = conv(channels, channels, 3, relu=False, bias=bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Keep the shape (N, C, H, W)."""
@@ -54,26 +64,26 @@ class ResidualBlock(nn.Module):
         return out
 
 
-def blocks(channels: int, count: int) -> nn.Sequential:
+def blocks(channels: int, count: int, bias: bool) -> nn.Sequential:
     """Chain residual blocks."""
-    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+    return nn.Sequential(*(ResidualBlock(channels, bias) for _ in range(count)))
 
 
 class Encoder(nn.Module):
     """Frames to texture (1/4 of the resolution) and shape (1/2)."""
 
-    def __init__(self) -> None:
+    def __init__(self, bias: bool) -> None:
         super().__init__()
-        self.cba_1 = conv(3, 16, 7)
-        self.cba_2 = conv(16, 32, 3, stride=2)
-        self.resblks = blocks(32, 3)
-        self.texture_cba = conv(32, 32, 3, stride=2)
-        self.texture_resblks = blocks(32, 2)
-        self.motion_cba = conv(32, 32, 3)
-        self.motion_resblks = blocks(32, 2)
+        self.cba_1 = conv(3, 16, 7, bias=bias)
+        self.cba_2 = conv(16, 32, 3, stride=2, bias=bias)
+        self.resblks = blocks(32, 3, bias)
+        self.texture_cba = conv(32, 32, 3, stride=2, bias=bias)
+        self.texture_resblks = blocks(32, 2, bias)
+        self.motion_cba = conv(32, 32, 3, bias=bias)
+        self.motion_resblks = blocks(32, 2, bias)
 
     def forward(self, x: torch.Tensor) -> Features:
-        """Encode (N, 3, H, W) in [-1, 1], H and W multiples of 4."""
+        """Encode (N, 3, H, W), H and W multiples of 4."""
         x = self.resblks(self.cba_2(self.cba_1(x)))
         return Features(
             texture=self.texture_resblks(self.texture_cba(x)),
@@ -84,11 +94,11 @@ class Encoder(nn.Module):
 class Manipulator(nn.Module):
     """Equation 6 of the paper: what is added to the shape to magnify a difference of shapes."""
 
-    def __init__(self) -> None:
+    def __init__(self, kernel: int, bias: bool) -> None:
         super().__init__()
-        self.g = conv(32, 32, 3)
-        self.h_conv = conv(32, 32, 3, relu=False)
-        self.h_resblk = ResidualBlock(32)
+        self.g = conv(32, 32, kernel, bias=bias)
+        self.h_conv = conv(32, 32, 3, relu=False, bias=bias)
+        self.h_resblk = ResidualBlock(32, bias)
 
     def forward(self, difference: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
         """Return h(alpha g(difference)), (N, 32, h, w); alpha is (N, 1, 1, 1)."""
@@ -99,18 +109,20 @@ class Manipulator(nn.Module):
 class Decoder(nn.Module):
     """Texture and shape to a frame."""
 
-    def __init__(self) -> None:
+    def __init__(self, bias: bool, texture_conv: bool, enlarged_conv: bool) -> None:
         super().__init__()
-        self.resblks = blocks(64, 9)
-        self.cba_1 = conv(64, 32, 3)
-        self.cba_2 = conv(32, 3, 7, relu=False)
+        self.texture_cba = conv(32, 32, 3, bias=bias) if texture_conv else nn.Identity()
+        self.resblks = blocks(64, 9, bias)
+        self.enlarged_cba = conv(64, 64, 3, bias=bias) if enlarged_conv else nn.Identity()
+        self.cba_1 = conv(64, 32, 3, bias=bias)
+        self.cba_2 = conv(32, 3, 7, relu=False, bias=bias)
 
     def forward(self, texture: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
-        """Return frames (N, 3, H, W), about [-1, 1]."""
-        joined = torch.cat([F.interpolate(texture, scale_factor=2.0), shape], 1)
-        frames: torch.Tensor = self.cba_2(
-            self.cba_1(F.interpolate(self.resblks(joined), scale_factor=2.0))
-        )
+        """Return frames (N, 3, H, W) in the range of the encoder's."""
+        texture = self.texture_cba(F.interpolate(texture, scale_factor=2.0))
+        joined = self.resblks(torch.cat([texture, shape], 1))
+        enlarged = self.enlarged_cba(F.interpolate(joined, scale_factor=2.0))
+        frames: torch.Tensor = self.cba_2(self.cba_1(enlarged))
         return frames
 
 
@@ -122,14 +134,14 @@ class MagNet(nn.Module):
 
     def __init__(self, config: MagnetConfig) -> None:
         super().__init__()
-        del config  # it has no options: its layers are fixed by the published weights
-        self.encoder = Encoder()
-        self.manipulator = Manipulator()
-        self.decoder = Decoder()
+        self.signed, self.base = config.signed, config.base
+        self.encoder = Encoder(config.bias)
+        self.manipulator = Manipulator(config.kernel, config.bias)
+        self.decoder = Decoder(config.bias, config.texture_conv, config.enlarged_conv)
 
     def encode(self, frames_NCHW: torch.Tensor) -> Features:
         """Encode frames in [0, 1], height and width multiples of 8."""
-        features: Features = self.encoder(frames_NCHW * 2 - 1)
+        features: Features = self.encoder(frames_NCHW * 2 - 1 if self.signed else frames_NCHW)
         return features
 
     def motion(self, reference: Features, current: Features) -> torch.Tensor:
@@ -138,6 +150,10 @@ class MagNet(nn.Module):
 
     def render(self, current: Features, motion: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
         """Return frames (N, 3, H, W) in which `motion` is `factor` (N,) times as large."""
-        shape = current.shape + self.manipulator(motion, (factor - 1).view(-1, 1, 1, 1))
+        alpha = factor.view(-1, 1, 1, 1)
+        if self.base == "reference":
+            shape = current.shape - motion + self.manipulator(motion, alpha)
+        else:
+            shape = current.shape + self.manipulator(motion, alpha - 1)
         frames: torch.Tensor = self.decoder(current.texture, shape)
-        return (frames + 1) / 2
+        return (frames + 1) / 2 if self.signed else frames

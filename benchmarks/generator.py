@@ -1,0 +1,65 @@
+"""Triplets a second and core of the scene generator: rendering only, sources already in memory.
+
+    python benchmarks/generator.py
+    python benchmarks/generator.py --images coco/train2017 --objects instances_train2017.json
+
+One thread; seconds of processor time, so that other work on the machine hardly counts. Exit code 1
+below the bar.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+BAR = 10.0
+
+
+def main() -> None:
+    options = _options()
+    import torch
+
+    from magkit.synth.build import build_sources
+    from magkit.synth.render import render
+    from magkit.synth.scene import SceneConfig, draw_scene
+
+    torch.set_num_threads(1)
+    sources = build_sources(options.images, options.objects, None, options.procedural)
+    config = SceneConfig(size=options.size)
+    counts = len(sources.pictures), len(sources.cutouts)
+    scenes = [draw_scene(config, *counts, 0, index) for index in range(options.count)]
+    groups = [scenes[k : k + options.batch] for k in range(0, len(scenes), options.batch)]
+    for group in groups:  # reads, draws and resizes what the scenes are made of
+        render(group, config, sources)
+    wall, cpu = time.perf_counter(), time.process_time()
+    for group in groups:
+        render(group, config, sources)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    rate = len(scenes) / cpu
+    result = {
+        "triplets_a_second_and_core": round(rate, 2),
+        "by_the_clock": round(len(scenes) / wall, 2),
+        "bar": BAR,
+        "size": options.size,
+        "batch": options.batch,
+        "triplets": len(scenes),
+    }
+    print(json.dumps(result))
+    raise SystemExit(rate < BAR)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, action="append", default=[])
+    parser.add_argument("--objects", type=Path)
+    parser.add_argument("--procedural", type=int, default=0)
+    parser.add_argument("--size", type=int, default=384)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--count", type=int, default=64)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

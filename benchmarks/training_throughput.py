@@ -1,0 +1,105 @@
+"""Steps a second of a training that renders its scenes as it goes, over those on one batch.
+
+    python benchmarks/training_throughput.py --threads 2 --workers 1
+
+Both are measured in turn, in rounds, within one process, so that whatever else the machine does
+weighs on both. Batches that were rendered ahead while the other half ran are used up before the
+clock starts. Exit code 1 below the bar.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+BAR = 0.9
+AHEAD = 6  # batches per worker that may have been rendered ahead, and then some
+
+
+def main() -> None:
+    options = _options()
+    if options.wait_policy:
+        os.environ["OMP_WAIT_POLICY"] = options.wait_policy  # read when torch is imported
+    import torch
+
+    from magkit.synth.build import build_sources
+
+    torch.set_num_threads(options.threads)
+    sources = build_sources(options.images, options.objects, None, options.procedural)
+    step, batches = _training(options.magnifier, sources, options.workers)
+    fixed = next(batches)
+    ratios, rates = [], []
+    for number in range(options.rounds + 1):
+        for _ in range(AHEAD * max(options.workers, 1)):
+            step(next(batches))
+        fresh = _rate(lambda: step(next(batches)), options.steps)
+        once = _rate(lambda: step(fixed), options.steps)
+        if number:  # the first round warms up
+            ratios.append(fresh / once)
+            rates.append((fresh, once))
+    ratio = statistics.median(ratios)
+    print(
+        json.dumps(
+            {
+                "ratio": round(ratio, 3),
+                "bar": BAR,
+                "rounds": [round(r, 3) for r in ratios],
+                "steps_a_second": [[round(a, 2), round(b, 2)] for a, b in rates],
+                "threads": options.threads,
+                "workers": options.workers,
+                "wait_policy": os.environ.get("OMP_WAIT_POLICY"),
+            }
+        )
+    )
+    raise SystemExit(ratio < BAR)
+
+
+def _training(
+    magnifier: str, sources: object, workers: int
+) -> tuple[Callable[[object], None], Iterator[object]]:
+    import torch
+
+    from magkit.finetune.recipe import make_recipe
+    from magkit.finetune.task import SceneTask
+    from magkit.registry import registry
+    from magkit.training.loop import TrainState, train_step
+
+    spec = registry().magnifier(magnifier)
+    recipe = make_recipe(spec.preset, {"steps": 1_000_000})
+    task = SceneTask(spec, recipe, sources, torch.device("cpu"), workers)
+    state = TrainState.start(spec.build(spec.config()), recipe.train)
+
+    def step(batch: object) -> None:
+        train_step(state, lambda: task.losses(state.model, batch), recipe.train)
+
+    return step, task.batches(0)
+
+
+def _rate(step: Callable[[], None], count: int) -> float:
+    start = time.perf_counter()
+    for _ in range(count):
+        step()
+    return count / (time.perf_counter() - start)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--magnifier", default="magnet-fast")
+    parser.add_argument("--images", type=Path, action="append", default=[])
+    parser.add_argument("--objects", type=Path)
+    parser.add_argument("--procedural", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=40, help="a half round")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--wait-policy", choices=("passive", "active", ""), default="passive")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

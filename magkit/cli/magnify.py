@@ -1,0 +1,192 @@
+"""`magkit magnify`: clips in which motion is larger."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from magkit.cli.common import Device, MagnifierName, Opt, Overwrite, Threads, WeightsFile
+from magkit.cli.output import Output
+from magkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from magkit.magnify.band import Band
+
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(metavar="INPUT...", help="Video files, animated images, folders of frames."),
+]
+To = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="A video by its suffix, or a folder of PNG frames without one; for several inputs "
+        "the folder that their results go to. Unset: here, INPUT's name and the factor.",
+    ),
+]
+Factor = Annotated[
+    float, typer.Option("--factor", "-f", help="How many times larger: 0 to 300, 0 removes motion.")
+]
+FromFrame = Annotated[
+    Literal["static", "dynamic"],
+    typer.Option("--mode", help="Motion since the first frame, or since the previous one."),
+]
+Frequencies = Annotated[
+    str | None,
+    typer.Option("--band", metavar="LO-HI", help="Only motion of these frequencies, in Hz."),
+]
+CaptureFps = Annotated[
+    float | None,
+    typer.Option(
+        help="Frames a second at which the scene was filmed, if it plays slower or faster: the "
+        "band is in Hz of the scene.",
+    ),
+]
+Order = Annotated[
+    int, typer.Option(min=1, max=8, help="How steeply the band ends: of its Butterworth filter.")
+]
+Start = Annotated[float | None, typer.Option(help="Begin at this time, in seconds.")]
+End = Annotated[float | None, typer.Option(help="End before this time, in seconds.")]
+Quality = Annotated[
+    int | None,
+    typer.Option(min=0, max=63, help="The rate factor: 0 the best; near lossless if unset."),
+]
+
+
+def magnify(
+    out: Output,
+    inputs: Inputs,
+    *,
+    output: To = None,
+    factor: Factor = 10.0,
+    mode: FromFrame = "static",
+    band: Frequencies = None,
+    capture_fps: CaptureFps = None,
+    order: Order = 2,
+    magnifier: MagnifierName = "magnet-fast",
+    weights: WeightsFile = None,
+    start: Start = None,
+    end: End = None,
+    quality: Quality = None,
+    opt: Opt = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make the motion in a clip larger.
+
+    The result has the clip's size, rate, length, colours and sound.
+
+    Several clips are magnified one after another, until one fails.
+    """
+    from magkit.magnify.band import check_request, parse_band
+
+    frequencies = None if band is None else parse_band(band)
+    check_request(factor, mode, frequencies)
+    jobs = _jobs(inputs, output, _mark(factor, mode, frequencies))
+    for source, target in jobs:
+        _check(source, target, frequencies, capture_fps, start, end, overwrite)
+
+    from magkit.magnify.load import load_magnifier
+    from magkit.magnify.pipeline import magnify_file
+    from magkit.runtime.device import resolve_device, set_threads
+
+    set_threads(threads)
+    place = resolve_device(device)
+    model = load_magnifier(magnifier, weights, opt or (), place)
+    results = []
+    for source, target in jobs:
+        with out.progress(source.name) as progress:
+            frames = magnify_file(
+                source,
+                target,
+                model,
+                factor,
+                mode=mode,
+                band=frequencies,
+                capture_rate=capture_fps,
+                order=order,
+                start=start,
+                end=end,
+                quality=quality,
+                device=place,
+                overwrite=overwrite,
+                progress=progress,
+            )
+        results.append({"input": source, "output": target, "frames": frames})
+    settings = {"factor": factor, "mode": mode, "band": frequencies and asdict(frequencies)}
+    out.finish(
+        {"results": results, **settings, "magnifier": magnifier, "device": str(place)},
+        wrote=[target for _, target in jobs],
+        then="look at it; another --factor, or a --band, may show more",
+    )
+
+
+def _mark(factor: float, mode: str, band: Band | None) -> str:
+    """What a result's name adds to its input's: "_x10", "_x10_dynamic", "_x50_72-92Hz"."""
+    how = "_dynamic" if mode == "dynamic" else ""
+    return f"_x{factor:g}{how}" + (f"_{band}".replace(" ", "") if band else "")
+
+
+def _jobs(inputs: list[Path], output: Path | None, mark: str) -> list[tuple[Path, Path]]:
+    """Each input and where its result goes, no two to the same place.
+
+    Raises:
+        UsageError: Two inputs would have one result, or several are to go into one file.
+    """
+    if output is not None and len(inputs) == 1:
+        return [(inputs[0], output)]
+    if output is not None and (output.suffix or output.is_file()):
+        raise UsageError(
+            f"{len(inputs)} clips can't go into the one file {output}",
+            "name a folder, which will hold the result of each",
+        )
+    jobs: dict[Path, Path] = {}
+    for source in inputs:
+        target = (output or Path()) / _name(source, mark)
+        if target in jobs:
+            raise UsageError(
+                f"{jobs[target]} and {source} would both become {target}",
+                "magnify them one by one, each with its --output",
+            )
+        jobs[target] = source
+    return [(source, target) for target, source in jobs.items()]
+
+
+def _name(source: Path, mark: str) -> str:
+    from magkit.video.animation import is_picture
+    from magkit.video.encode import CONTAINERS
+
+    path = source.resolve()
+    if path.is_dir():
+        # A dot would make it the name of a file.
+        return f"{path.name}{mark}".replace(".", "_")
+    if path.is_file() and is_picture(path):
+        return f"{path.stem}{mark}.gif"
+    suffix = path.suffix.lower()
+    return f"{path.stem}{mark}{suffix if suffix in CONTAINERS else '.mp4'}"
+
+
+def _check(
+    source: Path,
+    target: Path,
+    band: Band | None,
+    capture_fps: float | None,
+    start: float | None,
+    end: float | None,
+    overwrite: bool,
+) -> None:
+    """Refuse what can't be done before any frame is decoded."""
+    from magkit.video import check_output, open_video
+
+    check_output(target, source, overwrite=overwrite)
+    video = open_video(source, start=start, end=end)
+    if band is not None:
+        band.check_rate(video.info.rate if capture_fps is None else capture_fps)
+    elif capture_fps is not None:
+        raise UsageError("the rate of filming matters to a band alone", "add --band LO-HI")

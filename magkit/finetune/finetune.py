@@ -1,0 +1,250 @@
+"""One call from a magnifier's name and some pictures to a run folder with its weights."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from magkit import __version__
+from magkit.errors import MagkitError, UsageError
+from magkit.finetune.recipe import Recipe, make_recipe
+from magkit.finetune.task import SceneTask, default_workers
+from magkit.magnify.load import load_magnifier, read_weights, save_weights
+from magkit.magnify.networks.layouts import translate
+from magkit.options import from_mapping, parse_options
+from magkit.progress import Progress, silent
+from magkit.registry import registry
+from magkit.runtime.seeds import derived_seed
+from magkit.specs import MagnifierSpec
+from magkit.synth.build import build_sources
+from magkit.synth.render import Sources
+from magkit.training.checkpoint import restore
+from magkit.training.lock import locked
+from magkit.training.loop import TrainState
+from magkit.training.metrics import read_metrics
+from magkit.training.run import Run, open_run
+from magkit.training.train import train
+
+KIND = "finetune"
+WEIGHTS = 3  # first part of the key of the draw of random weights
+RECENT = 100  # steps over which the metrics at the end are averaged
+PACKAGES = ("torch", "numpy", "pillow", "pycocotools", "safetensors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is to be trained, and on what.
+
+    Attributes:
+        magnifier: name, as `--magnifier` takes it.
+        options: KEY=VALUE texts, the magnifier's own.
+        settings: of the training, over the magnifier's preset; see `make_recipe`.
+        images: folders of background pictures.
+        objects: a COCO instances file.
+        object_images: the folder of its pictures; None: found beside it.
+        procedural: how many procedural textures and objects to mix in; all, if nothing is given.
+        weights: a file of weights to start from; None: random ones.
+        half: whether the result is rounded to half precision.
+    """
+
+    magnifier: str
+    options: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    images: Sequence[Path] = ()
+    objects: Path | None = None
+    object_images: Path | None = None
+    procedural: int = 0
+    weights: Path | None = None
+    half: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A finished training.
+
+    Attributes:
+        run: its folder.
+        steps: how many there were in all.
+        continued: the step at which this process went on.
+        seconds: how long this process trained.
+        metrics: means over the last hundred steps.
+    """
+
+    run: Run
+    steps: int
+    continued: int
+    seconds: float
+    metrics: dict[str, float]
+
+
+def _ignore(_text: str) -> None:
+    pass
+
+
+def finetune(
+    job: Job,
+    *,
+    output: Path | None = None,
+    new: bool = False,
+    device: torch.device | str = "cpu",
+    workers: int | None = None,
+    progress: Progress = silent,
+    note: Callable[[str], None] = _ignore,
+) -> Outcome:
+    """Train a magnifier on scenes with known motion, or go on with a training that was stopped.
+
+    Args:
+        job: what determines the result.
+        output: the run's folder; None: the newest unfinished equal run under `runs/`, or a new one.
+        new: never go on with a run.
+        device: where to train.
+        workers: processes that render scenes; 0: this one; None: as many as suit the machine.
+        progress: told about steps.
+        note: told what goes on, a sentence at a time.
+
+    Raises:
+        MagkitError: sources, weights or the run folder can't be used, or the training diverged.
+        UsageError: there is no such magnifier, option or setting.
+    """
+    spec = _trainable(job.magnifier)
+    recipe = make_recipe(spec.preset, job.settings)
+    model = _network(spec, job, recipe).to(device)
+    config = _network_config(spec, job)
+    sources = build_sources(job.images, job.objects, job.object_images, job.procedural)
+    compared = _compared(spec, config, job, recipe, sources)
+    run = open_run(KIND, compared, made_with=_made_with(job, device), output=output, new=new)
+    with locked(run.folder):
+        run.sweep()
+        state = TrainState.start(model, recipe.train)
+        for broken in restore(run.folder, state):
+            note(f"{broken} can't be read: going on from the checkpoint before it")
+        start, began = state.step, time.monotonic()
+        note(_summary(job, run, model, sources, start))
+        count = default_workers() if workers is None else workers
+        task = SceneTask(spec, recipe, sources, torch.device(device), count)
+        train(run, state, recipe.train, task, progress)
+        _export(run, state, spec, config, recipe, half=job.half)
+    return Outcome(
+        run=run,
+        steps=state.step,
+        continued=start,
+        seconds=time.monotonic() - began,
+        metrics=recent_metrics(run),
+    )
+
+
+def _trainable(name: str) -> MagnifierSpec[Any]:
+    spec = registry().magnifier(name)
+    if spec.losses is None:
+        raise UsageError(f"the magnifier '{name}' is not one that is trained")
+    return spec
+
+
+def _network_config(spec: MagnifierSpec[Any], job: Job) -> Any:
+    """Return the network's configuration: that of the weights to start from, then the options."""
+    owner = f"magnifier '{job.magnifier}'"
+    if job.weights is None:
+        return parse_options(spec.config, job.options, owner)
+    found = read_weights(job.weights)
+    layout = translate(spec.name, found.tensors)[1]
+    given = dict(pair.split("=", 1) for pair in job.options)
+    recorded = json.loads(found.metadata.get("config", "{}"))
+    return from_mapping(spec.config, {**recorded, **layout, **given}, owner)
+
+
+def _network(spec: MagnifierSpec[Any], job: Job, recipe: Recipe) -> nn.Module:
+    torch.manual_seed(derived_seed(recipe.train.seed, WEIGHTS))
+    if job.weights is None:
+        model = spec.build(_network_config(spec, job))
+    elif job.weights.is_file():
+        model = load_magnifier(job.magnifier, job.weights, job.options)
+    else:
+        raise MagkitError(f"there is no weights file {job.weights}")
+    assert isinstance(model, nn.Module)
+    if recipe.scenes.size % model.stride:
+        raise UsageError(
+            f"scenes of {recipe.scenes.size} pixels don't suit the magnifier '{spec.name}'",
+            f"--size must be a multiple of {model.stride}",
+        )
+    # Backward passes on a CPU are slower with a pixel's channels side by side.
+    return model.to(memory_format=torch.contiguous_format).train().requires_grad_(True)
+
+
+def _compared(
+    spec: MagnifierSpec[Any], config: Any, job: Job, recipe: Recipe, sources: Sources
+) -> dict[str, Any]:
+    """Return all that determines the result: two runs with the same are the same run."""
+    return {
+        "magnifier": spec.name,
+        "options": asdict(config),
+        "settings": recipe.compared(),
+        "data": {
+            "images": [str(path.resolve()) for path in job.images],
+            "objects": job.objects and str(job.objects.resolve()),
+            "object_images": job.object_images and str(job.object_images.resolve()),
+            "procedural": job.procedural,
+            "pictures": len(sources.pictures),
+            "cutouts": len(sources.cutouts),
+        },
+        "weights": job.weights and sha256(job.weights.read_bytes()).hexdigest(),
+    }
+
+
+def _made_with(job: Job, device: torch.device | str) -> dict[str, Any]:
+    return {
+        "magkit": __version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "weights": job.weights and str(job.weights.resolve()),
+    }
+
+
+def _summary(job: Job, run: Run, model: nn.Module, sources: Sources, start: int) -> str:
+    count = sum(p.numel() for p in model.parameters())
+    made_of = f"{len(sources.pictures)} pictures and {len(sources.cutouts)} objects"
+    what = f"training {job.magnifier} ({count:,} parameters) on {made_of} in {run.folder}"
+    return f"{what}, from step {start}" if start else what
+
+
+def _export(
+    run: Run,
+    state: TrainState,
+    spec: MagnifierSpec[Any],
+    config: Any,
+    recipe: Recipe,
+    *,
+    half: bool,
+) -> None:
+    texts = {
+        "magnifier": spec.name,
+        "config": json.dumps(asdict(config)),
+        "steps": str(state.step),
+        "seed": str(recipe.train.seed),
+        "settings": json.dumps(recipe.compared()),
+        "magkit": __version__,
+    }
+    save_weights(run.model, state.average, texts, half=half)
+
+
+def recent_metrics(run: Run) -> dict[str, float]:
+    """Return the means of what was measured over the last hundred steps."""
+    recent = read_metrics(run.metrics)[-RECENT:]
+    found: dict[str, float] = {}
+    for key in recent[-1] if recent else ():
+        values = [line[key] for line in recent if line.get(key) is not None]
+        if key not in ("step", "rate") and values:
+            found[key] = sum(values) / len(values)
+    return found

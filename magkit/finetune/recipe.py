@@ -1,0 +1,70 @@
+"""How a magnifier is trained: settings by name, from its preset and from whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from magkit.errors import UsageError, did_you_mean
+from magkit.options import from_mapping
+from magkit.synth.scene import SceneConfig
+from magkit.training.config import TrainConfig
+
+OWNER = "the training"
+NOT_COMPARED = ("save_every", "sample_every")  # they change no result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchConfig:
+    """How scenes become a batch; defaults are those of Oh et al., ECCV 2018, section 4."""
+
+    batch: int = field(default=4, metadata={"help": "scenes a step"})
+    noise: float = field(default=0.3, metadata={"help": "greatest strength of photon noise"})
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError("batch must be at least 1")
+        if not 0 <= self.noise <= 1:
+            raise ValueError("noise must be in [0, 1]")
+
+
+PARTS = (TrainConfig, SceneConfig, BatchConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Every setting of a training on scenes."""
+
+    train: TrainConfig
+    scenes: SceneConfig
+    batches: BatchConfig
+
+    def compared(self) -> dict[str, Any]:
+        """Return the settings that determine the result, by name."""
+        parts = (self.train, self.scenes, self.batches)
+        settings = {key: value for part in parts for key, value in asdict(part).items()}
+        return {key: value for key, value in settings.items() if key not in NOT_COMPARED}
+
+
+def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
+    """Make a recipe of the defaults and of settings by name, of which later layers outdo earlier.
+
+    Values are those of the fields of `TrainConfig`, `SceneConfig` and `BatchConfig`, or texts that
+    say the same.
+
+    Raises:
+        UsageError: an unknown name, or a value that is refused.
+    """
+    settings = {key: value for layer in layers for key, value in layer.items()}
+    names = {part: [f.name for f in fields(part)] for part in PARTS}
+    known = [name for part in PARTS for name in names[part]]
+    for key in settings:
+        if key not in known:
+            raise UsageError(f"no setting of {OWNER} is named '{key}'", did_you_mean(key, known))
+    tables = [{k: settings[k] for k in names[part] if k in settings} for part in PARTS]
+    return Recipe(
+        train=from_mapping(TrainConfig, tables[0], OWNER),
+        scenes=from_mapping(SceneConfig, tables[1], OWNER),
+        batches=from_mapping(BatchConfig, tables[2], OWNER),
+    )

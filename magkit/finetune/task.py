@@ -1,0 +1,81 @@
+"""Supervised training on scenes, as `training.train` asks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from magkit.errors import UsageError
+from magkit.finetune.recipe import Recipe
+from magkit.runtime.seeds import derived_seed
+from magkit.specs import MagnifierSpec
+from magkit.synth.render import Sources
+from magkit.synth.stream import SceneBatches, loader
+from magkit.synth.triplets import Triplets
+
+SHOWN = 4  # scenes in a sample picture
+EXAMPLES = 2  # first part of the key of those scenes' seed
+GAP = 2  # pixels between the parts of a sample picture
+ERROR_GAIN = 4.0  # errors are shown so many times as large
+
+
+class SceneTask:
+    """Batches of scenes for a magnifier, its losses, and what it makes of four fixed scenes."""
+
+    def __init__(
+        self,
+        spec: MagnifierSpec[Any],
+        recipe: Recipe,
+        sources: Sources,
+        device: torch.device,
+        workers: int,
+    ) -> None:
+        self._spec, self._recipe, self._sources = spec, recipe, sources
+        self._device, self._workers = device, workers
+
+    def batches(self, start: int) -> Iterator[Triplets]:
+        """Yield the batches of steps `start` and on, with photon noise, on the device."""
+        train, inputs = self._recipe.train, self._recipe.batches
+        batches = SceneBatches(
+            self._recipe.scenes, self._sources, train.seed, inputs.batch, train.steps, inputs.noise
+        )
+        for batch in loader(batches, start, self._workers):
+            yield batch.to(self._device)
+
+    def losses(self, model: nn.Module, batch: Triplets) -> dict[str, torch.Tensor]:
+        """Return the magnifier's own loss terms."""
+        if self._spec.losses is None:
+            raise UsageError(f"the magnifier '{self._spec.name}' has no losses to be trained with")
+        return self._spec.losses(model, batch)
+
+    def picture(self, model: Any) -> torch.Tensor:
+        """Draw a row for each of four scenes: A, B, the output, the truth, four times the error."""
+        scenes = self._recipe.scenes
+        moving = tuple(kind for kind in scenes.kinds if kind != "static")
+        scenes = replace(scenes, kinds=moving or scenes.kinds)
+        seed = derived_seed(self._recipe.train.seed, EXAMPLES)
+        rows = []
+        for index in range(SHOWN):
+            shown = SceneBatches(scenes, self._sources, seed, 1, SHOWN)[index].to(self._device)
+            before, after = model.encode(shown.a), model.encode(shown.b)
+            made = model.render(after, model.motion(before, after), shown.factor).clamp(0, 1)
+            error = ((made - shown.m).abs() * ERROR_GAIN).clamp(0, 1)
+            rows.append(_joined([shown.a, shown.b, made, shown.m, error], 3)[0])
+        return _joined(rows, 1)
+
+
+def _joined(parts: list[torch.Tensor], axis: int) -> torch.Tensor:
+    """Join pictures along an axis, white between them."""
+    gap = parts[0].new_ones(*(GAP if n == axis else s for n, s in enumerate(parts[0].shape)))
+    spaced = [piece for part in parts for piece in (gap, part)][1:]
+    return torch.cat(spaced, axis)
+
+
+def default_workers() -> int:
+    """Return how many processes should render scenes: a quarter of the processors, 1 to 8."""
+    return max(1, min(8, (os.cpu_count() or 1) // 4))

@@ -1,0 +1,275 @@
+"""Weights in and out: safetensors with what they were made for, and what others published."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from zipfile import is_zipfile
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from magkit.errors import MagkitError, UsageError, did_you_mean
+from magkit.magnify.networks.layouts import translate
+from magkit.options import from_mapping, parse_options
+from magkit.protocols import Magnifier
+from magkit.registry import registry
+from magkit.runtime.atomic import atomic_path
+from magkit.specs import MagnifierSpec
+
+DEFAULT = "magnet-fast"
+WEIGHTS = Path(__file__).parents[1] / "weights"
+
+# Where training programs put the weights in a checkpoint, beside the optimiser's state.
+_NESTS = ("state_dict", "model_state_dict", "model")
+_OTHER = "give a safetensors file, or the state_dict that torch.save wrote"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What a weights file holds.
+
+    Attributes:
+        tensors: By their names in the network.
+        metadata: Texts; magkit writes "magnifier" (a name) and "config" (a JSON object).
+    """
+
+    tensors: dict[str, torch.Tensor]
+    metadata: dict[str, str]
+
+
+def load_magnifier(
+    name: str = DEFAULT,
+    weights: str | Path | None = None,
+    options: Sequence[str] = (),
+    device: torch.device | str = "cpu",
+) -> Magnifier:
+    """Build a magnifier with its weights, ready to be used.
+
+    Args:
+        name: As `--magnifier` takes it.
+        weights: A file, or the name of weights that ship; None: the magnifier's own.
+        options: KEY=VALUE texts, which go over the configuration that the weights were made with.
+        device: Where it goes.
+
+    Raises:
+        UsageError: There is no such magnifier, or option, or the weights are another's.
+        MagkitError: The weights are missing, damaged, not weights, or don't fit.
+    """
+    spec = registry().magnifier(name)
+    owner = f"magnifier '{name}'"
+    config = parse_options(spec.config, options, owner)
+    path = find_weights(spec, weights)
+    if path is None:
+        return _ready(spec.build(config), device)
+    found = read_weights(path)
+    _check_owner(found, spec, path)
+    tensors, layout = translate(spec.name, found.tensors)
+    given = {key.strip(): value.strip() for key, _, value in (o.partition("=") for o in options)}
+    config = from_mapping(spec.config, {**_config(found, path), **layout, **given}, owner)
+    magnifier = spec.build(config)
+    _fill(magnifier, tensors, path, name)
+    return _ready(magnifier, device)
+
+
+def find_weights(spec: MagnifierSpec[Any], weights: str | Path | None) -> Path | None:
+    """The file that holds a magnifier's weights; None for one that has nothing to load.
+
+    Raises:
+        MagkitError: No such file is there, or nothing ships with a magnifier that needs weights.
+    """
+    if weights is not None:
+        return _named(weights)
+    if spec.weights is None and spec.losses is None:
+        return None
+    if spec.weights is None:
+        raise MagkitError(
+            f"no weights ship with the magnifier '{spec.name}'",
+            "give some with --weights FILE, or train it with 'magkit finetune'",
+        )
+    if not spec.weights.is_file():
+        raise MagkitError(
+            f"the weights of the magnifier '{spec.name}' are missing: {spec.weights}",
+            "install what provides it once more, or give --weights FILE",
+        )
+    return spec.weights
+
+
+def _named(weights: str | Path) -> Path:
+    path = Path(weights)
+    if path.is_file():
+        return path
+    shipped = {file.stem: file for file in WEIGHTS.glob("*.safetensors")}
+    if str(weights) in shipped:
+        return shipped[str(weights)]
+    if path.is_dir():
+        raise MagkitError(f"{path} is a folder, not a weights file", _OTHER)
+    raise MagkitError(
+        f"there is no weights file {path}, and none of that name ships",
+        did_you_mean(str(weights), shipped),
+    )
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a safetensors file or a PyTorch state dict, never running code that a file holds.
+
+    A state dict may be nested in a checkpoint, and its keys may start with "module.". Half
+    precision becomes single.
+
+    Raises:
+        MagkitError: It can't be read, or holds something else.
+    """
+    try:
+        tensors, metadata = _read(path)
+    except OSError as error:
+        raise MagkitError(f"{path} can't be read: {error.strerror or error}") from error
+    tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    for key, value in tensors.items():
+        if value.is_floating_point():
+            tensors[key] = value.float()
+            if not value.isfinite().all():
+                raise MagkitError(f"{path} holds values that are no numbers, in {key}", _OTHER)
+    return Weights(tensors, metadata)
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        if not (is_zipfile(path) or _is_pickle(path)):
+            raise MagkitError(f"{path} is not a weights file", _OTHER) from error
+    return _state_dict(_unpickle(path), path), {}
+
+
+def _is_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(1) == b"\x80"
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles by others than PyTorch: it reads them
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise MagkitError(
+            f"{path} holds a pickled Python object, which could run code when it is loaded",
+            "save the model's state_dict() where it comes from, and load that",
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise MagkitError(f"{path} is damaged, or not a weights file", _OTHER) from error
+
+
+def _state_dict(content: Any, path: Path) -> dict[str, torch.Tensor]:
+    for nest in _NESTS:
+        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
+            content = content[nest]
+    if not isinstance(content, Mapping) or not content:
+        raise MagkitError(f"{path} holds no state_dict", _OTHER)
+    tensors = {str(key): value for key, value in content.items() if torch.is_tensor(value)}
+    if len(tensors) < len(content):
+        stray = next(str(key) for key, value in content.items() if not torch.is_tensor(value))
+        raise MagkitError(f"{path} is no state_dict: '{stray}' is not a tensor", _OTHER)
+    return tensors
+
+
+def _check_owner(found: Weights, spec: MagnifierSpec[Any], path: Path) -> None:
+    owner = found.metadata.get("magnifier", spec.name)
+    if owner != spec.name:
+        raise UsageError(
+            f"{path} holds weights of the magnifier '{owner}', not of '{spec.name}'",
+            f"add --magnifier {owner}",
+        )
+
+
+def _config(found: Weights, path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(found.metadata.get("config", "{}"))
+    except ValueError as error:
+        raise MagkitError(f"{path}: its configuration is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise MagkitError(f"{path}: its configuration is no JSON object")
+    return config
+
+
+def _fill(magnifier: Magnifier, tensors: Mapping[str, torch.Tensor], path: Path, name: str) -> None:
+    if not isinstance(magnifier, nn.Module):
+        raise UsageError(f"the magnifier '{name}' has no weights to load", "leave out --weights")
+    wanted = magnifier.state_dict()
+    problem = _misfit(wanted, tensors)
+    if problem:
+        raise MagkitError(
+            f"{path} does not fit the magnifier '{name}': {problem}",
+            "are these another magnifier's weights? --magnifier names the one to build",
+        )
+    magnifier.load_state_dict(tensors)
+
+
+def _misfit(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> str:
+    """What is wrong with the given tensors, each kind with its first example; "" if nothing is."""
+    missing = [key for key in wanted if key not in given]
+    stray = [key for key in given if key not in wanted]
+    other = [key for key in wanted if key in given and wanted[key].shape != given[key].shape]
+    problems = []
+    if missing:
+        problems.append(f"{len(missing)} of its {len(wanted)} tensors are missing ({missing[0]})")
+    if stray:
+        problems.append(f"{len(stray)} are unknown ({stray[0]})")
+    if other:
+        shapes = f"{other[0]} is {_shape(given[other[0]])}, not {_shape(wanted[other[0]])}"
+        problems.append(f"{len(other)} are of another shape ({shapes})")
+    return ", ".join(problems)
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a number"
+
+
+def _ready(magnifier: Magnifier, device: torch.device | str) -> Magnifier:
+    if isinstance(magnifier, nn.Module):
+        # Convolutions on a CPU are faster with a pixel's channels side by side.
+        magnifier.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+    return magnifier
+
+
+def save_weights(
+    path: Path,
+    module: nn.Module,
+    metadata: Mapping[str, str],
+    *,
+    half: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Write a network's weights as safetensors, whole or not at all.
+
+    Args:
+        path: Where they go.
+        module: The network.
+        metadata: Texts to go along; `load_magnifier` reads "magnifier" and "config" (JSON).
+        half: Whether floats are rounded to half precision: half the size.
+        overwrite: Whether an existing file is replaced.
+
+    Raises:
+        MagkitError: The file exists or can't be written, or a weight is beyond half precision.
+    """
+    tensors = {
+        key: (value.half() if half and value.is_floating_point() else value)
+        .detach()
+        .cpu()
+        .contiguous()
+        .clone()
+        for key, value in module.state_dict().items()
+    }
+    for key, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise MagkitError(f"{path} is not written: {key} holds values that are no numbers")
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(save(tensors, dict(metadata)))

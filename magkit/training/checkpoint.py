@@ -1,0 +1,88 @@
+"""Checkpoints: tensors and plain values, written whole or not at all, never unpickled as code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from magkit.errors import MagkitError
+from magkit.runtime.atomic import atomic_path
+from magkit.training.loop import TrainState
+
+KEPT = 2  # checkpoints: should the newest turn out broken, there is one before it
+
+
+def save_checkpoint(folder: Path, state: TrainState) -> Path:
+    """Write `folder/checkpoint-STEP.pt`; only when it is whole are the oldest removed."""
+    final = folder / f"checkpoint-{state.step}.pt"
+    with atomic_path(final, overwrite=True) as path:
+        torch.save(
+            {
+                "model": state.model.state_dict(),
+                "average": state.average.state_dict(),
+                "optimizer": state.optimizer.state_dict(),
+                "step": state.step,
+                "skipped": state.skipped,
+            },
+            path,
+        )
+    for old in checkpoints(folder)[KEPT:]:
+        old.unlink()
+    return final
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """List the checkpoints of a run, the newest first."""
+    return sorted(folder.glob("checkpoint-*.pt"), key=_step, reverse=True)
+
+
+def restore(folder: Path, state: TrainState) -> list[Path]:
+    """Bring `state` to the newest checkpoint that can be read, or leave it at its start.
+
+    Returns:
+        Newer checkpoints that are broken; they are left where they are until a newer one is whole.
+
+    Raises:
+        MagkitError: there are checkpoints, and none can be read.
+    """
+    broken: list[Path] = []
+    for path in checkpoints(folder):
+        saved = _read(path)
+        if saved is not None:
+            _load(path, saved, state)
+            return broken
+        broken.append(path)
+    if broken:
+        names = ", ".join(path.name for path in broken)
+        raise MagkitError(
+            f"no checkpoint in {folder} can be read: {names}", "--new starts anew"
+        )
+    return broken
+
+
+def _step(path: Path) -> int:
+    text = path.stem.removeprefix("checkpoint-")
+    return int(text) if text.isascii() and text.isdigit() else -1
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Read a checkpoint; None where the file is cut or damaged, however torch says that."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:
+        return None
+    return saved if isinstance(saved, dict) else None
+
+
+def _load(path: Path, saved: dict[str, Any], state: TrainState) -> None:
+    try:
+        state.model.load_state_dict(saved["model"])
+        state.average.load_state_dict(saved["average"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.step, state.skipped = int(saved["step"]), int(saved["skipped"])
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise MagkitError(
+            f"{path} is a checkpoint of another network", "--new starts anew"
+        ) from error

@@ -1,0 +1,56 @@
+"""One process at a time in a folder, for as long as the process lives."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from magkit.errors import MagkitError
+
+_HELD = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` against other processes until the block ends.
+
+    The operating system lets go when the process dies, however it dies: there is no lock left
+    over to clear away. Where a file system knows no locks, nothing is held.
+
+    Raises:
+        MagkitError: another process holds the folder.
+    """
+    with (folder / ".lock").open("a+b") as file:
+        try:
+            _lock(file.fileno())
+        except OSError as error:
+            if error.errno in _HELD:
+                hint = "wait for it, or start another training with --new"
+                raise MagkitError(f"another process is training in {folder}", hint) from error
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                _unlock(file.fileno())
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(number: int) -> None:
+        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+
+    def _unlock(number: int) -> None:
+        msvcrt.locking(number, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(number: int) -> None:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(number: int) -> None:
+        fcntl.flock(number, fcntl.LOCK_UN)

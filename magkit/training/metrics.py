@@ -1,0 +1,62 @@
+"""What a training measured: a JSON object a line, a line a step."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from magkit.runtime.atomic import atomic_path
+
+
+class MetricsLog:
+    """Appends lines to a file, after those of steps beyond `step` were taken out of it."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        _truncate(path, step)
+        self._file = path.open("a", encoding="utf-8", newline="\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def write(self, step: int, measured: Mapping[str, float]) -> None:
+        """Append what was measured in step number `step`; what is no finite number becomes null."""
+        finite = {key: v if math.isfinite(v) else None for key, v in measured.items()}
+        self._file.write(json.dumps({"step": step, **finite}) + "\n")
+        self._file.flush()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read a log; lines that were cut short or damaged are left out."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [entry for line in lines if (entry := _entry(line)) is not None]
+
+
+def _entry(line: str) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and isinstance(entry.get("step"), int) else None
+
+
+def _truncate(path: Path, step: int) -> None:
+    if not path.is_file():
+        return
+    kept = [line for line in read_metrics(path) if line["step"] <= step]
+    with atomic_path(path, overwrite=True) as temporary:
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,67 @@
+"""Commands in this process, small clips, and a network small enough for them."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+Frame = NDArray[np.uint8]
+Clip = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small magnet-fast with random weights."""
+    import torch
+
+    from magkit.magnify.load import save_weights
+    from magkit.magnify.networks import fast_spec
+
+    config = fast_spec.FastConfig(stem=4, width=8, guide=4, hidden=4)
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    torch.manual_seed(0)
+    metadata = {"magnifier": "magnet-fast", "config": json.dumps(asdict(config))}
+    save_weights(path, fast_spec.build(config), metadata)
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def waves(count: int, height: int, width: int) -> Iterator[Frame]:
+    """Smooth colours that swing to and fro once in twelve frames."""
+    y, x = np.mgrid[:height, :width].astype(float)
+    for index in range(count):
+        shift = 0.3 * np.sin(2 * np.pi * index / 12)
+        tones = [np.sin((x - shift) / 3 + tone) * np.sin(y / 4 + tone) for tone in range(3)]
+        yield (128 + 90 * np.stack(tones, -1)).round().astype(np.uint8)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Clip:
+    """Writes a clip outside the working directory."""
+    from magkit.video import plain_info, write_video
+
+    def write(
+        name: str = "clip.mp4",
+        count: int = 8,
+        size: tuple[int, int] = (40, 24),
+        rate: Fraction = Fraction(30000, 1001),
+    ) -> Path:
+        width, height = size
+        path = tmp_path / "clips" / name
+        write_video(path, waves(count, height, width), plain_info(width, height, rate, count))
+        return path
+
+    return write

@@ -1,0 +1,189 @@
+"""Whole trainings of a tiny network: what comes out, and that nothing but the job determines it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from magkit.errors import MagkitError, UsageError
+from magkit.finetune.finetune import Job, Outcome, finetune
+from magkit.finetune.task import SceneTask
+from magkit.magnify.load import load_magnifier
+from magkit.training.metrics import read_metrics
+
+TINY = Job(
+    magnifier="magnet-fast",
+    options=("stem=8", "width=8", "guide=8", "hidden=8"),
+    settings={"steps": 3, "batch": 1, "size": 64, "objects": "1,2", "save_every": 1},
+    procedural=3,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return finetune(TINY, output=tmp_path_factory.mktemp("runs") / "first", workers=0)
+
+
+def same_weights(one: Outcome, other: Outcome) -> bool:
+    left, right = load_file(one.run.model), load_file(other.run.model)
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+def test_a_run_holds_all_that_there_is_to_know(outcome: Outcome) -> None:
+    assert (outcome.steps, outcome.continued) == (3, 0)
+    lines = read_metrics(outcome.run.metrics)
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert outcome.metrics["loss"] == pytest.approx(np.mean([line["loss"] for line in lines]))
+    config = json.loads((outcome.run.folder / "config.json").read_text())
+    assert config["config"]["settings"]["objects"] == [1, 2]
+    assert config["config"]["settings"]["lr"] == 1e-3, "the preset"
+    assert config["made_with"]["torch"] == torch.__version__.partition("+")[0]
+    picture = Image.open(outcome.run.samples / "step-000003.png")
+    assert picture.size == (5 * 64 + 4 * 2, 4 * 64 + 3 * 2)
+
+
+def test_the_result_is_the_average_and_loads_by_itself(outcome: Outcome) -> None:
+    with safe_open(outcome.run.model, "pt") as file:
+        texts = file.metadata()
+    assert (texts["magnifier"], texts["steps"], texts["seed"]) == ("magnet-fast", "3", "0")
+    assert str(outcome.run.folder) not in str(texts)
+    magnifier = load_magnifier("magnet-fast", outcome.run.model)
+    saved = torch.load(outcome.run.folder / "checkpoint-3.pt", weights_only=True)["average"]
+    assert all(torch.equal(saved[k], v) for k, v in magnifier.state_dict().items())  # type: ignore[attr-defined]
+
+
+def test_the_number_of_workers_changes_nothing(outcome: Outcome, tmp_path: Path) -> None:
+    assert same_weights(finetune(TINY, output=tmp_path / "run", workers=1), outcome)
+
+
+def test_a_resumed_run_equals_one_that_was_not_stopped(
+    outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(done: int, _: int | None) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(TINY, workers=0, progress=stop)
+    assert not (tmp_path / "runs" / "finetune-001" / "model.safetensors").exists()
+    notes: list[str] = []
+    again = finetune(TINY, workers=0, note=notes.append)
+    assert again.run.folder == Path("runs/finetune-001")
+    assert again.continued == 2
+    assert "from step 2" in notes[0]
+    assert same_weights(again, outcome)
+    assert finetune(TINY, workers=0).run.folder == Path("runs/finetune-002"), "the first is done"
+
+
+def test_the_seed_and_the_data_determine_the_result(outcome: Outcome, tmp_path: Path) -> None:
+    seeded = replace(TINY, settings={**TINY.settings, "seed": 1})
+    more = replace(TINY, procedural=4)
+    for number, job in enumerate((seeded, more)):
+        other = finetune(job, output=tmp_path / str(number), workers=0)
+        assert not same_weights(other, outcome)
+        assert other.run.config != outcome.run.config
+
+
+def test_weights_to_start_from_bring_their_configuration(outcome: Outcome, tmp_path: Path) -> None:
+    job = replace(TINY, options=(), weights=outcome.run.model, half=True)
+    job = replace(job, settings={**TINY.settings, "steps": 1, "lr": 1e-12})
+    further = finetune(job, output=tmp_path / "run", workers=0)
+    assert further.run.config["options"] == outcome.run.config["options"]
+    left, right = load_file(outcome.run.model), load_file(further.run.model)
+    assert {t.dtype for t in right.values()} == {torch.float16}
+    assert all(torch.allclose(left[k], right[k].float(), rtol=1e-3, atol=1e-4) for k in left)
+
+
+def test_pictures_and_coco_objects(tmp_path: Path) -> None:
+    folder = tmp_path / "train2017"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (150, 200, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "one.png")
+    square = [40, 40, 90, 40, 90, 90, 40, 90]
+    coco = {
+        "images": [{"id": 1, "file_name": "one.png", "width": 200, "height": 150}],
+        "categories": [{"id": 1, "name": "thing"}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 1,
+                "category_id": 1,
+                "iscrowd": 0,
+                "area": 2500,
+                "bbox": [40, 40, 50, 50],
+                "segmentation": [square],
+            }
+        ],
+    }
+    objects = tmp_path / "annotations" / "instances_train2017.json"
+    objects.parent.mkdir()
+    objects.write_text(json.dumps(coco))
+    job = replace(TINY, objects=objects, procedural=0)
+    notes: list[str] = []
+    outcome = finetune(job, output=tmp_path / "run", workers=0, note=notes.append)
+    assert "on 1 pictures and 1 objects" in notes[0]
+    assert outcome.run.config["data"]["cutouts"] == 1
+
+
+def test_an_error_in_a_worker_is_one_sentence(tmp_path: Path) -> None:
+    """The picture's header is whole, so that only the process that renders finds out."""
+    path = tmp_path / "pictures" / "broken.png"
+    path.parent.mkdir()
+    Image.fromarray(np.zeros((200, 200, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(MagkitError) as caught:
+        finetune(replace(TINY, images=(path.parent,)), output=tmp_path / "run", workers=1)
+    assert str(path.parent) in caught.value.message
+    assert "Traceback" not in caught.value.message
+
+
+def test_what_can_not_be_trained_is_refused_before_anything_is_written(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    (tmp_path / "text.safetensors").write_text("no weights")
+    other = ("stem=12", "width=8", "guide=8", "hidden=8")
+    refused = [
+        (replace(TINY, magnifier="magnett"), UsageError, "no magnifier"),
+        (replace(TINY, options=("stemm=8",)), UsageError, "'stemm'"),
+        (replace(TINY, settings={**TINY.settings, "size": 60}), UsageError, "60 pixels"),
+        (replace(TINY, weights=tmp_path / "none"), MagkitError, "no weights file"),
+        (replace(TINY, weights=tmp_path / "text.safetensors"), MagkitError, "not a weights file"),
+        (replace(TINY, weights=outcome.run.model, options=other), MagkitError, "does not fit"),
+        (replace(TINY, images=(tmp_path / "none",)), MagkitError, "no folder"),
+        (replace(TINY, objects=tmp_path / "none.json"), MagkitError, "none.json"),
+        (replace(TINY, object_images=tmp_path), UsageError, "no objects"),
+        (replace(TINY, procedural=-1), UsageError, "negative"),
+    ]
+    for job, kind, words in refused:
+        with pytest.raises(kind) as caught:
+            finetune(job, output=tmp_path / "run", workers=0)
+        assert words in f"{caught.value.message} {caught.value.hint}".replace("There is no", "no")
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_training_lowers_its_loss(tmp_path: Path) -> None:
+    """On one batch made once, so that the fall can't be chance."""
+    job = replace(TINY, settings={**TINY.settings, "steps": 60, "warmup": 5, "save_every": 60})
+
+    def repeated(task: SceneTask, start: int) -> object:
+        first = next(iter(original(task, start)))
+        return (first for _ in range(60))
+
+    original = SceneTask.batches
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SceneTask, "batches", repeated)
+        outcome = finetune(job, output=tmp_path / "run", workers=0)
+    losses = [line["loss"] for line in read_metrics(outcome.run.metrics)]
+    assert np.mean(losses[-5:]) < 0.8 * losses[0]

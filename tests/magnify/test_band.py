@@ -1,0 +1,72 @@
+"""What can be asked of a magnifier, and what can't."""
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from magkit.errors import UsageError
+from magkit.magnify.band import Band, check_request, parse_band
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("0.4-3", 0.4, 3),
+        ("0-2", 0, 2),
+        (" 72-92 ", 72, 92),
+        (".04-.4", 0.04, 0.4),
+        ("1e-3-2", 1e-3, 2),
+    ],
+)
+def test_bands_that_are_understood(text: str, low: float, high: float) -> None:
+    assert parse_band(text) == Band(low, high)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "3", "3-", "-3", "-1-3", "3-1", "2-2", "nan-3", "0.4-nan", "1-inf", "a-b", "1-2-3", "1:2"],
+)
+def test_bands_that_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no band of frequencies") as raised:
+        parse_band(text)
+    assert "LO-HI" in raised.value.hint
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1e6))
+def test_a_band_is_what_was_written(low: float, high: float) -> None:
+    if low < high:
+        assert parse_band(f"{low!r}-{high!r}".replace("e+", "e")) == Band(low, high)
+
+
+def test_bands_that_nothing_can_be() -> None:
+    for low, high in ((math.nan, 3), (1, math.nan), (-1, 3), (1, math.inf)):
+        with pytest.raises(UsageError):
+            Band(low, high)
+
+
+@pytest.mark.parametrize("rate", [math.nan, -30.0, 0.0, math.inf])
+def test_rates_that_no_scene_was_filmed_at(rate: float) -> None:
+    with pytest.raises(UsageError, match="rate of filming must be above 0"):
+        Band(0.4, 3).check_rate(rate)
+
+
+def test_the_rate_is_named() -> None:
+    Band(1, 14.98).check_rate(Fraction(30000, 1001))
+    with pytest.raises(UsageError, match=r"rate of 29.97 frames a second") as raised:
+        Band(1, 14.99).check_rate(Fraction(30000, 1001))
+    assert "14.985" in raised.value.hint
+
+
+@pytest.mark.parametrize("factor", [-1, -0.001, 300.1, math.nan, math.inf])
+def test_factors_that_are_refused(factor: float) -> None:
+    with pytest.raises(UsageError, match="factor must be from 0 to 300"):
+        check_request(factor, "static")
+
+
+def test_a_band_needs_the_first_frame() -> None:
+    check_request(10, "static", Band(1, 2))
+    with pytest.raises(UsageError, match="mode static"):
+        check_request(10, "dynamic", Band(1, 2))

@@ -1,0 +1,105 @@
+"""Batches: the same from any step on, by any number of processes, with any memory."""
+
+import dataclasses
+import pickle
+
+import pytest
+import torch
+
+from magkit.synth.cache import TensorCache
+from magkit.synth.render import Sources
+from magkit.synth.scene import SceneConfig
+from magkit.synth.shapes import ProceduralCutouts
+from magkit.synth.stream import SceneBatches, loader
+from magkit.synth.textures import ProceduralPictures
+from magkit.synth.triplets import Triplets
+
+CONFIG = SceneConfig(size=32, objects=(2, 3))
+
+
+def batches(sources: Sources, steps: int = 4) -> SceneBatches:
+    return SceneBatches(CONFIG, sources, seed=1, batch=2, steps=steps)
+
+
+def equal(one: Triplets, other: Triplets) -> bool:
+    return all(
+        torch.equal(getattr(one, f.name), getattr(other, f.name)) for f in dataclasses.fields(one)
+    )
+
+
+def test_a_batch_is_a_function_of_its_step(procedural: Sources) -> None:
+    data = batches(procedural)
+    forwards = [data[step] for step in range(4)]
+    assert all(equal(data[step], forwards[step]) for step in (3, 0, 2, 1))
+    assert not torch.equal(forwards[0].a, forwards[1].a)
+    assert forwards[0].a.shape == (2, 3, 32, 32)
+
+
+def test_a_small_memory_changes_nothing(procedural: Sources) -> None:
+    tiny = Sources(ProceduralPictures(12, TensorCache(1)), ProceduralCutouts(12, TensorCache(1)))
+    assert equal(batches(procedural)[2], batches(tiny)[2])
+
+
+def test_a_start_in_the_middle(procedural: Sources) -> None:
+    data = batches(procedural)
+    made = list(loader(data, 2, workers=0))
+    assert len(made) == 2
+    assert equal(made[0], data[2])
+
+
+def test_other_processes_render_the_same(procedural: Sources) -> None:
+    data = batches(procedural, 3)
+    made = list(loader(data, 0, workers=2))
+    assert len(made) == 3
+    assert all(equal(batch, data[step]) for step, batch in enumerate(made))
+
+
+def test_noise_is_that_of_photons_and_spares_the_truth() -> None:
+    grey = torch.linspace(0.2, 0.8, 6)[:, None, None, None].expand(6, 3, 200, 200)
+    frames = Triplets(
+        **dict.fromkeys("abcm", grey),
+        factor=grey,
+        motion=grey,
+        moving=grey,
+    )
+    noisy = frames.with_noise(torch.Generator().manual_seed(0), strength=0.3)
+    again = frames.with_noise(torch.Generator().manual_seed(0), strength=0.3)
+    assert equal(noisy, again)
+    assert torch.equal(noisy.m, grey)
+    amounts = torch.rand(6, 1, 1, 1, generator=torch.Generator().manual_seed(0)) * 0.3
+    for name in "abc":
+        spread = (getattr(noisy, name) - grey).std((1, 2, 3))
+        exact = (amounts * (2 * grey / 127.5).sqrt() / 2).mean((1, 2, 3))
+        torch.testing.assert_close(spread, exact, rtol=0.02, atol=1e-5)
+    assert not torch.equal(noisy.a, noisy.b)
+
+
+def test_the_memory_has_a_bound_and_forgets_the_oldest() -> None:
+    cache = TensorCache(1000)
+    made = []
+
+    def get(key: int) -> torch.Tensor:
+        def make() -> torch.Tensor:
+            made.append(key)
+            return torch.full((100,), float(key))
+
+        return cache.get(key, make)
+
+    for key in (0, 0, 1, 0, 2):
+        assert get(key)[0] == key
+    assert cache.size <= 1000
+    get(1)
+    assert made == [0, 1, 2, 1]
+
+
+def test_the_memory_is_not_sent_to_other_processes() -> None:
+    cache = TensorCache(12345)
+    cache.get("x", lambda: torch.zeros(1000))
+    copy = pickle.loads(pickle.dumps(cache))
+    assert copy.capacity == 12345
+    assert copy.size == 0
+    assert len(pickle.dumps(cache)) < 500
+
+
+def test_one_item_may_be_larger_than_the_memory() -> None:
+    assert TensorCache(10).get("x", lambda: torch.ones(100)).sum() == pytest.approx(100)

@@ -1,0 +1,153 @@
+"""Which folder a training is given: a new one, or that of the newest equal one."""
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from magkit.errors import MagkitError
+from magkit.training.lock import locked
+from magkit.training.metrics import MetricsLog, read_metrics
+from magkit.training.run import Run, open_run
+
+CONFIG = {"settings": {"lr": 0.1, "factors": (2.0, 100.0)}, "data": None}
+OTHER = {"settings": {"lr": 0.2, "factors": (2.0, 100.0)}, "data": None}
+
+
+def opened(tmp_path: Path, config: dict[str, object] = CONFIG, **how: object) -> Run:
+    return open_run("finetune", config, made_with={"torch": "1"}, root=tmp_path, **how)  # type: ignore[arg-type]
+
+
+def test_numbers_count_up_and_equal_unfinished_runs_are_continued(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    assert first.folder == tmp_path / "finetune-001"
+    assert opened(tmp_path).folder == first.folder
+    second = opened(tmp_path, OTHER)
+    assert second.folder == tmp_path / "finetune-002"
+    assert opened(tmp_path).folder == first.folder
+    third = opened(tmp_path, new=True)
+    assert third.folder == tmp_path / "finetune-003"
+    assert opened(tmp_path).folder == third.folder
+    third.model.write_bytes(b"weights")
+    assert opened(tmp_path).folder == first.folder
+    first.model.write_bytes(b"weights")
+    assert opened(tmp_path).folder == tmp_path / "finetune-004"
+
+
+def test_versions_are_recorded_and_not_compared(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    record = json.loads((first.folder / "config.json").read_text())
+    assert record["made_with"] == {"torch": "1"}
+    again = open_run("finetune", CONFIG, made_with={"torch": "2"}, root=tmp_path)
+    assert again.folder == first.folder
+
+
+def test_other_folders_are_passed_over(tmp_path: Path) -> None:
+    for name in ("finetune-x", "finetune-007", "finetune-2b", "pretrain-009"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "finetune-007" / "config.json").write_text("{")
+    (tmp_path / "finetune-900").write_text("a file")
+    assert opened(tmp_path).folder == tmp_path / "finetune-901"
+    assert opened(tmp_path).folder == tmp_path / "finetune-901"
+
+
+def test_a_run_that_is_asked_for_by_its_folder(tmp_path: Path) -> None:
+    output = tmp_path / "deep" / "run"
+    run = opened(tmp_path, output=output)
+    assert run.folder == output
+    assert opened(tmp_path, output=output).folder == output
+    with pytest.raises(MagkitError, match=r"settings\.lr is 0\.1 there, 0\.2 here"):
+        opened(tmp_path, OTHER, output=output)
+    with pytest.raises(MagkitError, match="exists"):
+        opened(tmp_path, output=output, new=True)
+    run.model.write_bytes(b"weights")
+    with pytest.raises(MagkitError, match="finished"):
+        opened(tmp_path, output=output)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert opened(tmp_path, output=empty).folder == empty
+
+
+def test_folders_that_are_something_else_stay_as_they_are(tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    (album / "picture.jpg").write_bytes(b"jpeg")
+    with pytest.raises(MagkitError, match="exists and is no run"):
+        opened(tmp_path, output=album)
+    assert [path.name for path in album.iterdir()] == ["picture.jpg"]
+    (album / "config.json").write_text('{"name": "another program"}')
+    with pytest.raises(MagkitError, match="is not the configuration of a training"):
+        opened(tmp_path, output=album)
+    file = tmp_path / "file"
+    file.write_text("text")
+    with pytest.raises(MagkitError, match="exists and is no run"):
+        opened(tmp_path, output=file)
+    with pytest.raises(MagkitError, match="can't be made"):
+        opened(tmp_path, output=file / "run")
+    with pytest.raises(MagkitError, match="can't be made"):
+        open_run("finetune", CONFIG, made_with={}, root=file)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"kind": "pretrain"}, "a run of 'pretrain'"), ({"format": 99}, "format 99")],
+    ids=["method", "version"],
+)
+def test_runs_of_another_method_or_version(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    path = opened(tmp_path).folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(MagkitError, match=words):
+        opened(tmp_path, output=path.parent)
+    assert opened(tmp_path).folder == tmp_path / "finetune-002"
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    run.samples.mkdir()
+    kept = [run.folder / "checkpoint-4.pt", run.samples / "step-000004.png", run.folder / ".lock"]
+    half = [run.folder / ".checkpoint-6-0123abcd.pt", run.samples / ".step-000006-0123abcd.png"]
+    for path in kept + half:
+        path.write_bytes(b"")
+    run.sweep()
+    assert all(path.exists() for path in kept)
+    assert not any(path.exists() for path in half)
+
+
+def try_lock(folder: str) -> str:
+    try:
+        with locked(Path(folder)):
+            return "held"
+    except MagkitError as error:
+        return error.message
+
+
+def test_two_processes_never_train_in_one_folder(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        with locked(tmp_path):
+            assert pool.apply(try_lock, (str(tmp_path),)) == (
+                f"another process is training in {tmp_path}"
+            )
+        assert pool.apply(try_lock, (str(tmp_path),)) == "held"
+
+
+def test_metrics_beyond_the_checkpoint_are_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with MetricsLog(path, 0) as log:
+        for step in range(1, 6):
+            log.write(step, {"loss": step / 10})
+        log.write(6, {"loss": float("nan"), "gradient": float("inf")})
+    assert read_metrics(path)[-1] == {"step": 6, "loss": None, "gradient": None}
+    with path.open("a") as file:
+        file.write('{"step": 7, "lo')
+    assert [line["step"] for line in read_metrics(path)] == [1, 2, 3, 4, 5, 6]
+    with MetricsLog(path, 3) as log:
+        log.write(4, {"loss": 9.0})
+    assert [(x["step"], x["loss"]) for x in read_metrics(path)] == [
+        (1, 0.1),
+        (2, 0.2),
+        (3, 0.3),
+        (4, 9.0),
+    ]
