@@ -109,11 +109,12 @@ class Rest(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def counted(name: str, height: int, width: int) -> dict[str, Any]:
-    """Count a network's operations for a frame of a size that its stride divides."""
+    """Count a network's operations for a frame, its sides rounded up to whole strides."""
     from magkit.registry import registry
 
     spec = registry().magnifier(name)
     network = spec.build(spec.config())
+    height, width = (-(-side // network.stride) * network.stride for side in (height, width))
     frames = torch.rand(2, 1, 3, height, width)
     with torch.no_grad(), FlopCounterMode(display=False) as products, Rest() as rest:
         reference, current = network.encode(frames[0]), network.encode(frames[1])
@@ -135,11 +136,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=384)
     options = parser.parse_args()
     size = options.height, options.width
-    strides = {"magnet-fast": 32, "magnet": 8}
-    result = {
-        name: counted(name, *(-(-side // stride) * stride for side in size))
-        for name, stride in strides.items()
-    }
+    result = {name: counted(name, *size) for name in ("magnet-fast", "magnet")}
     print(json.dumps({"size": f"{size[1]}x{size[0]}", **result}))
     raise SystemExit(size == (384, 384) and result["magnet-fast"]["gflop"] * 1e9 > BAR)
 

@@ -32,6 +32,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     sources = build_sources(options.images, options.objects, None, options.procedural)
     step, batches = _training(options.magnifier, sources, options.workers)
+    for _ in range(options.fill):
+        next(batches)
     fixed = next(batches)
     ratios, rates = [], []
     for number in range(options.rounds + 1):
@@ -97,6 +99,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--steps", type=int, default=40, help="a half round")
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument(
+        "--fill", type=int, default=150, help="batches before: pictures in memory, as in a long run"
+    )
     parser.add_argument("--wait-policy", choices=("passive", "active", ""), default="passive")
     return parser.parse_args()
 

@@ -89,8 +89,9 @@ def magnify(
     frequencies = None if band is None else parse_band(band)
     check_request(factor, mode, frequencies)
     jobs = _jobs(inputs, output, _mark(factor, mode, frequencies))
-    for source, target in jobs:
-        _check(source, target, frequencies, capture_fps, start, end, overwrite)
+    _check_outputs(jobs, overwrite)
+    for source in inputs:
+        _check_clip(source, frequencies, capture_fps, start, end)
 
     from magkit.magnify.load import load_magnifier
     from magkit.magnify.pipeline import magnify_file
@@ -101,7 +102,7 @@ def magnify(
     model = load_magnifier(magnifier, weights, opt or (), place)
     results = []
     for source, target in jobs:
-        with out.progress(source.name) as progress:
+        with out.progress(str(source)) as progress:
             frames = magnify_file(
                 source,
                 target,
@@ -172,19 +173,25 @@ def _name(source: Path, mark: str) -> str:
     return f"{path.stem}{mark}{suffix if suffix in CONTAINERS else '.mp4'}"
 
 
-def _check(
+def _check_outputs(jobs: list[tuple[Path, Path]], overwrite: bool) -> None:
+    """Refuse outputs that exist or can't be, or that are any of the inputs."""
+    from magkit.video import check_output
+
+    for _, target in jobs:
+        for source, _ in jobs:
+            check_output(target, source, overwrite=overwrite)
+
+
+def _check_clip(
     source: Path,
-    target: Path,
     band: Band | None,
     capture_fps: float | None,
     start: float | None,
     end: float | None,
-    overwrite: bool,
 ) -> None:
-    """Refuse what can't be done before any frame is decoded."""
-    from magkit.video import check_output, open_video
+    """Refuse what can't be done with a clip before any of them is decoded."""
+    from magkit.video import open_video
 
-    check_output(target, source, overwrite=overwrite)
     video = open_video(source, start=start, end=end)
     if band is not None:
         band.check_rate(video.info.rate if capture_fps is None else capture_fps)

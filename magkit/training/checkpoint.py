@@ -56,9 +56,7 @@ def restore(folder: Path, state: TrainState) -> list[Path]:
         broken.append(path)
     if broken:
         names = ", ".join(path.name for path in broken)
-        raise MagkitError(
-            f"no checkpoint in {folder} can be read: {names}", "--new starts anew"
-        )
+        raise MagkitError(f"no checkpoint in {folder} can be read: {names}", "--new starts anew")
     return broken
 
 

@@ -287,6 +287,16 @@ def test_the_input_is_never_overwritten(
     assert source.read_bytes() == before
 
 
+def test_no_input_is_overwritten_by_the_result_of_another(
+    magnify: Magnify, clip: Clip, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = clip("a.mp4"), clip("a_x10.mp4")
+    before = other.read_bytes()
+    assert magnify(one, other, "-o", other.parent, "--overwrite") == 2
+    assert "a_x10.mp4 is the input itself" in capsys.readouterr().err
+    assert other.read_bytes() == before
+
+
 def test_a_magnifier_without_weights_says_so(
     clip: Clip, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

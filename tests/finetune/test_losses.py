@@ -105,6 +105,6 @@ def test_every_loss_reaches_the_weights(batch: Triplets, name: str) -> None:
         terms = magnet_losses(model, batch)  # type: ignore[arg-type]
     else:
         model = MagnetFast(FastConfig(stem=8, width=8, guide=8, hidden=8))
-        terms = fast_losses(model, batch)  # type: ignore[arg-type]
+        terms = fast_losses(model, batch)
     torch.autograd.backward(torch.stack(list(terms.values())).sum())
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())

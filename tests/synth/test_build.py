@@ -32,9 +32,8 @@ def instances(path: Path, names: list[str]) -> Path:
         for n in range(len(names))
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        json.dumps({"images": images, "annotations": things, "categories": [{"id": 1}]})
-    )
+    table = {"images": images, "annotations": things, "categories": [{"id": 1}]}
+    path.write_text(json.dumps(table))
     return path
 
 

@@ -41,7 +41,8 @@ class Task:
         return {"square": (model(batch) - batch).square().mean()}
 
     def picture(self, model: nn.Module) -> torch.Tensor:
-        return model(torch.ones(1, 4)).detach().expand(3, 5, 4)
+        shown: torch.Tensor = model(torch.ones(1, 4))
+        return shown.detach().expand(3, 5, 4)
 
 
 def start() -> TrainState:
@@ -81,10 +82,9 @@ def test_stopped_anywhere_equals_never_stopped(tmp_path: Path, stops: list[int])
     left, right = ((tmp_path / n / "metrics.jsonl").read_bytes() for n in ("whole", "stopped"))
     assert left == right
     for name in ("step-000006.png", "step-000012.png"):
-        pair = [
-            np.asarray(Image.open(tmp_path / n / "samples" / name)) for n in ("whole", "stopped")
-        ]
-        assert np.array_equal(*pair)
+        paths = [tmp_path / run / "samples" / name for run in ("whole", "stopped")]
+        pair = [np.asarray(Image.open(path)) for path in paths]
+        assert np.array_equal(pair[0], pair[1])
         assert pair[0].shape == (5, 4, 3)
 
 
@@ -103,7 +103,8 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(tmp_path: Path, damage
     content = newest.read_bytes()
     flipped = bytearray(content)
     flipped[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
-    broken = {"half": content[: len(content) // 2], "empty": b"", "text": b"no", "flipped": flipped}
+    broken = {"half": content[: len(content) // 2], "empty": b"", "text": b"no"}
+    broken["flipped"] = bytes(flipped)
     newest.write_bytes(broken[damage])
     state = start()
     assert restore(folder, state) == [newest]

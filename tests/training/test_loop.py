@@ -1,5 +1,7 @@
 """One step against Adam, the moving average and gradient clipping written out in NumPy."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -29,7 +31,7 @@ def train(config: TrainConfig, given: np.ndarray) -> tuple[TrainState, list[dict
     measured = []
     for gradient in given:
         wanted = torch.from_numpy(gradient)
-        measured.append(train_step(state, lambda w=wanted: losses(model, w), config))
+        measured.append(train_step(state, partial(losses, model, wanted), config))
     return state, measured
 
 
@@ -44,9 +46,9 @@ def adam(config: TrainConfig, given: np.ndarray) -> tuple[np.ndarray, np.ndarray
     weight, average = START.copy(), START.copy()
     mean, square = np.zeros_like(weight), np.zeros_like(weight)
     for t, gradient in enumerate(given, 1):
-        gradient = gradient * min(1, config.clip / (np.linalg.norm(gradient) + 1e-6))
-        mean = config.beta1 * mean + (1 - config.beta1) * gradient
-        square = config.beta2 * square + (1 - config.beta2) * gradient**2
+        clipped = gradient * min(1, config.clip / (np.linalg.norm(gradient) + 1e-6))
+        mean = config.beta1 * mean + (1 - config.beta1) * clipped
+        square = config.beta2 * square + (1 - config.beta2) * clipped**2
         corrected = mean / (1 - config.beta1**t), square / (1 - config.beta2**t)
         weight = weight - config.lr * corrected[0] / (np.sqrt(corrected[1]) + 1e-8)
         decay = min(config.ema, t / (9 + t))

@@ -11,8 +11,8 @@ from magkit.training.lock import locked
 from magkit.training.metrics import MetricsLog, read_metrics
 from magkit.training.run import Run, open_run
 
-CONFIG = {"settings": {"lr": 0.1, "factors": (2.0, 100.0)}, "data": None}
-OTHER = {"settings": {"lr": 0.2, "factors": (2.0, 100.0)}, "data": None}
+CONFIG: dict[str, object] = {"settings": {"lr": 0.1, "factors": (2.0, 100.0)}, "data": None}
+OTHER: dict[str, object] = {"settings": {"lr": 0.2, "factors": (2.0, 100.0)}, "data": None}
 
 
 def opened(tmp_path: Path, config: dict[str, object] = CONFIG, **how: object) -> Run:
