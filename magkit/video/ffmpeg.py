@@ -5,6 +5,7 @@ demuxers that read one file and open no other. So no playlist, script or link in
 make it fetch an address or read what the user did not name.
 """
 
+import atexit
 import os
 import re
 import subprocess
@@ -123,10 +124,27 @@ class Child:
         self.log.close()
         return status
 
+    def end(self) -> None:
+        """Stop it, if it still runs, and read its log to the end."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.finish()
+
     def cause(self) -> str:
         """Why it failed, as it says or as it ended."""
         status = self.process.returncode
         return self.log.cause() or f"ffmpeg ended with status {status}"
+
+
+_running: set[Child] = set()
+
+
+@atexit.register
+def _end_all() -> None:
+    # An interrupt can leave a block open until the interpreter goes, when threads that read a log
+    # can no longer be waited for.
+    for child in list(_running):
+        child.end()
 
 
 @contextmanager
@@ -153,14 +171,13 @@ def ffmpeg(
         creationflags=new_group | hidden,
     )
     assert process.stderr is not None
-    log = Log(process.stderr, watch)
+    child = Child(process, Log(process.stderr, watch))
+    _running.add(child)
     try:
-        yield Child(process, log)
+        yield child
     finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        log.close()
+        child.end()
+        _running.discard(child)
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 with suppress(OSError):

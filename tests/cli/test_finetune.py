@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from magkit.cli import run
@@ -127,6 +128,8 @@ def test_what_is_refused(recipe: Path, capsys: Captured) -> None:
     Path("album").mkdir()
     (Path("album") / "picture.jpg").write_bytes(b"")
     Path("text.json").write_text("no")
+    Path("pictures").mkdir()
+    Image.new("RGB", (80, 80)).save("pictures/grey.png")
     Path("file").write_text("")
     refused = [
         (2, ["--steps", "0"], "steps"),
@@ -141,7 +144,7 @@ def test_what_is_refused(recipe: Path, capsys: Captured) -> None:
         (1, ["--images", "nowhere"], "nowhere"),
         (1, ["--images", "album"], "album"),
         (1, ["--objects", "nowhere.json"], "nowhere.json"),
-        (1, ["--objects", "text.json", "--object-images", "album"], "text.json"),
+        (1, ["--objects", "text.json", "--object-images", "pictures"], "text.json"),
         (1, ["--weights", "nowhere.safetensors"], "nowhere.safetensors"),
         (1, ["--weights", "text.json"], "not a weights file"),
         (1, ["-o", "album"], "album exists"),

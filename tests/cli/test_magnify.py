@@ -138,7 +138,8 @@ Fault = tuple[Callable[[At], list[str | Path]], int, str]
 
 
 def cut(path: Path) -> Path:
-    path.write_bytes(path.read_bytes()[:-600])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
     return path
 
 
