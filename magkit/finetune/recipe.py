@@ -21,12 +21,15 @@ class BatchConfig:
 
     batch: int = field(default=4, metadata={"help": "scenes a step"})
     noise: float = field(default=0.3, metadata={"help": "greatest strength of photon noise"})
+    coded: float = field(default=0.0, metadata={"help": "share of scenes coded as JPEG"})
 
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ValueError("batch must be at least 1")
         if not 0 <= self.noise <= 1:
             raise ValueError("noise must be in [0, 1]")
+        if not 0 <= self.coded <= 1:
+            raise ValueError("coded must be in [0, 1]")
 
 
 PARTS = (TrainConfig, SceneConfig, BatchConfig)

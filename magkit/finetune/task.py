@@ -42,7 +42,13 @@ class SceneTask:
         """Yield the batches of steps `start` and on, with photon noise, on the device."""
         train, inputs = self._recipe.train, self._recipe.batches
         batches = SceneBatches(
-            self._recipe.scenes, self._sources, train.seed, inputs.batch, train.steps, inputs.noise
+            self._recipe.scenes,
+            self._sources,
+            train.seed,
+            inputs.batch,
+            train.steps,
+            inputs.noise,
+            inputs.coded,
         )
         for batch in loader(batches, start, self._workers):
             yield batch.to(self._device)

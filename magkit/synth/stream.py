@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
 from magkit.synth.triplets import Triplets
 
-NOISE = 1  # first part of the key of a batch's photon noise
+NOISE, CODING = 1, 4  # first parts of the keys of a batch's photon noise and of its coding
 
 
 class SceneBatches(Dataset[Triplets]):
@@ -30,6 +31,7 @@ class SceneBatches(Dataset[Triplets]):
         batch: scenes in a batch.
         steps: number of batches.
         noise: greatest strength of the photon noise on A, B and C; see `Triplets.with_noise`.
+        coded: share of scenes whose A, B and C are coded as JPEG; see `Triplets.with_coding`.
     """
 
     def __init__(
@@ -40,10 +42,11 @@ class SceneBatches(Dataset[Triplets]):
         batch: int,
         steps: int,
         noise: float = 0.0,
+        coded: float = 0.0,
     ) -> None:
         self.config, self.sources = config, sources
         self.seed, self.batch, self.steps = seed, batch, steps
-        self.noise = noise
+        self.noise, self.coded = noise, coded
 
     def __len__(self) -> int:
         return self.steps
@@ -53,9 +56,11 @@ class SceneBatches(Dataset[Triplets]):
         indices = range(step * self.batch, (step + 1) * self.batch)
         scenes = [draw_scene(self.config, *counts, self.seed, index) for index in indices]
         batch = render(scenes, self.config, self.sources)
-        if not self.noise:
-            return batch
-        return batch.with_noise(generator(self.seed, NOISE, step), self.noise)
+        if self.noise:
+            batch = batch.with_noise(generator(self.seed, NOISE, step), self.noise)
+        if self.coded:
+            batch = batch.with_coding(generator(self.seed, CODING, step), self.coded)
+        return batch
 
 
 def loader(batches: SceneBatches, start: int, workers: int) -> Iterator[Triplets]:
@@ -74,7 +79,7 @@ def loader(batches: SceneBatches, start: int, workers: int) -> Iterator[Triplets
         prefetch_factor=4 if workers else None,
         multiprocessing_context="spawn" if workers else None,
         collate_fn=_as_it_is,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_start_worker,
     )
     with _unheard_interrupts():
         items = iter(data)
@@ -107,9 +112,12 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _one_thread(worker: int) -> None:
+def _start_worker(worker: int) -> None:
     del worker
     torch.set_num_threads(1)
+    # A signal to end often reaches all processes of a job. The first of them sees to it; a worker
+    # that seems to have failed would get in its way.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 @contextmanager

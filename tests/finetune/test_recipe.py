@@ -53,6 +53,7 @@ def test_how_often_something_is_written_changes_no_result() -> None:
         ({"steps": "many"}, "whole number"),
         ({"batch": 0}, "batch must be at least 1"),
         ({"noise": -1}, "noise must be in"),
+        ({"coded": 1.5}, "coded must be in"),
         ({"size": 8}, "size must be at least 16"),
         ({"factors": "100,2"}, "low <= high"),
         ({"factors": "5"}, "float,float"),

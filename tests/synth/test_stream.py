@@ -1,10 +1,13 @@
 """Batches: the same from any step on, by any number of processes, with any memory."""
 
 import dataclasses
+import io
 import pickle
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from magkit.synth.cache import TensorCache
 from magkit.synth.render import Sources
@@ -12,7 +15,7 @@ from magkit.synth.scene import SceneConfig
 from magkit.synth.shapes import ProceduralCutouts
 from magkit.synth.stream import SceneBatches, loader
 from magkit.synth.textures import ProceduralPictures
-from magkit.synth.triplets import Triplets
+from magkit.synth.triplets import QUALITIES, Triplets
 
 CONFIG = SceneConfig(size=32, objects=(2, 3))
 
@@ -72,6 +75,33 @@ def test_noise_is_that_of_photons_and_spares_the_truth() -> None:
         exact = (amounts * (2 * grey / 127.5).sqrt() / 2).mean((1, 2, 3))
         torch.testing.assert_close(spread, exact, rtol=0.02, atol=1e-5)
     assert not torch.equal(noisy.a, noisy.b)
+
+
+def test_coding_is_that_of_jpeg_and_spares_the_truth(procedural: Sources) -> None:
+    frames = SceneBatches(SceneConfig(size=64), procedural, seed=3, batch=4, steps=1)[0]
+    coded = frames.with_coding(torch.Generator().manual_seed(0), share=1.0)
+    assert torch.equal(coded.m, frames.m)
+    draws = torch.Generator().manual_seed(0)
+    torch.rand(4, generator=draws)
+    qualities = torch.randint(*QUALITIES, (4,), generator=draws).tolist()
+    for index, quality in enumerate(qualities):
+        for name in "abc":
+            pixels = (getattr(frames, name)[index] * 255).round().byte().permute(1, 2, 0).numpy()
+            Image.fromarray(pixels).save(file := io.BytesIO(), "JPEG", quality=quality)
+            exact = np.asarray(Image.open(file)) / np.float32(255)
+            made = getattr(coded, name)[index].permute(1, 2, 0).numpy()
+            assert np.abs(made - exact).max() < 2.5 / 255
+            assert np.abs(made - pixels / 255).max() > 1 / 255
+
+
+def test_a_share_of_scenes_is_coded(procedural: Sources) -> None:
+    config = SceneConfig(size=16, objects=(0, 1))
+    plain = SceneBatches(config, procedural, seed=3, batch=200, steps=2)
+    coded = SceneBatches(config, procedural, seed=3, batch=200, steps=2, coded=0.4)
+    changed = (coded[0].b != plain[0].b).flatten(1).any(1)
+    assert 0.25 < changed.float().mean() < 0.55
+    assert torch.equal(changed, (coded[0].a != plain[0].a).flatten(1).any(1))
+    assert equal(coded[1], coded[1])
 
 
 def test_the_memory_has_a_bound_and_forgets_the_oldest() -> None:
