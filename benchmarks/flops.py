@@ -63,13 +63,14 @@ FREE = """
     zeros zeros_like
 """
 ARITHMETIC = """
-    abs add add_ bitwise_and clamp clamp_min div div_ eq floor ge gt le logical_and lt maximum
-    minimum mul mul_ ne neg reciprocal relu relu_ round rsub square sub sub_ where
+    abs add add_ bitwise_and clamp clamp_min copysign div div_ eq floor ge gt le logical_and lt
+    maximum minimum mul mul_ ne neg reciprocal relu relu_ round rsub square sub sub_ where
 """
 FUNCTIONS = "asinh exp log log1p rsqrt sigmoid sqrt tanh"
 COSTS: dict[str, Cost] = {
     **dict.fromkeys(ARITHMETIC.split(), each(1)),
     **dict.fromkeys(FUNCTIONS.split(), each(FUNCTION)),
+    "addcmul": each(3),
     "lerp": each(3),
     "pow": lambda arguments, result: result.numel() * (1 if arguments[1] == 2 else FUNCTION),
     "_softmax": each(FUNCTION + 4),

@@ -175,6 +175,6 @@ def to_tensor(frame: Frame, stride: int, device: torch.device | str = "cpu") -> 
 def to_frame(pictures_NCHW: torch.Tensor, size: tuple[int, ...]) -> Frame:
     """The first picture's upper left corner of (height, width), rounded to 8 bit."""
     height, width = size
-    pixels = pictures_NCHW[0, :, :height, :width].permute(1, 2, 0).clamp(0, 1).mul(255)
-    frame: Frame = pixels.round().to(torch.uint8).contiguous().cpu().numpy()
+    pixels = pictures_NCHW[0, :, :height, :width].mul(255).round_().clamp_(0, 255)
+    frame: Frame = pixels.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     return frame

@@ -66,7 +66,7 @@ def test_half_precision_is_half_the_size_and_comes_back_single(
 
 
 def test_options_go_over_what_was_stored(saved: Path) -> None:
-    with pytest.raises(MagkitError, match=r"encoder\.stem\.1\.weight is 4x48x3x3, not 6x48x3x3"):
+    with pytest.raises(MagkitError, match=r"encoder\.layers\.0\.weight is 4x3x8x8, not 6x3x8x8"):
         load_magnifier("magnet-fast", saved, ["stem=6"])
     with pytest.raises(UsageError, match="no option of magnifier 'magnet-fast' is named 'stm'"):
         load_magnifier("magnet-fast", saved, ["stm=6"])

@@ -14,6 +14,7 @@ exact by construction, not something a network has to learn.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,15 +28,26 @@ from magkit.magnify.networks.geometry import (
     upsample_convex,
     warp,
 )
-from magkit.magnify.networks.lucas_kanade import CELL, DAMPING, Equations, Share, equalise, solve
+from magkit.magnify.networks.lucas_kanade import (
+    CELL,
+    DAMPING,
+    Equations,
+    Share,
+    exposure,
+    pyramid,
+    solve,
+)
 
-DILATIONS = (1, 2, 4, 8)  # cells: how far the equations are shared, step by step
-COARSE_DILATIONS = (1, 2, 4)  # likewise, for the coarse guess
-SCALES = (8, 4, 2)  # the coarse guess is made on frames so many times smaller, one after the other
+DILATIONS = (1, 3, 9)  # cells: how far the equations are shared, step by step
+COARSE_DILATIONS = (1, 3)  # likewise, for the coarse guess
+SCALES = (3, 2, 1)  # the coarse guess is made on frames so often halved, one after the other
 CLEAR = 0.3  # pixels: a guess far below this is dropped
-MOTION_UNIT = 0.03  # pixels: displacements are shown to the networks as asinh(d / unit)
+MOTION_UNIT = 0.03  # pixels: displacements are shown to the networks by their logarithm
 SHIFT_UNIT = 2.0  # cells: likewise for magnified displacements
-OUTPUTS = [2, 36, 4 * CELL**2]  # channels: correction, shares of neighbours, paint and its opacity
+COLOUR, SHARES = 3 * CELL**2, 36  # channels of paint, and of shares of neighbours
+# Paint and its opacity, shares, correction; two idle ones to make a multiple of eight channels,
+# which takes half the time.
+OUTPUTS = [COLOUR + CELL**2, SHARES, 2, 2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,7 @@ class Features:
     """A frame and what the encoder sees in it."""
 
     frames: torch.Tensor  # (N, 3, H, W)
+    details: list[torch.Tensor]  # of its brightness; see `pyramid`
     texture: torch.Tensor  # (N, width, H/4, W/4)
     motion: torch.Tensor  # (N, width, H/4, W/4)
 
@@ -52,12 +65,16 @@ def conv(inputs: int, outputs: int, dilation: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, 1, dilation, dilation)
 
 
-def silent(layer: nn.Conv2d) -> nn.Conv2d:
-    """Let a layer start at nought: what it corrects starts as least squares and a plain warp."""
+def silent(layer: nn.Conv2d, bias: Sequence[float] = (0.0,)) -> nn.Conv2d:
+    """Let a layer start constant: what it corrects starts as least squares and a plain warp."""
     nn.init.zeros_(layer.weight)
-    assert layer.bias is not None
-    nn.init.zeros_(layer.bias)
+    layer.bias = nn.Parameter(torch.tensor(bias).expand(layer.out_channels).clone())
     return layer
+
+
+def signed_log(x: torch.Tensor) -> torch.Tensor:
+    """Return sign(x) log(1 + |x|): every order of magnitude is shown alike."""
+    return (1 + x.abs()).log().copysign(x)
 
 
 class Encoder(nn.Module):
@@ -65,20 +82,45 @@ class Encoder(nn.Module):
 
     def __init__(self, width: int, stem: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.PixelUnshuffle(CELL),
-            conv(48, stem),
+        self.width = width
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, stem, 2 * CELL, CELL, CELL // 2),
             nn.ReLU(inplace=True),
             conv(stem, stem),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
+            conv(stem, 2 * width),
+            nn.ReLU(inplace=True),
         )
-        self.texture = conv(stem, width)
-        self.motion = conv(stem, width)
 
     def forward(self, frames_NCHW: torch.Tensor) -> Features:
         """Encode frames in [0, 1] whose sides are multiples of 32."""
-        stem = self.stem(frames_NCHW - 0.5)
-        return Features(frames_NCHW, F.relu(self.texture(stem)), F.relu(self.motion(stem)))
+        red, green, blue = frames_NCHW.unbind(1)
+        details = pyramid(((red + green + blue) / 3)[:, None])
+        texture, motion = self.layers(frames_NCHW - 0.5).split(self.width, 1)
+        return Features(frames_NCHW, details, texture, motion)
+
+
+class Guide(nn.Module):
+    """What the equations alone can't know: whom to share them with, what noise does to them."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.near = nn.Conv2d(inputs, hidden, 1)
+        self.far = nn.Sequential(
+            nn.Conv2d(inputs, hidden, 4, 2, 1),
+            nn.ReLU(inplace=True),
+            conv(hidden, hidden),
+            nn.ReLU(inplace=True),
+            conv(hidden, hidden, dilation=2),
+            nn.ReLU(inplace=True),
+            conv(hidden, hidden),
+        )
+        self.leave = silent(nn.Conv2d(hidden, outputs, 1))
+
+    def forward(self, clues: torch.Tensor) -> torch.Tensor:
+        """Return advice (N, outputs, h, w) on clues (N, inputs, h, w), h and w even."""
+        advice: torch.Tensor = self.leave(F.relu(self.near(clues) + upsample(self.far(clues), 2)))
+        return advice
 
 
 class Measure(nn.Module):
@@ -90,52 +132,49 @@ class Measure(nn.Module):
         self.coarse_share = nn.ModuleList(Share(COARSE_DILATIONS) for _ in SCALES)
         self.equations = Equations()
         self.share = Share(DILATIONS)
-        self.guide = nn.Sequential(
-            conv(width + 8, hidden),
-            nn.ReLU(inplace=True),
-            conv(hidden, hidden, dilation=2),
-            nn.ReLU(inplace=True),
-            conv(hidden, hidden, dilation=4),
-            nn.ReLU(inplace=True),
-            conv(hidden, hidden),
-            nn.ReLU(inplace=True),
-            silent(nn.Conv2d(hidden, 9 * len(DILATIONS) + 2, 1)),
-        )
+        self.guide = Guide(width + 8, hidden, 9 * len(DILATIONS) + 4)
 
-    def guess(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
-        """Return a coarse displacement in pixels (N, 2, H/4, W/4) of brightness (N, 1, H, W)."""
-        n, _, height, width = current.shape
-        size = height // (SCALES[0] * CELL), width // (SCALES[0] * CELL)
-        guess = current.new_zeros(n, 2, *size)
+    def guess(self, reference: list[torch.Tensor], current: list[torch.Tensor]) -> torch.Tensor:
+        """Return a coarse displacement in pixels (N, 2, H/4, W/4) of frames' details."""
+        n, _, height, width = current[SCALES[0]].shape
+        guess = current[0].new_zeros(n, 2, height // CELL, width // CELL)
         for scale, measure, share in zip(SCALES, self.coarse, self.coarse_share, strict=True):
-            size = height // (scale * CELL), width // (scale * CELL)
-            start = F.interpolate(guess, size, mode="bilinear") / scale
-            pair = F.avg_pool2d(reference, scale), F.avg_pool2d(current, scale)
-            equations, _ = measure(*pair, start)
-            none = equations.new_zeros(n, 9 * len(COARSE_DILATIONS), *size)
-            guess = solve(share(equations, none), equations.new_full((1, 1, 1, 1), DAMPING)) * scale
-        return upsample(guess, SCALES[-1])
+            if scale != SCALES[0]:
+                guess = upsample(guess, 2) * 2
+            equations, _ = measure(reference[scale], current[scale], guess)
+            none = equations.new_zeros(1, 9 * len(COARSE_DILATIONS), 1, 1)
+            guess = solve(share(equations, none), equations.new_full((1, 1, 1, 1), DAMPING))
+        return upsample(guess, 2) * 2
 
     def forward(self, reference: Features, current: Features) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the displacement in pixels and the guess it started from, (N, 2, H/4, W/4)."""
-        before, after = (f.frames.mean(1, keepdim=True) for f in (reference, current))
-        after = equalise(after, before)
-        guess = self.guess(before, after)
+        gain = exposure(reference.details, current.details)
+        after = [level * gain for level in current.details]
+        guess = self.guess(reference.details, after)
         # What least squares see at once needs no guess, and no interpolation that comes with it.
         guess = guess * (guess.square() / (guess.square() + CLEAR**2))
-        equations, error = self.equations(before, after, guess)
-        near = F.avg_pool2d(equations, 3, 1, 1, count_include_pad=False)
-        wide = F.avg_pool2d(F.avg_pool2d(near, 3, 1, 1), 5, 1, 2)
-        floor = near.new_full((1, 1, 1, 1), 0.02)
-        seen = [solve(near, floor), solve(wide, floor), guess]
-        energy = (near[:, :1] + near[:, 2:3] + 1e-4).log()
-        clues = [current.motion, *(torch.asinh(d / MOTION_UNIT) / 4 for d in seen)]
-        clues += [energy / 4, (error + 1e-4).log() / 4]
-        advice = self.guide(torch.cat(clues, 1))
-        equations = self.share(equations, advice)
-        damping, bias = (advice[:, -2:-1] - 5).exp(), advice[:, -1:]
+        equations, error = self.equations(reference.details[0], after[0], guess)
+        advice = self.guide(self.clues(current.motion, equations, error, guess)).contiguous()
+        damping, bias = (advice[:, -4:-3] - 5).exp(), advice[:, -3:-2]
         # Noise and detail near the pixels' own scale make least squares read a few per cent off.
-        return solve(equations, damping) * (1 + 0.5 * bias.tanh()), guess
+        motion = solve(self.share(equations, advice), damping) * (1 + 0.5 * bias.tanh())
+        return motion, guess
+
+    def clues(
+        self,
+        features: torch.Tensor,
+        equations: torch.Tensor,
+        error: torch.Tensor,
+        guess: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return all that the guide sees, (N, width + 8, h, w)."""
+        near = F.avg_pool2d(equations, 3, 1, 1, count_include_pad=False)
+        wide = F.avg_pool2d(F.avg_pool2d(equations, 2), 5, 1, 2, count_include_pad=False)
+        floor = near.new_full((1, 1, 1, 1), 0.02)
+        seen = torch.cat([solve(near, floor), upsample(solve(wide, floor), 2), guess], 1)
+        energy = torch.cat([near[:, :1] + near[:, 2:3], error], 1)
+        shown = [signed_log(seen / MOTION_UNIT) / 4, (energy + 1e-4).log() / 4]
+        return join([features, *shown])
 
 
 class Render(nn.Module):
@@ -143,39 +182,40 @@ class Render(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.order = nn.Sequential(conv(width + 2, 16), nn.ReLU(inplace=True), conv(16, 1))
+        self.order = nn.Sequential(
+            nn.Conv2d(width + 2, 16, 1), nn.ReLU(inplace=True), nn.Conv2d(16, 1, 1)
+        )
         self.enter = conv(2 * width + 5, hidden)
-        self.blocks = nn.ModuleList(conv(hidden, hidden, dilation=d) for d in (1, 2, 1, 2, 1))
-        self.leave = silent(nn.Conv2d(hidden, sum(OUTPUTS), 1))
+        self.blocks = nn.ModuleList(conv(hidden, hidden, dilation=d) for d in (1, 2, 4, 1))
+        # Hardly any paint at first, and that grey.
+        start = [0.5] * COLOUR + [-3.0] * CELL**2 + [0.0] * sum(OUTPUTS[1:])
+        self.leave = silent(nn.Conv2d(hidden, sum(OUTPUTS), 1), start)
 
     def forward(self, current: Features, shift: torch.Tensor) -> torch.Tensor:
         """Displace `current.frames` by `shift` pixels (N, 2, H/4, W/4)."""
         cells = shift / CELL
-        shown = torch.asinh(cells / SHIFT_UNIT)
-        nearness = self.order(torch.cat([current.texture, shown], 1)).clamp(-8, 8).exp()
-        ones = torch.ones_like(nearness)
-        thrown = splat(torch.cat([current.texture, cells, ones], 1) * nearness, cells)
-        weight = thrown[:, -1:]
-        landed = thrown[:, :-1] / (weight + 1e-3)
-        arrived = landed[:, -2:]
-        state = torch.cat(
-            [
-                landed[:, :-2],
-                torch.asinh(arrived / SHIFT_UNIT),
-                (weight + 1e-3).log() / 8,
-                current.texture,
-                shown,
-            ],
-            1,
-        )
-        hidden = F.relu(self.enter(state))
+        shown = signed_log(cells / SHIFT_UNIT)
+        nearness = self.order(join([current.texture, shown])).clamp(-8, 8).exp()
+        thrown = splat(torch.cat([cells * nearness, nearness], 1), cells)
+        weight = thrown[:, 2:] + 1e-3
+        arrived = thrown[:, :2] / weight
+        there = [signed_log(arrived / SHIFT_UNIT), weight.log() / 8, shown]
+        state = join([current.texture, warp(current.texture, arrived), *there])
+        hidden = F.relu(self.enter(state), inplace=True)
         for block in self.blocks:
-            hidden = hidden + F.relu(block(hidden))
-        correction, shares, paint = torch.split(self.leave(hidden), OUTPUTS, 1)
-        field = upsample_convex((arrived + correction) * CELL, shares)
+            hidden = hidden + F.relu(block(hidden), inplace=True)
+        paint, shares, correction, _ = torch.split(self.leave(hidden), OUTPUTS, 1)
+        field = upsample_convex((arrived + correction) * CELL, shares.contiguous())
         warped = warp(current.frames, upsample(field, CELL // 2), mode="bicubic")
         colour, opacity = torch.split(F.pixel_shuffle(paint, CELL), [3, 1], 1)
-        return torch.lerp(warped, colour + 0.5, (opacity - 3).sigmoid())
+        return warped + opacity.sigmoid() * (colour - warped)
+
+
+def join(maps: list[torch.Tensor]) -> torch.Tensor:
+    """Concatenate channels in the memory layout of the first, which the convolutions chose."""
+    if maps[0].stride(1) == 1:
+        maps = [m.contiguous(memory_format=torch.channels_last) for m in maps]
+    return torch.cat(maps, 1)
 
 
 class MagnetFast(nn.Module):

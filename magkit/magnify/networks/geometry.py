@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.nn import functional as F
+
+STRIPS = 8  # a picture is warped in so many parts, which threads share
 
 
 def pixel_grid(field: torch.Tensor) -> torch.Tensor:
@@ -15,13 +19,27 @@ def pixel_grid(field: torch.Tensor) -> torch.Tensor:
 
 
 def warp(image: torch.Tensor, field: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
-    """Sample `image` (N, C, H, W) at x - field(x): what stood there has moved by `field`."""
+    """Sample `image` (N, C, H, W) at x - field(x): what stood there has moved by `field`.
+
+    Beyond the border its outer pixels are repeated.
+    """
     height, width = image.shape[-2:]
-    position = pixel_grid(field) - field
     # align_corners=True maps the outer pixels' centres to -1 and 1.
-    scale = position.new_tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)])
-    grid = position.permute(0, 2, 3, 1) * scale - 1
-    return F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=True)
+    across, down = 2 / max(width - 1, 1), 2 / max(height - 1, 1)
+    x = torch.arange(width, device=field.device, dtype=field.dtype) * across - 1
+    y = torch.arange(height, device=field.device, dtype=field.dtype)[:, None] * down - 1
+    x, y = torch.sub(x, field[:, 0], alpha=across), torch.sub(y, field[:, 1], alpha=down)
+    return _sample(image, torch.stack([x, y], 3), mode)
+
+
+def _sample(image: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
+    """Call `grid_sample`, a single picture in strips: on a CPU it has one thread a picture."""
+    n, channels, height, width = image.shape
+    strips = math.gcd(height, STRIPS) if n == 1 else 1
+    grid = grid.reshape(n * strips, height // strips, width, 2)
+    image = image.expand(n * strips, -1, -1, -1)
+    made = F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=True)
+    return made.transpose(0, 1).reshape(1, channels, height, width) if strips > 1 else made
 
 
 def upsample(field: torch.Tensor, times: int) -> torch.Tensor:
@@ -43,9 +61,8 @@ def upsample_convex(field: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """
     n, _, height, width = field.shape
     shares = weights.view(n, 1, 9, 4, height, width).softmax(2)
-    padded = F.pad(field, (1, 1, 1, 1), mode="replicate")
-    near = F.unfold(padded, 3).view(n, 2, 9, 1, height, width)
-    return F.pixel_shuffle((shares * near).sum(2).flatten(1, 2), 2)
+    near = neighbours(field, 1)[:, :, :, None]
+    return F.pixel_shuffle(weighted_sum(near, shares).flatten(1, 2), 2)
 
 
 def splat(values: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
@@ -86,6 +103,15 @@ def neighbours(maps: torch.Tensor, dilation: int) -> torch.Tensor:
     Returns:
         (N, C, 9, H, W).
     """
-    n, channels, height, width = maps.shape
+    height, width = maps.shape[-2:]
     padded = F.pad(maps, (dilation,) * 4, mode="replicate")
-    return F.unfold(padded, 3, dilation).view(n, channels, 9, height, width)
+    starts = [(i * dilation, j * dilation) for i in range(3) for j in range(3)]
+    return torch.stack([padded[..., y : y + height, x : x + width] for y, x in starts], 2)
+
+
+def weighted_sum(maps: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Return (maps * shares).sum(2) without the large product."""
+    total = maps[:, :, 0] * shares[:, :, 0]
+    for k in range(1, maps.shape[2]):
+        total = torch.addcmul(total, maps[:, :, k], shares[:, :, k])
+    return total

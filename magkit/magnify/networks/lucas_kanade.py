@@ -18,16 +18,36 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from magkit.magnify.networks.geometry import neighbours, upsample, warp
+from magkit.magnify.networks.geometry import neighbours, upsample, warp, weighted_sum
 
 # Farid & Simoncelli, "Differentiation of discrete multidimensional signals", 2004, table 1:
 # a pair of five-tap filters whose ratio is a derivative, whatever the direction.
 SMOOTH = (0.037659, 0.249153, 0.426375, 0.249153, 0.037659)
 DERIVE = (-0.109604, -0.276691, 0.0, 0.276691, 0.109604)
 CELL = 4  # pixels: side of the squares over which the equations are first summed
-LIGHT = 8  # pixels: changes of light smoother than this are taken out
+STEP = 2  # pixels: the filters, which blur by more than this, are evaluated on a grid so wide
+LIGHT = 5  # cells: changes of light smoother than this are taken out
+LEVELS = 5  # how often a frame is halved
 DAMPING = 0.005  # of a solution that only serves to compare cells
 BRIGHTNESS = 32.0  # brings gradients of ordinary pictures to about 1
+
+
+def pyramid(brightness: torch.Tensor) -> list[torch.Tensor]:
+    """Halve brightness (N, 1, H, W) again and again and take smooth light out of the results.
+
+    Light comes out of every frame, before anything is compared: what is left moves as a whole, so
+    that least squares read patterns of any length rightly.
+
+    Returns:
+        Details of the frame itself, of the frame halved, ... (N, 1, H/2^k, W/2^k).
+    """
+    levels = [brightness]
+    for _ in range(LEVELS):
+        levels.append(F.avg_pool2d(levels[-1], 2))
+    cells = (CELL - 1).bit_length()  # levels from pixels to cells
+    around = LIGHT // 2
+    lights = [F.avg_pool2d(c, LIGHT, 1, around, count_include_pad=False) for c in levels[cells:]]
+    return [level - upsample(light, CELL) for level, light in zip(levels, lights, strict=False)]
 
 
 class Equations(nn.Module):
@@ -47,27 +67,28 @@ class Equations(nn.Module):
         """Set up the equations.
 
         Args:
-            reference: brightness (N, 1, H, W) of frame A in [0, 1].
-            current: brightness of frame B.
+            reference: details of brightness (N, 1, H, W) of frame A; see `pyramid`.
+            current: those of frame B.
             guess: displacement from A to B where B shows it, pixels, (N, 2, H/4, W/4).
 
         Returns:
             (xx, xy, yy, xr, yr) a cell (N, 5, H/4, W/4), and the mean square of the brightness
             that the guess leaves unexplained (N, 1, H/4, W/4).
         """
-        fine = upsample(guess, CELL)
-        moved = warp(reference, fine, mode="bicubic")
-        change = (current - moved) * BRIGHTNESS
-        light = F.avg_pool2d(change, LIGHT, ceil_mode=True)
-        change = change - F.interpolate(light, change.shape[-2:], mode="bilinear")
-        change = F.conv2d(F.pad(change, (2, 2, 2, 2), mode="replicate"), self.level)
-        mean = (current + moved) * (BRIGHTNESS / 2)
-        gradient = F.conv2d(F.pad(mean, (2, 2, 2, 2), mode="replicate"), self.gradient)
-        gx, gy = gradient[:, :1], gradient[:, 1:]
-        rest = gx * fine[:, :1] + gy * fine[:, 1:] - change
+        moved = warp(reference, upsample(guess, CELL), mode="bicubic")
+        gradient = _filtered((current + moved) * (BRIGHTNESS / 2), self.gradient)
+        change = _filtered((current - moved) * BRIGHTNESS, self.level)
+        gx, gy = gradient.chunk(2, 1)
+        x, y = upsample(guess, CELL // STEP).chunk(2, 1)
+        rest = gx * x + gy * y - change
         products = torch.cat([gx * gx, gx * gy, gy * gy, gx * rest, gy * rest, change * change], 1)
-        pooled = F.avg_pool2d(products, CELL)
+        pooled = F.avg_pool2d(products, CELL // STEP)
         return pooled[:, :5], pooled[:, 5:]
+
+
+def _filtered(details: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
+    """Filter details (N, 1, H, W) at every second pixel: (N, filters, H/2, W/2)."""
+    return F.conv2d(F.pad(details, (2, 2, 2, 2), mode="replicate"), filters, stride=STEP)
 
 
 class Share(nn.Module):
@@ -95,9 +116,9 @@ class Share(nn.Module):
             noise, slack = self.log_noise[step].exp(), self.log_slack[step].exp()
             misfit = _energy(equations, near[:, 5:] - solution[:, :, None])
             allowed = noise + slack * _energy(equations, solution[:, :, None])
-            doubt = torch.log1p(misfit / allowed) * self.log_strictness[step].exp()
+            doubt = (1 + misfit / allowed).log() * self.log_strictness[step].exp()
             shares = (advice[:, 9 * step : 9 * step + 9] - doubt).softmax(1)
-            equations = (near[:, :5] * shares[:, None]).sum(2)
+            equations = weighted_sum(near[:, :5], shares[:, None])
         return equations
 
 
@@ -105,14 +126,14 @@ def _energy(equations: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
     """Return d^T (sum g g^T) d, the square of brightness that d (N, 2, K, h, w) stands for."""
     xx, xy, yy = equations[:, :3].unsqueeze(2).unbind(1)
     x, y = d.unbind(1)
-    return xx * x * x + 2 * xy * x * y + yy * y * y
+    return (xx * x + 2 * xy * y) * x + yy * y * y
 
 
-def equalise(brightness: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Give a frame (N, 1, H, W) the mean and spread of another: lamps and exposures change."""
-    mean, spread = brightness.mean((1, 2, 3), True), brightness.std((1, 2, 3), keepdim=True)
-    ratio = (like.std((1, 2, 3), keepdim=True) + 1e-3) / (spread + 1e-3)
-    return (brightness - mean) * ratio + like.mean((1, 2, 3), True)
+def exposure(reference: list[torch.Tensor], current: list[torch.Tensor]) -> torch.Tensor:
+    """Return the gain (N, 1, 1, 1) that gives a frame's details the strength of another's."""
+    strengths = (frame[2].square().mean((1, 2, 3), True).sqrt() for frame in (reference, current))
+    wanted, given = (strength + 1e-3 for strength in strengths)
+    return wanted / given
 
 
 def solve(equations: torch.Tensor, damping: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from magkit.magnify.networks.fast import MagnetFast
+from magkit.magnify.networks.fast import MagnetFast, join, signed_log
 from magkit.magnify.networks.fast_spec import SPEC, FastConfig
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
@@ -76,8 +76,8 @@ def test_a_displacement_is_measured_untrained(network: MagnetFast) -> None:
     with torch.no_grad():
         motion = network.motion(network.encode(truth.a), network.encode(truth.b))
     x, y = motion[0, :, 3:-3, 3:-3].flatten(1).median(1).values.tolist()
-    assert x == pytest.approx(0.12, rel=0.4)
-    assert y == pytest.approx(-0.05, rel=0.4)
+    assert x == pytest.approx(0.12, rel=0.2)
+    assert y == pytest.approx(-0.05, rel=0.2)
 
 
 def test_the_motion_scales_the_displacement(network: MagnetFast) -> None:
@@ -87,6 +87,25 @@ def test_the_motion_scales_the_displacement(network: MagnetFast) -> None:
         half = network.render(current, motion, torch.tensor([5.0]))
         double = network.render(current, motion * 2, torch.tensor([3.0]))
     torch.testing.assert_close(half, double, atol=1e-5, rtol=0)
+
+
+def test_every_order_of_magnitude_is_shown_alike() -> None:
+    x = torch.tensor([-9.0, -0.5, 0.0, 1e-3, 99.0], requires_grad=True)
+    shown = signed_log(x)
+    torch.testing.assert_close(shown, x.sign() * x.abs().log1p())
+    torch.autograd.backward(shown.sum())
+    assert x.grad is not None
+    # copysign passes no gradient at nought, where half the pixels of a still frame may lie.
+    torch.testing.assert_close(x.grad[[0, 1, 3, 4]], 1 / (1 + x.detach().abs()[[0, 1, 3, 4]]))
+
+
+def test_channels_side_by_side_stay_so() -> None:
+    last = torch.rand(1, 8, 4, 6).contiguous(memory_format=torch.channels_last)[:, :5]
+    first = torch.rand(1, 3, 4, 6)
+    joined = join([last, first])
+    assert joined.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(joined, torch.cat([last.contiguous(), first], 1))
+    assert join([first, last]).is_contiguous()
 
 
 def test_gradients_reach_every_weight() -> None:

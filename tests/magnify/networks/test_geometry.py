@@ -12,6 +12,7 @@ from magkit.magnify.networks.geometry import (
     upsample,
     upsample_convex,
     warp,
+    weighted_sum,
 )
 
 H, W = 9, 13
@@ -41,6 +42,15 @@ def test_warp_samples_where_the_picture_came_from(reach: float) -> None:
         for c in range(3):
             exact = ndimage.map_coordinates(image[n, c].numpy(), places, order=1, mode="nearest")
             np.testing.assert_allclose(made[n, c], exact, atol=1e-12)
+
+
+@pytest.mark.parametrize("height", [H, 16])
+def test_a_picture_alone_is_warped_as_in_a_batch(height: int) -> None:
+    image, moves = random(2, 3, height, W), (random(2, 2, height, W, seed=5) - 0.5) * 6
+    together = warp(image, moves, "bicubic")
+    for n in range(2):
+        alone = warp(image[n : n + 1], moves[n : n + 1], "bicubic")
+        torch.testing.assert_close(alone[0], together[n], atol=1e-12, rtol=0)
 
 
 def test_warp_moves_what_is_there_to_the_right_and_down() -> None:
@@ -141,3 +151,8 @@ def test_neighbours_against_a_loop(dilation: int) -> None:
                 column = min(max(x + (k % 3 - 1) * dilation, 0), W - 1)
                 exact[:, :, k, y, x] = maps[:, :, row, column]
     assert torch.equal(neighbours(maps, dilation), exact)
+
+
+def test_weighted_sum_is_a_product_summed() -> None:
+    maps, shares = random(2, 5, 9, H, W), random(2, 1, 9, H, W, seed=1)
+    torch.testing.assert_close(weighted_sum(maps, shares), (maps * shares).sum(2))

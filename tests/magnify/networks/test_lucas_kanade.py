@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from magkit.magnify.networks.lucas_kanade import CELL, Equations, Share, equalise, solve
+from magkit.magnify.networks.lucas_kanade import (
+    CELL,
+    Equations,
+    Share,
+    exposure,
+    pyramid,
+    solve,
+)
 
 SIDE = 64
 WAVES = ((0.9, 0.3, 0.4), (-0.5, 0.8, 1.9), (1.1, -0.7, 2.2), (0.2, 1.2, 0.3))
@@ -23,9 +30,9 @@ def pattern(dx: float, dy: float) -> torch.Tensor:
 
 def measured(a: torch.Tensor, b: torch.Tensor, guess: torch.Tensor | None = None) -> torch.Tensor:
     """The displacement (x, y) of the frame without its border."""
-    cells = SIDE // CELL
+    cells = a.shape[-1] // CELL
     start = torch.zeros(1, 2, cells, cells) if guess is None else guess
-    equations, _ = Equations()(a, b, start)
+    equations, _ = Equations()(pyramid(a)[0], pyramid(b)[0], start)
     whole = equations[..., 3:-3, 3:-3].mean((2, 3), keepdim=True)
     return solve(whole, torch.full((1, 1, 1, 1), 1e-9)).flatten().detach()
 
@@ -36,6 +43,31 @@ def test_small_displacements_to_two_percent(length: float, angle: float) -> None
     motion = torch.tensor([length * math.cos(angle), length * math.sin(angle)])
     found = measured(pattern(0, 0), pattern(*motion.tolist()))
     assert torch.linalg.vector_norm(found - motion) < 0.02 * length
+
+
+@pytest.mark.parametrize("period", [3.0, 4.0, 7.0, 16.0, 31.0, 60.0])
+def test_patterns_of_any_length_are_read_rightly(period: float) -> None:
+    y, x = torch.meshgrid(torch.arange(192.0), torch.arange(192.0), indexing="ij")
+    u, v = (2 * math.pi / period * part for part in (math.cos(0.4), math.sin(0.4)))
+    motion = torch.tensor([0.08, -0.06])
+
+    def waves(dx: float, dy: float) -> torch.Tensor:
+        one = torch.sin(u * (x - dx) + v * (y - dy))
+        other = torch.cos(u * (y - dy) - v * (x - dx))
+        return (0.5 + 0.2 * (one + other))[None, None]
+
+    found = measured(waves(0, 0), waves(*motion.tolist()))
+    assert torch.linalg.vector_norm(found - motion) < 0.02 * torch.linalg.vector_norm(motion)
+
+
+def test_details_move_as_a_whole_and_know_no_light() -> None:
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(96.0), indexing="ij")
+    levels = pyramid((0.3 + 0.002 * x + 0.003 * y)[None, None])
+    assert [level.shape[-1] for level in levels] == [96, 48, 24, 12]
+    # Light that changes evenly over the frame leaves nothing, but for the frame's border.
+    assert levels[0][..., 16:-16, 16:-16].abs().max() < 1e-3
+    noise = torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(pyramid(noise + 0.25)[0], pyramid(noise)[0], atol=1e-6, rtol=0)
 
 
 def test_a_guess_makes_large_ones_small() -> None:
@@ -52,7 +84,7 @@ def test_a_change_of_light_is_no_motion() -> None:
 
 def test_still_and_plain_frames_do_not_move() -> None:
     assert measured(pattern(0, 0), pattern(0, 0)).abs().max() < 1e-5
-    plain = torch.full((1, 1, SIDE, SIDE), 0.5)
+    plain = torch.zeros(1, 1, SIDE, SIDE)
     equations, error = Equations()(plain, plain, torch.zeros(1, 2, 16, 16))
     assert solve(equations, torch.full((1, 1, 1, 1), 1e-4)).abs().max() < 1e-6
     assert error.max() < 1e-6
@@ -60,10 +92,11 @@ def test_still_and_plain_frames_do_not_move() -> None:
 
 def test_the_error_says_what_the_guess_leaves() -> None:
     moved, zero = pattern(0.3, 0), torch.zeros(1, 2, 16, 16)
-    _, wrong = Equations()(pattern(0, 0), moved, zero)
+    still, moved = pyramid(pattern(0, 0))[0], pyramid(moved)[0]
+    _, wrong = Equations()(still, moved, zero)
     right = torch.zeros_like(zero)
     right[:, 0] = 0.3
-    _, left = Equations()(pattern(0, 0), moved, right)
+    _, left = Equations()(still, moved, right)
     assert left.mean() < 0.1 * wrong.mean()
 
 
@@ -80,7 +113,7 @@ def test_solve_solves_two_by_two_systems() -> None:
 
 def test_damping_draws_to_nought() -> None:
     a, b = pattern(0, 0), pattern(0.2, 0.1)
-    equations, _ = Equations()(a, b, torch.zeros(1, 2, 16, 16))
+    equations, _ = Equations()(pyramid(a)[0], pyramid(b)[0], torch.zeros(1, 2, 16, 16))
     lengths = [
         solve(equations, torch.full((1, 1, 1, 1), damping)).norm(dim=1).mean().item()
         for damping in (1e-3, 1.0, 100.0)
@@ -105,8 +138,11 @@ def test_sharing_keeps_cells_apart_that_move_differently() -> None:
 
 
 def test_exposures_are_made_alike() -> None:
-    one = pattern(0, 0)
-    torch.testing.assert_close(equalise(one * 0.7 + 0.2, one), one, atol=0.003, rtol=0)
+    one = pyramid(pattern(0, 0))
+    other = pyramid(pattern(0, 0) * 0.7 + 0.2)
+    gain = exposure(one, other)
+    assert gain.item() == pytest.approx(1 / 0.7, rel=0.01)
+    torch.testing.assert_close(other[0] * gain, one[0], atol=0.003, rtol=0)
 
 
 def test_the_filters_are_a_derivative_and_a_smoothing() -> None:
