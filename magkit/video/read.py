@@ -16,6 +16,7 @@ from magkit.video.animation import is_picture, open_animation
 from magkit.video.ffmpeg import Child, ffmpeg, input_args, message
 from magkit.video.folder import open_folder
 from magkit.video.info import VideoInfo
+from magkit.video.matroska import declared_size
 from magkit.video.probe import Probed, probe
 
 Frame = NDArray[np.uint8]
@@ -194,7 +195,7 @@ def _decode(path: Path, probed: Probed, start: float | None, end: float | None) 
             read += 1
             yield frame
         status = child.finish()
-        problem = watcher.verdict() or (child.cause() if status else "")
+        problem = watcher.verdict() or (child.cause() if status else _shortage(path))
         if problem and not _complete(read, probed, start, end):
             raise MagkitError(
                 f"{path} breaks off after {read} frames: {problem}",
@@ -202,6 +203,12 @@ def _decode(path: Path, probed: Probed, start: float | None, end: float | None) 
             )
     if not read:
         raise UsageError(f"no frame of {path} lies in the part asked for")
+
+
+def _shortage(path: Path) -> str:
+    promised = declared_size(path) or 0
+    missing = promised - path.stat().st_size
+    return f"the file should have {promised} bytes, {missing} more" if missing > 0 else ""
 
 
 def _complete(read: int, probed: Probed, start: float | None, end: float | None) -> bool:

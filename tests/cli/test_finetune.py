@@ -1,12 +1,15 @@
 """`magkit finetune` as a user meets it: a tiny training, killed, continued, refused."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 import torch
@@ -101,7 +104,23 @@ def test_killed_without_warning_and_continued_equals_undisturbed(
     assert logs[0] == logs[1]
 
 
-def wait_for(happened: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes to end")
+def test_ended_with_all_its_processes_it_says_nothing_odd(recipe: Path) -> None:
+    command = [sys.executable, "-m", "magkit", "finetune", "--config", str(recipe)]
+    process = subprocess.Popen(
+        [*command, "--steps", "5000", "--workers", "2", "-o", "ended"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(lambda: len(read_metrics(Path("ended/metrics.jsonl"))) >= 3, process)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "error" not in shown
+
+
+def wait_for(happened: Callable[[], bool], process: "subprocess.Popen[Any]") -> None:
     deadline = time.monotonic() + 300
     while not happened():
         assert process.poll() is None, "it ended by itself"

@@ -16,6 +16,7 @@ import pytest
 from magkit.errors import MagkitError, UsageError
 from magkit.video import ffmpeg as running
 from magkit.video import open_video, plain_info, write_video
+from magkit.video.matroska import declared_size
 
 Ffmpeg = Callable[..., str]
 
@@ -94,6 +95,31 @@ def test_a_cut_clip_is_never_taken_for_a_shorter_one(
     assert 30 < len(frames) < 90
     # What lies before the break can be had.
     assert sum(1 for _ in open_video(path, end=1.0)) == 25
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_no_frame_is_lost_unnoticed_wherever_a_clip_is_cut(
+    tmp_path: Path, ffmpeg: Ffmpeg, suffix: str
+) -> None:
+    path = tmp_path / f"clip{suffix}"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=0.4", path)
+    whole = path.read_bytes()
+    for missing in range(50, 2050, 100):
+        path.write_bytes(whole[:-missing])
+        with pytest.raises(MagkitError, match="breaks off after"):
+            list(open_video(path))
+
+
+def test_the_size_that_a_clip_promises(tmp_path: Path, ffmpeg: Ffmpeg) -> None:
+    path, live = tmp_path / "clip.mkv", tmp_path / "live.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=0.4", path)
+    assert declared_size(path) == path.stat().st_size
+    ffmpeg("-i", path, "-c", "copy", "-live", "1", live)
+    assert declared_size(live) is None
+    assert sum(1 for _ in open_video(live)) == 10
+    for content in (b"", b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3\xff" + bytes(9), b"RIFF"):
+        path.write_bytes(content)
+        assert declared_size(path) is None
 
 
 def test_a_cut_clip_whose_index_is_lost(tmp_path: Path, clip: Path) -> None:
