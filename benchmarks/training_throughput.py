@@ -16,6 +16,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from magkit.synth.render import Sources
+    from magkit.synth.triplets import Triplets
 
 BAR = 0.9
 AHEAD = 6  # batches per worker that may have been rendered ahead, and then some
@@ -62,8 +67,8 @@ def main() -> None:
 
 
 def _training(
-    magnifier: str, sources: object, workers: int
-) -> tuple[Callable[[object], None], Iterator[object]]:
+    magnifier: str, sources: Sources, workers: int
+) -> tuple[Callable[[Triplets], None], Iterator[Triplets]]:
     import torch
 
     from magkit.finetune.recipe import make_recipe
@@ -74,9 +79,11 @@ def _training(
     spec = registry().magnifier(magnifier)
     recipe = make_recipe(spec.preset, {"steps": 1_000_000})
     task = SceneTask(spec, recipe, sources, torch.device("cpu"), workers)
-    state = TrainState.start(spec.build(spec.config()), recipe.train)
+    network = spec.build(spec.config())
+    assert isinstance(network, torch.nn.Module)
+    state = TrainState.start(network, recipe.train)
 
-    def step(batch: object) -> None:
+    def step(batch: Triplets) -> None:
         train_step(state, lambda: task.losses(state.model, batch), recipe.train)
 
     return step, task.batches(0)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from magkit.errors import MagkitError
     from magkit.hookspecs import hookimpl
+    from magkit.magnify.load import load_magnifier
+    from magkit.magnify.pipeline import magnify_file
     from magkit.specs import MagnifierSpec, MethodSpec, TargetSpec
 
 __version__ = "0.1.0"
@@ -19,6 +21,8 @@ __all__ = [
     "TargetSpec",
     "__version__",
     "hookimpl",
+    "load_magnifier",
+    "magnify_file",
 ]
 
 _HOMES = {
@@ -27,6 +31,8 @@ _HOMES = {
     "MethodSpec": "magkit.specs",
     "TargetSpec": "magkit.specs",
     "hookimpl": "magkit.hookspecs",
+    "load_magnifier": "magkit.magnify.load",
+    "magnify_file": "magkit.magnify.pipeline",
 }
 
 

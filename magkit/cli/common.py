@@ -45,6 +45,28 @@ Opt = Annotated[
     ),
 ]
 
+Images = Annotated[
+    list[Path] | None,
+    typer.Option("--images", metavar="DIR", help="Pictures for backgrounds; may be given again."),
+]
+Objects = Annotated[
+    Path | None,
+    typer.Option("--objects", metavar="COCO_JSON", help="COCO instances: objects to cut out."),
+]
+ObjectImages = Annotated[
+    Path | None,
+    typer.Option("--object-images", metavar="DIR", help="Their pictures, if not found beside it."),
+]
+Procedural = Annotated[
+    int,
+    typer.Option(
+        "--procedural",
+        min=0,
+        help="Procedural textures and objects to mix in; 2048, and nothing else, if no pictures"
+        " are given.",
+    ),
+]
+
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]

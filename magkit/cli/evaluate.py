@@ -10,16 +10,19 @@ import typer
 
 from magkit.cli.common import (
     Device,
+    Images,
     MagnifierName,
+    ObjectImages,
+    Objects,
     Opt,
     OutputPath,
     Overwrite,
+    Procedural,
     Seed,
     Threads,
     add,
     group,
 )
-from magkit.cli.finetune import Images, ObjectImages, Objects, Procedural
 from magkit.cli.output import Output
 
 if TYPE_CHECKING:

@@ -10,31 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
-from magkit.cli.common import Device, MagnifierName, Opt, Threads
+from magkit.cli.common import (
+    Device,
+    Images,
+    MagnifierName,
+    ObjectImages,
+    Objects,
+    Opt,
+    Procedural,
+    Threads,
+)
 from magkit.cli.config import merged_options
 from magkit.cli.output import Output
 
-Images = Annotated[
-    list[Path] | None,
-    typer.Option("--images", metavar="DIR", help="Pictures for backgrounds; may be given again."),
-]
-Objects = Annotated[
-    Path | None,
-    typer.Option("--objects", metavar="COCO_JSON", help="COCO instances: objects to cut out."),
-]
-ObjectImages = Annotated[
-    Path | None,
-    typer.Option("--object-images", metavar="DIR", help="Their pictures, if not found beside it."),
-]
-Procedural = Annotated[
-    int,
-    typer.Option(
-        "--procedural",
-        min=0,
-        help="Procedural textures and objects to mix in; 2048, and nothing else, if no pictures"
-        " are given.",
-    ),
-]
 RunFolder = Annotated[
     Path | None,
     typer.Option(

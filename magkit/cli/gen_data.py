@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from magkit.cli.common import Overwrite, Seed
-from magkit.cli.finetune import Images, ObjectImages, Objects, Procedural
+from magkit.cli.common import Images, ObjectImages, Objects, Overwrite, Procedural, Seed
 from magkit.cli.output import Output
 from magkit.errors import UsageError
 
