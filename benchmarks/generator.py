@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from pathlib import Path
 
 BAR = 10.0
 
@@ -52,8 +51,8 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, action="append", default=[])
-    parser.add_argument("--objects", type=Path)
+    parser.add_argument("--images", action="append", default=[])
+    parser.add_argument("--objects")
     parser.add_argument("--procedural", type=int, default=0)
     parser.add_argument("--size", type=int, default=384)
     parser.add_argument("--batch", type=int, default=4)

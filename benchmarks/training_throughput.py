@@ -15,7 +15,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,6 +70,7 @@ def _training(
 ) -> tuple[Callable[[Triplets], None], Iterator[Triplets]]:
     import torch
 
+    from magkit.finetune.material import Rendered
     from magkit.finetune.recipe import make_recipe
     from magkit.finetune.task import SceneTask
     from magkit.registry import registry
@@ -78,7 +78,7 @@ def _training(
 
     spec = registry().magnifier(magnifier)
     recipe = make_recipe(spec.preset, {"steps": 1_000_000})
-    task = SceneTask(spec, recipe, sources, torch.device("cpu"), workers)
+    task = SceneTask(spec, recipe, Rendered(sources), torch.device("cpu"), workers)
     network = spec.build(spec.config())
     assert isinstance(network, torch.nn.Module)
     state = TrainState.start(network, recipe.train)
@@ -99,8 +99,8 @@ def _rate(step: Callable[[], None], count: int) -> float:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--magnifier", default="magnet-fast")
-    parser.add_argument("--images", type=Path, action="append", default=[])
-    parser.add_argument("--objects", type=Path)
+    parser.add_argument("--images", action="append", default=[])
+    parser.add_argument("--objects")
     parser.add_argument("--procedural", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1)

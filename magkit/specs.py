@@ -40,6 +40,8 @@ class MagnifierSpec(Generic[C]):
         config: A frozen dataclass with a default for every field.
         build: Makes the magnifier; its body imports torch.
         losses: The loss terms of a network's outputs and their targets; None: not trainable.
+        needs_motion: Whether the losses ask for the motion of scenes (`Triplets.motion` and
+            `moving`), which data that others published say nothing of.
         weights: The safetensors file that ships with it, if any.
         preset: How it is trained unless told otherwise: values of the settings of
             `magkit finetune`, by their names (recipes/README.md lists them).
@@ -54,6 +56,7 @@ class MagnifierSpec(Generic[C]):
     config: type[C]
     build: Callable[[C], Magnifier]
     losses: Callable[[Any, Any], dict[str, Tensor]] | None = None
+    needs_motion: bool = True
     weights: Path | None = None
     preset: Mapping[str, Any] = field(default_factory=dict, hash=False)
     paper: str = ""

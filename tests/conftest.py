@@ -22,11 +22,12 @@ def data_root() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps MAGKIT_* variables of whoever runs the tests out of them."""
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps MAGKIT_* variables of whoever runs the tests out of them, and their cache as it is."""
     for name in [name for name in os.environ if name.startswith("MAGKIT_")]:
         if name != "MAGKIT_TEST_DATA":
             monkeypatch.delenv(name)
+    monkeypatch.setenv("MAGKIT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture

@@ -46,16 +46,30 @@ Opt = Annotated[
 ]
 
 Images = Annotated[
-    list[Path] | None,
-    typer.Option("--images", metavar="DIR", help="Pictures for backgrounds; may be given again."),
+    list[str] | None,
+    typer.Option(
+        "--images",
+        metavar="SRC",
+        help="Pictures for backgrounds: a folder, zip, glob, text list or bucket; may be given"
+        " again.",
+    ),
 ]
 Objects = Annotated[
-    Path | None,
-    typer.Option("--objects", metavar="COCO_JSON", help="COCO instances: objects to cut out."),
+    list[str] | None,
+    typer.Option(
+        "--objects",
+        metavar="SRC",
+        help="Objects: a COCO instances file, or cut-outs with transparency from any place that"
+        " --images takes; may be given again.",
+    ),
 ]
 ObjectImages = Annotated[
-    Path | None,
-    typer.Option("--object-images", metavar="DIR", help="Their pictures, if not found beside it."),
+    str | None,
+    typer.Option(
+        "--object-images",
+        metavar="SRC",
+        help="The pictures of COCO's objects, if not found beside the file.",
+    ),
 ]
 Procedural = Annotated[
     int,

@@ -47,6 +47,14 @@ def finetune(
     out: Output,
     *,
     magnifier: MagnifierName = "magnet-fast",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="PATH|URL",
+            help="A data set to train on, in place of scenes made on the way.",
+        ),
+    ] = None,
     images: Images = None,
     objects: Objects = None,
     object_images: ObjectImages = None,
@@ -72,7 +80,8 @@ def finetune(
 ) -> None:
     """Train a magnifier on scenes whose motion is known exactly.
 
-    What is not given comes from the magnifier's preset.
+    What is not given comes from the magnifier's preset. Of a data set's scenes, --size is the side
+    of the window that is trained on.
 
     Stopped at any time, the same command goes on from the last checkpoint.
     """
@@ -87,8 +96,9 @@ def finetune(
         magnifier=magnifier,
         options=opt or (),
         settings={**_pairs(train), **{k: v for k, v in asked.items() if v is not None}},
+        data=data,
         images=images or (),
-        objects=objects,
+        objects=objects or (),
         object_images=object_images,
         procedural=procedural,
         weights=weights,

@@ -1,7 +1,8 @@
-"""`magkit gen-data`: scenes with exactly known motion, written to a folder."""
+"""`magkit gen-data`: scenes with exactly known motion, written as a data set."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +13,11 @@ from magkit.cli.output import Output
 from magkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from magkit.data.estimate import Estimate
+    from magkit.data.plan import Plan
+    from magkit.data.write import Written
+    from magkit.runtime.share import Share
+    from magkit.synth.render import Sources
     from magkit.synth.scene import SceneConfig
 
 Cores = Annotated[
@@ -26,64 +32,176 @@ Setting = Annotated[
         help="Another range of the scenes, such as factors=2,50 or objects=1,4.",
     ),
 ]
+Kind = Annotated[
+    Literal["triplets", "frames"] | None,
+    typer.Option(help="Frames A, B, C and the magnified M (the default), or single frames."),
+]
+Format = Annotated[
+    Literal["folder", "tar", "recipe", "published"],
+    typer.Option(help="Files, tar files, no pixels at all, or the layout of Oh et al."),
+]
+PresetName = Annotated[
+    Literal["paper", "seed-triplets", "seed-frames"] | None,
+    typer.Option(
+        help="100,000 triplets as in the paper, 50,000 triplets (200,000 frames), or 20,000 single"
+        " frames; other options outdo it."
+    ),
+]
+ShareText = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="The I-th of N shares of the work, from 1; a last call without it joins them.",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Write nothing: say what time and disk it would take.")
+]
 
 
 def gen_data(
     out: Output,
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to be made.")
-    ] = Path("data/triplets"),
-    count: Annotated[int, typer.Option(min=1, help="Number of scenes.")] = 1000,
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="The folder to be made; data/KIND if unset."
+        ),
+    ] = None,
+    preset: PresetName = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Number of scenes; 1000 if unset.")
+    ] = None,
     seed: Seed = 0,
     images: Images = None,
     objects: Objects = None,
     object_images: ObjectImages = None,
     procedural: Procedural = 0,
-    kind: Annotated[
-        Literal["triplets", "frames"],
-        typer.Option(help="Frames A, B, C and the magnified M, or single frames."),
-    ] = "triplets",
-    size: Annotated[int, typer.Option(help="Side of the frames in pixels.")] = 384,
+    kind: Kind = None,
+    format: Format = "folder",  # noqa: A002 - the option's name
+    size: Annotated[
+        int | None, typer.Option(help="Side of the frames in pixels; 384 if unset.")
+    ] = None,
     scene: Setting = None,
     threads: Cores = None,
+    shard: ShareText = None,
+    dry_run: DryRun = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write scenes whose motion is known exactly, to train on or to look at.
 
     Stopped at any time, the same command goes on where it was. The result is a function of the
-    pictures and the seed, not of the number of processes.
+    pictures and the seed, not of the number of processes or shares.
     """
+    from magkit.data.plan import make_plan
+    from magkit.data.presets import PRESETS, Preset
+    from magkit.runtime.share import launched_share, parse_share, processor_count
     from magkit.synth.build import build_sources
-    from magkit.synth.export import Plan, export, processor_count
 
-    config = _config(size, scene or [])
+    asked = PRESETS[preset] if preset else Preset()
+    share = parse_share(shard) if shard else launched_share()
+    pairs = [f"{key}={value}" for key, value in asked.scene.items()]
+    config = _config(size or asked.size, [*pairs, *(scene or [])])
     sources = build_sources(images or (), objects, object_images, procedural)
-    described = {
-        "images": [str(path) for path in images or ()],
-        "objects": str(objects) if objects else None,
-        "object_images": str(object_images) if object_images else None,
-        "procedural": procedural,
-    }
-    plan = Plan(kind=kind, count=count, seed=seed, config=config, sources=described)
-    with out.progress("writing", "scenes") as progress:
-        done = export(
-            output,
+    scenes = count or asked.count
+    plan = make_plan(kind or asked.kind, format, scenes, seed, config, sources)
+    place, processes = output or Path("data") / plan.kind, threads or processor_count()
+    if dry_run:
+        _foretell(out, place, plan, sources, processes, share)
+        return
+    _write(out, place, plan, sources, processes, share, overwrite=overwrite)
+
+
+def _write(
+    out: Output,
+    place: Path,
+    plan: Plan,
+    sources: Sources,
+    processes: int,
+    share: Share,
+    *,
+    overwrite: bool,
+) -> None:
+    from magkit.data.write import write
+
+    label = "writing" if share.count == 1 else f"writing share {share}"
+    with out.progress(label, "scenes") as progress:
+        done = write(
+            place,
             plan,
             sources,
-            processes=threads or processor_count(),
+            processes=processes,
+            share=share,
             overwrite=overwrite,
             progress=progress,
         )
+    _tell_broken(out, done)
+    next_step = f"look at {place / 'contact.png'} and {place / 'histograms.png'}"
+    if not done.whole:
+        next_step = "after all shares, the same command without --shard joins them"
+    out.finish(
+        {
+            "output": place,
+            "format": plan.format,
+            "kind": plan.kind,
+            "scenes": plan.count,
+            "share": str(share),
+            "whole": done.whole,
+            "resumed": done.resumed,
+            "broken": done.unreadable,
+        },
+        wrote=[place] if done.whole else [],
+        then=next_step,
+    )
+
+
+def _tell_broken(out: Output, done: Written) -> None:
     if done.unreadable:
         out.warn(f"{len(done.unreadable)} broken pictures were replaced by others")
     for path in done.unreadable:
         out.detail(f"broken: {path}")
+
+
+def _foretell(
+    out: Output, place: Path, plan: Plan, sources: Sources, processes: int, share: Share
+) -> None:
+    from magkit.data.estimate import estimate
+
+    found = estimate(place, plan, sources, processes, share)
+    if found.size > found.free:
+        out.warn(f"only {_bytes(found.free)} are free there")
+    out.show(_sentence(found, processes, place))
     out.finish(
-        {"output": output, "scenes": count, "resumed": done.resumed, "broken": done.unreadable},
-        wrote=[output],
-        then=f"look at {output / 'contact.png'}",
+        {
+            "output": place,
+            "format": plan.format,
+            "kind": plan.kind,
+            "scenes": found.scenes,
+            "share": str(share),
+            "tried": found.tried,
+            "processes": processes,
+            "seconds": found.seconds,
+            "bytes": found.size,
+            "free": found.free,
+        },
+        then="the same command without --dry-run writes them",
     )
+
+
+def _sentence(found: Estimate, processes: int, place: Path) -> str:
+    time = timedelta(seconds=max(1, round(found.seconds)))
+    with_what = f"with {processes} process{'es' if processes > 1 else ''}"
+    what = f"{found.scenes:,} scenes in {place}: about {time} {with_what}, {_bytes(found.size)}"
+    return f"{what} (judged from {found.tried} scenes that were made; nothing was written)"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.1f} GB"
 
 
 def _config(size: int, settings: list[str]) -> SceneConfig:

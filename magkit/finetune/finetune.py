@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +16,9 @@ import torch
 from torch import nn
 
 from magkit import __version__
+from magkit.data.open import open_dataset
 from magkit.errors import MagkitError, UsageError
+from magkit.finetune.material import Material, Rendered, Stored
 from magkit.finetune.recipe import Recipe, make_recipe
 from magkit.finetune.task import SceneTask, default_workers
 from magkit.magnify.load import load_magnifier, read_weights, save_weights
@@ -27,7 +29,7 @@ from magkit.registry import registry
 from magkit.runtime.seeds import derived_seed
 from magkit.specs import MagnifierSpec
 from magkit.synth.build import build_sources
-from magkit.synth.render import Sources
+from magkit.synth.scene import SceneConfig
 from magkit.training.checkpoint import restore
 from magkit.training.lock import locked
 from magkit.training.loop import TrainState
@@ -49,9 +51,11 @@ class Job:
         magnifier: name, as `--magnifier` takes it.
         options: KEY=VALUE texts, the magnifier's own.
         settings: of the training, over the magnifier's preset; see `make_recipe`.
-        images: folders of background pictures.
-        objects: a COCO instances file.
-        object_images: the folder of its pictures; None: found beside it.
+        data: where a data set stands, in place of scenes rendered as they are needed, which the
+            next four are about.
+        images: places of background pictures, as `build_sources` takes them.
+        objects: places of objects.
+        object_images: the place of their pictures; None: found beside them.
         procedural: how many procedural textures and objects to mix in; all, if nothing is given.
         weights: a file of weights to start from; None: random ones.
         half: whether the result is rounded to half precision.
@@ -60,9 +64,10 @@ class Job:
     magnifier: str
     options: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
-    images: Sequence[Path] = ()
-    objects: Path | None = None
-    object_images: Path | None = None
+    data: str | None = None
+    images: Sequence[str] = ()
+    objects: Sequence[str] = ()
+    object_images: str | None = None
     procedural: int = 0
     weights: Path | None = None
     half: bool = False
@@ -113,15 +118,16 @@ def finetune(
         note: told what goes on, a sentence at a time.
 
     Raises:
-        MagkitError: sources, weights or the run folder can't be used, or the training diverged.
-        UsageError: there is no such magnifier, option or setting.
+        MagkitError: sources, data, weights or the run folder can't be used, or the training
+            diverged.
+        UsageError: there is no such magnifier, option or setting, or they don't go together.
     """
     spec = _trainable(job.magnifier)
     recipe = make_recipe(spec.preset, job.settings)
     model = _network(spec, job, recipe).to(device)
     config = _network_config(spec, job)
-    sources = build_sources(job.images, job.objects, job.object_images, job.procedural)
-    compared = _compared(spec, config, job, recipe, sources)
+    material = _material(spec, job, recipe)
+    compared = _compared(spec, config, job, recipe, material)
     run = open_run(KIND, compared, made_with=_made_with(job, device), output=output, new=new)
     with locked(run.folder):
         run.sweep()
@@ -129,9 +135,9 @@ def finetune(
         for broken in restore(run.folder, state):
             note(f"{broken} can't be read: going on from the checkpoint before it")
         start, began = state.step, time.monotonic()
-        note(_summary(job, run, model, sources, start))
+        note(_summary(job, run, model, material, start))
         count = default_workers() if workers is None else workers
-        task = SceneTask(spec, recipe, sources, torch.device(device), count)
+        task = SceneTask(spec, recipe, material, torch.device(device), count)
         train(run, state, recipe.train, task, progress)
         _export(run, state, spec, config, recipe, half=job.half)
     return Outcome(
@@ -180,22 +186,38 @@ def _network(spec: MagnifierSpec[Any], job: Job, recipe: Recipe) -> nn.Module:
     return model.to(memory_format=torch.contiguous_format).train().requires_grad_(True)
 
 
+def _material(spec: MagnifierSpec[Any], job: Job, recipe: Recipe) -> Material:
+    """Return what the training is fed with.
+
+    Raises:
+        UsageError: a data set is named together with what only scenes made on the way have.
+    """
+    if job.data is None:
+        sources = build_sources(job.images, job.objects, job.object_images, job.procedural)
+        return Rendered(sources)
+    if job.images or job.objects or job.object_images or job.procedural:
+        raise UsageError("a data set is made already: it takes no pictures or objects to make it")
+    for name in job.settings:
+        if name in _scene_settings():
+            raise UsageError(f"the scenes of a data set are drawn already: '{name}' can't be set")
+    return Stored(open_dataset(job.data), job.data, spec, recipe)
+
+
+def _scene_settings() -> set[str]:
+    """Return the settings that scenes of a data set have already; `size` cuts a window."""
+    return {f.name for f in fields(SceneConfig)} - {"size"}
+
+
 def _compared(
-    spec: MagnifierSpec[Any], config: Any, job: Job, recipe: Recipe, sources: Sources
+    spec: MagnifierSpec[Any], config: Any, job: Job, recipe: Recipe, material: Material
 ) -> dict[str, Any]:
     """Return all that determines the result: two runs with the same are the same run."""
+    settings, unused = recipe.compared(), _scene_settings() if job.data else set()
     return {
         "magnifier": spec.name,
         "options": asdict(config),
-        "settings": recipe.compared(),
-        "data": {
-            "images": [str(path.resolve()) for path in job.images],
-            "objects": job.objects and str(job.objects.resolve()),
-            "object_images": job.object_images and str(job.object_images.resolve()),
-            "procedural": job.procedural,
-            "pictures": len(sources.pictures),
-            "cutouts": len(sources.cutouts),
-        },
+        "settings": {key: value for key, value in settings.items() if key not in unused},
+        "data": material.described(),
         "weights": job.weights and sha256(job.weights.read_bytes()).hexdigest(),
     }
 
@@ -212,10 +234,9 @@ def _made_with(job: Job, device: torch.device | str) -> dict[str, Any]:
     }
 
 
-def _summary(job: Job, run: Run, model: nn.Module, sources: Sources, start: int) -> str:
+def _summary(job: Job, run: Run, model: nn.Module, material: Material, start: int) -> str:
     count = sum(p.numel() for p in model.parameters())
-    made_of = f"{len(sources.pictures)} pictures and {len(sources.cutouts)} objects"
-    what = f"training {job.magnifier} ({count:,} parameters) on {made_of} in {run.folder}"
+    what = f"training {job.magnifier} ({count:,} parameters) on {material} in {run.folder}"
     return f"{what}, from step {start}" if start else what
 
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from magkit.errors import UsageError
+from magkit.finetune.material import Material
 from magkit.finetune.recipe import Recipe
-from magkit.runtime.seeds import derived_seed
 from magkit.specs import MagnifierSpec
-from magkit.synth.render import Sources
-from magkit.synth.stream import SceneBatches, loader
+from magkit.synth.stream import loader
 from magkit.synth.triplets import Triplets
 
 SHOWN = 4  # scenes in a sample picture
-EXAMPLES = 2  # first part of the key of those scenes' seed
 GAP = 2  # pixels between the parts of a sample picture
 ERROR_GAIN = 4.0  # errors are shown so many times as large
 
@@ -31,26 +28,16 @@ class SceneTask:
         self,
         spec: MagnifierSpec[Any],
         recipe: Recipe,
-        sources: Sources,
+        material: Material,
         device: torch.device,
         workers: int,
     ) -> None:
-        self._spec, self._recipe, self._sources = spec, recipe, sources
+        self._spec, self._recipe, self._material = spec, recipe, material
         self._device, self._workers = device, workers
 
     def batches(self, start: int) -> Iterator[Triplets]:
         """Yield the batches of steps `start` and on, with photon noise, on the device."""
-        train, inputs = self._recipe.train, self._recipe.batches
-        batches = SceneBatches(
-            self._recipe.scenes,
-            self._sources,
-            train.seed,
-            inputs.batch,
-            train.steps,
-            inputs.noise,
-            inputs.coded,
-        )
-        for batch in loader(batches, start, self._workers):
+        for batch in loader(self._material.batches(self._recipe), start, self._workers):
             yield batch.to(self._device)
 
     def losses(self, model: nn.Module, batch: Triplets) -> dict[str, torch.Tensor]:
@@ -61,13 +48,9 @@ class SceneTask:
 
     def picture(self, model: Any) -> torch.Tensor:
         """Draw a row for each of four scenes: A, B, the output, the truth, four times the error."""
-        scenes = self._recipe.scenes
-        moving = tuple(kind for kind in scenes.kinds if kind != "static")
-        scenes = replace(scenes, kinds=moving or scenes.kinds)
-        seed = derived_seed(self._recipe.train.seed, EXAMPLES)
-        rows = []
+        rows, examples = [], self._material.examples(self._recipe, SHOWN)
         for index in range(SHOWN):
-            shown = SceneBatches(scenes, self._sources, seed, 1, SHOWN)[index].to(self._device)
+            shown = examples[index].to(self._device)
             before, after = model.encode(shown.a), model.encode(shown.b)
             made = model.render(after, model.motion(before, after), shown.factor).clamp(0, 1)
             error = ((made - shown.m).abs() * ERROR_GAIN).clamp(0, 1)

@@ -40,7 +40,7 @@ def atomic_path(
             temporary.mkdir()
         yield temporary
         _refuse_existing(final, overwrite)
-        _move(temporary, final)
+        move_into_place(temporary, final)
     except BaseException as error:
         _remove(temporary)
         for folder in reversed(created):
@@ -67,7 +67,7 @@ def _make_folders(folder: Path, created: list[Path]) -> None:
         created.append(one)
 
 
-def _move(temporary: Path, final: Path) -> None:
+def move_into_place(temporary: Path, final: Path) -> None:
     """Rename, getting a folder in the way aside first: no system renames over a full folder."""
     if not final.is_dir() or final.is_symlink():
         temporary.replace(final)

@@ -1,78 +1,136 @@
-"""Sources from what a command line names: folders of pictures, COCO instances, procedural ones."""
+"""Sources from what a command line names, and what to write down of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from magkit.errors import MagkitError, UsageError
 from magkit.synth.cache import TensorCache
-from magkit.synth.files import CocoCutouts, FolderPictures
+from magkit.synth.coco import CocoCutouts
+from magkit.synth.cutouts import FileCutouts
+from magkit.synth.pictures import FilePictures
 from magkit.synth.render import Sources
 from magkit.synth.shapes import ProceduralCutouts
 from magkit.synth.sources import Cutouts, JoinedCutouts, JoinedPictures, Pictures
+from magkit.synth.storage import scheme
 from magkit.synth.textures import ProceduralPictures
 
 PROCEDURAL = 2048  # textures, and as many objects, where no files are given
 
 
 def build_sources(
-    images: Sequence[Path], objects: Path | None, object_images: Path | None, procedural: int
+    images: Sequence[str],
+    objects: Sequence[str] | str | None,
+    object_images: str | None,
+    procedural: int,
 ) -> Sources:
     """Build the sources of scenes; what is left out is found elsewhere or drawn.
 
     With nothing given there are 2048 procedural textures and objects, which need no file.
-    Without `images`, the objects' own pictures are the backgrounds; without `objects`, the objects
-    are procedural ones.
+    Without `images`, the pictures that objects are cut out of are the backgrounds; without
+    `objects`, the objects are procedural ones.
 
     Args:
-        images: folders whose pictures are backgrounds.
-        objects: a COCO instances file whose objects are cut out.
-        object_images: the folder of its pictures; None: found as COCO lays it out, where
-            `annotations/instances_train2017.json` stands beside `train2017/`.
+        images: places of background pictures, as `find_files` takes them.
+        objects: COCO instances files (`.json`) whose objects are cut out, and places of pictures
+            with transparency; one, several or none.
+        object_images: the place of the instances files' pictures; None: found as COCO lays it
+            out, where `annotations/instances_train2017.json` stands beside `train2017/`.
         procedural: how many procedural textures and objects to mix in.
 
     Raises:
         MagkitError: a folder or file is missing, unusable, or names no usable picture.
         UsageError: the options contradict one another.
     """
+    named = [objects] if isinstance(objects, str) else list(objects or ())
     if procedural < 0:
         raise UsageError(f"the number of procedural pictures must not be negative: {procedural}")
-    if object_images is not None and objects is None:
+    outlined = [name for name in named if is_instances(name)]
+    if object_images is not None and not outlined:
         raise UsageError("pictures of objects are given, but no objects", "--objects COCO_JSON")
-    if objects is not None:
-        object_images = object_images or find_object_images(objects)
-    if not images and objects is None and procedural == 0:
-        procedural = PROCEDURAL
+    beside = {name: object_images or find_object_images(name) for name in outlined}
     colours, shapes = TensorCache(), TensorCache()
-    folders = list(images) or ([object_images] if object_images else [])
-    pictures: list[Pictures] = [FolderPictures(folder, colours) for folder in folders]
-    cutouts: list[Cutouts] = []
-    if objects is not None and object_images is not None:
-        cutouts.append(CocoCutouts(objects, object_images, shapes))
-    if procedural:
-        pictures.append(ProceduralPictures(procedural, colours))
+    places = list(images) or list(dict.fromkeys(beside.values()))
+    pictures: list[Pictures] = [FilePictures(place, colours) for place in places]
+    cutouts: list[Cutouts] = [
+        CocoCutouts(name, beside[name], shapes) if name in beside else FileCutouts(name, shapes)
+        for name in named
+    ]
+    if procedural or not pictures:
+        pictures.append(ProceduralPictures(procedural or PROCEDURAL, colours))
     if procedural or not cutouts:
         cutouts.append(ProceduralCutouts(procedural or PROCEDURAL, shapes))
     return Sources(JoinedPictures(*pictures), JoinedCutouts(*cutouts))
 
 
-def find_object_images(objects: Path) -> Path:
+def is_instances(location: str) -> bool:
+    """Tell whether a place of objects is a COCO instances file, rather than one of cut-outs."""
+    return location.lower().endswith(".json")
+
+
+def describe(sources: Sources) -> dict[str, Any]:
+    """Return a JSON object that tells what sources are made of, part by part.
+
+    `{"pictures": [PART, ...], "objects": [PART, ...]}`; a part has `kind`, `location` (absolute;
+    none where procedural), `count` and `sha256`, which differs when what the part holds does. Two
+    sources of equal hashes and counts, in the same order, give the same scenes.
+    """
+    return {"pictures": sources.pictures.describe(), "objects": sources.cutouts.describe()}
+
+
+def rebuild(described: Mapping[str, Any]) -> Sources:
+    """Build sources from what `describe` returned of them; `changes` tells whether they differ.
+
+    Raises:
+        MagkitError: a place is gone, or the description isn't one.
+    """
+    try:
+        pictures, objects = described["pictures"], described["objects"]
+        images = [part["location"] for part in pictures if part["kind"] != "procedural"]
+        files = [part for part in objects if part["kind"] != "procedural"]
+        names = [part["location"] for part in files]
+        beside = {part["images"]["location"] for part in files if "images" in part}
+        # Mixed in, procedural ones stand on both sides; on one alone, they stand in for nothing.
+        drawn = [p["count"] for p in pictures if p["kind"] == "procedural" and p in objects]
+    except (KeyError, TypeError) as error:
+        raise MagkitError(f"this is no description of sources: {error}") from error
+    # Of several folders each was found beside its file.
+    one = beside.pop() if len(beside) == 1 else None
+    return build_sources(images, names, one, drawn[0] if drawn else 0)
+
+
+def changes(described: Mapping[str, Any], sources: Sources) -> list[str]:
+    """Return a sentence for each part of `sources` that isn't what was described."""
+    found, now = [], describe(sources)
+    for role in ("pictures", "objects"):
+        for part in described.get(role, ()):
+            if part not in now[role]:
+                where = part.get("location", part["kind"])
+                found.append(f"{where} has changed since it was described")
+        if not found and described.get(role) != now[role]:
+            found.append(f"other {role} were described, or in another order")
+    return found
+
+
+def find_object_images(objects: str) -> str:
     """Find the folder of an instances file's pictures: `images` or one that its name contains.
 
     `annotations/instances_val2017_part.json` belongs to `val2017/`, beside it or a level higher.
 
     Raises:
-        MagkitError: the file or the folder is missing.
+        MagkitError: the file or the folder is missing, or the file lies elsewhere.
     """
-    if not objects.is_file():
-        raise MagkitError(f"there is no file {objects}", hint="--objects takes a COCO JSON file")
-    places = [objects.parent, objects.resolve().parent.parent]
+    hint = "--object-images SRC says where they are"
+    if scheme(objects):
+        raise MagkitError(f"where the pictures of {objects} lie is not said", hint)
+    path = Path(objects)
+    if not path.is_file():
+        raise MagkitError(f"there is no file {path}", "--objects takes a COCO JSON file")
+    places = [path.parent, path.resolve().parent.parent]
     folders = [f for place in places for f in sorted(place.iterdir()) if f.is_dir()]
-    named = [f for f in folders if f.name in objects.stem.split("_") or f.name == "images"]
+    named = [f for f in folders if f.name in path.stem.split("_") or f.name == "images"]
     if not named:
-        raise MagkitError(
-            f"the pictures of {objects} are not found beside it",
-            hint="--object-images FOLDER says where they are",
-        )
-    return named[0]
+        raise MagkitError(f"the pictures of {path} are not found beside it", hint)
+    return str(named[0])

@@ -57,6 +57,8 @@ def render(
     Raises:
         ValueError: a background moves further than `config.margin` allows for.
     """
+    sources.pictures.prepare(scene.background for scene in scenes)
+    sources.cutouts.prepare(layer.number for scene in scenes for layer in scene.layers)
     canvas, truth = _backgrounds(scenes, config, sources, device)
     sprites = [
         _sprite(n, layer, sources, device) for n, s in enumerate(scenes) for layer in s.layers

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from magkit.synth.cache import TensorCache
 from magkit.synth.sources import fit_longest
-from magkit.synth.textures import SIDE, ProceduralPictures, Rng
+from magkit.synth.textures import SIDE, VERSION, Rng, texture
 
 CANVAS = 256  # pixels: shapes are drawn at this size and shrunk to what a scene asks for
 
@@ -60,12 +61,11 @@ def mask(rng: Rng) -> Image.Image:
 class ProceduralCutouts:
     """Shapes filled with procedural textures, as a `Cutouts` source; `count` of them."""
 
-    unreadable: tuple[Path, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     def __init__(self, count: int = 2048, cache: TensorCache | None = None) -> None:
         self.count = count
         self._cache = cache or TensorCache()
-        self._pictures = ProceduralPictures(count, self._cache)
 
     def __len__(self) -> int:
         return self.count
@@ -73,16 +73,24 @@ class ProceduralCutouts:
     def cutout(self, index: int, longest: int) -> torch.Tensor:
         """Return object `index` as float RGBA (4, h, w), longer side `longest` pixels."""
         full = self._cache.get(("shape", index), lambda: self._full(index))
-        return self._cache.get(("shape", index, longest), lambda: fit_longest(full, longest))
+        return fit_longest(full, longest)
 
     def name(self, index: int) -> str:
         """Return the shape's number in words."""
         return f"shape {index}"
 
+    def prepare(self, indices: Iterable[int]) -> None:
+        """Do nothing: shapes are drawn, not read."""
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return kind, version and count: they determine every pixel."""
+        return [{"kind": "procedural", "version": VERSION, "count": self.count}]
+
     def _full(self, index: int) -> torch.Tensor:
         rng = np.random.default_rng([0x5A, index])
         number, top, left = rng.integers(0, (self.count, SIDE - CANVAS, SIDE - CANVAS))
-        colour = self._pictures.picture(int(number))
+        # Kept would be the texture too, which few shapes share and which takes four times the room.
+        colour = texture(int(number))
         colour = colour[:, top : top + CANVAS, left : left + CANVAS]
         drawn = mask(rng)
         left_, upper, right, lower = drawn.getbbox() or (0, 0, CANVAS, CANVAS)

@@ -7,14 +7,13 @@ A source is a pure function of an item's number and a size, so that a scene is o
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from pathlib import Path
-from typing import Protocol, TypeVar
+from collections.abc import Collection, Iterable
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch.nn import functional as F
 
-# Sizes come from this geometric grid: with few distinct ones, a resized item is used again.
+# Sizes of objects come from this geometric grid, so that those of a batch are alike.
 SIZE_STEP = 2**0.25
 
 
@@ -31,9 +30,17 @@ class Pictures(Protocol):
         """Return where picture `index` comes from."""
         ...
 
+    def prepare(self, indices: Iterable[int]) -> None:
+        """Begin to read what these pictures are made of, where reading takes long."""
+        ...
+
     @property
-    def unreadable(self) -> Collection[Path]:
+    def unreadable(self) -> Collection[str]:
         """Return the files that were found broken so far and replaced by others."""
+        ...
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return a JSON object for each part: its kind, location, count and hash."""
         ...
 
 
@@ -53,9 +60,17 @@ class Cutouts(Protocol):
         """Return where object `index` comes from."""
         ...
 
+    def prepare(self, indices: Iterable[int]) -> None:
+        """Begin to read what these objects are made of, where reading takes long."""
+        ...
+
     @property
-    def unreadable(self) -> Collection[Path]:
+    def unreadable(self) -> Collection[str]:
         """Return the files that were found broken so far and replaced by others."""
+        ...
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return a JSON object for each part: its kind, location, count and hash."""
         ...
 
 
@@ -78,62 +93,60 @@ def fit_longest(image: torch.Tensor, longest: int) -> torch.Tensor:
     return resize(image.float() / 255, round(height * scale), round(width * scale))
 
 
-class JoinedPictures:
-    """Several sources of pictures as one."""
-
-    def __init__(self, *parts: Pictures) -> None:
-        self.parts = parts
-
-    def __len__(self) -> int:
-        return sum(len(part) for part in self.parts)
-
-    def picture(self, index: int) -> torch.Tensor:
-        """Return picture `index`, counted through the parts in their order."""
-        part, number = _locate(self.parts, index)
-        return part.picture(number)
-
-    def name(self, index: int) -> str:
-        """Return where item `index` comes from."""
-        part, number = _locate(self.parts, index)
-        return part.name(number)
-
-    @property
-    def unreadable(self) -> set[Path]:
-        """Return the parts' broken files."""
-        return {path for part in self.parts for path in part.unreadable}
-
-
-class JoinedCutouts:
-    """Several sources of objects as one."""
-
-    def __init__(self, *parts: Cutouts) -> None:
-        self.parts = parts
-
-    def __len__(self) -> int:
-        return sum(len(part) for part in self.parts)
-
-    def cutout(self, index: int, longest: int) -> torch.Tensor:
-        """Return object `index`, counted through the parts in their order."""
-        part, number = _locate(self.parts, index)
-        return part.cutout(number, longest)
-
-    def name(self, index: int) -> str:
-        """Return where item `index` comes from."""
-        part, number = _locate(self.parts, index)
-        return part.name(number)
-
-    @property
-    def unreadable(self) -> set[Path]:
-        """Return the parts' broken files."""
-        return {path for part in self.parts for path in part.unreadable}
-
-
 S = TypeVar("S", Pictures, Cutouts)
 
 
-def _locate(parts: tuple[S, ...], index: int) -> tuple[S, int]:
-    for part in parts:
-        if index < len(part):
-            return part, index
-        index -= len(part)
-    raise IndexError(index)
+class _Joined(Generic[S]):
+    """Several sources, their items counted through in the order of the parts."""
+
+    def __init__(self, *parts: S) -> None:
+        self.parts: tuple[S, ...] = parts
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def name(self, index: int) -> str:
+        """Return where item `index` comes from."""
+        part, number = self.locate(index)
+        return part.name(number)
+
+    def prepare(self, indices: Iterable[int]) -> None:
+        """Begin to read items, in all parts."""
+        located = [self.locate(index) for index in indices]
+        for part in self.parts:
+            part.prepare(number for home, number in located if home is part)
+
+    @property
+    def unreadable(self) -> set[str]:
+        """Return the parts' broken files."""
+        return {path for part in self.parts for path in part.unreadable}
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the parts' descriptions in their order."""
+        return [described for part in self.parts for described in part.describe()]
+
+    def locate(self, index: int) -> tuple[S, int]:
+        """Return the part that holds item `index`, and its number there."""
+        for part in self.parts:
+            if index < len(part):
+                return part, index
+            index -= len(part)
+        raise IndexError(index)
+
+
+class JoinedPictures(_Joined[Pictures]):
+    """Several sources of pictures as one."""
+
+    def picture(self, index: int) -> torch.Tensor:
+        """Return picture `index` as uint8 (3, h, w)."""
+        part, number = self.locate(index)
+        return part.picture(number)
+
+
+class JoinedCutouts(_Joined[Cutouts]):
+    """Several sources of objects as one."""
+
+    def cutout(self, index: int, longest: int) -> torch.Tensor:
+        """Return object `index` as float RGBA (4, h, w)."""
+        part, number = self.locate(index)
+        return part.cutout(number, longest)

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -56,14 +56,27 @@ class SceneBatches(Dataset[Triplets]):
         indices = range(step * self.batch, (step + 1) * self.batch)
         scenes = [draw_scene(self.config, *counts, self.seed, index) for index in indices]
         batch = render(scenes, self.config, self.sources)
-        if self.noise:
-            batch = batch.with_noise(generator(self.seed, NOISE, step), self.noise)
-        if self.coded:
-            batch = batch.with_coding(generator(self.seed, CODING, step), self.coded)
-        return batch
+        return with_degradation(batch, self.seed, step, self.noise, self.coded)
 
 
-def loader(batches: SceneBatches, start: int, workers: int) -> Iterator[Triplets]:
+def with_degradation(batch: Triplets, seed: int, step: int, noise: float, coded: float) -> Triplets:
+    """Return batch `step` with photon noise and coding, whose draws belong to (seed, step)."""
+    if noise:
+        batch = batch.with_noise(generator(seed, NOISE, step), noise)
+    if coded:
+        batch = batch.with_coding(generator(seed, CODING, step), coded)
+    return batch
+
+
+class Batches(Protocol):
+    """Numbered batches: a batch is a function of its number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, step: int) -> Triplets: ...
+
+
+def loader(batches: Batches, start: int, workers: int) -> Iterator[Triplets]:
     """Yield batches from step `start` on, in order, rendered by `workers` other processes.
 
     With no workers they are rendered in this process. The number changes no batch.
@@ -98,7 +111,7 @@ def loader(batches: SceneBatches, start: int, workers: int) -> Iterator[Triplets
 class _Guarded(Dataset[Any]):
     """Hands errors over as items: raised in a worker, they would arrive as a traceback's text."""
 
-    def __init__(self, batches: SceneBatches) -> None:
+    def __init__(self, batches: Batches) -> None:
         self.batches = batches
 
     def __getitem__(self, step: int) -> Triplets | MagkitError:

@@ -7,8 +7,8 @@ spectrum; gratings, lines and dots add what man-made things show.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from magkit.synth.cache import TensorCache
 
 Rng = np.random.Generator
 Pixels = npt.NDArray[np.float32]
+VERSION = 1  # of the drawings: raised when a number no longer gives the same pixels
 SIDE = 512  # pixels: every procedural picture is drawn at this size, then cut
 SMOOTHING = 3  # shapes are drawn so many times larger, then averaged: smooth edges
 
@@ -131,7 +132,7 @@ def texture(number: int) -> torch.Tensor:
 class ProceduralPictures:
     """Procedural textures as a `Pictures` source; `count` of them."""
 
-    unreadable: tuple[Path, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     def __init__(self, count: int = 2048, cache: TensorCache | None = None) -> None:
         self.count = count
@@ -147,3 +148,10 @@ class ProceduralPictures:
     def name(self, index: int) -> str:
         """Return the texture's number in words."""
         return f"texture {index}"
+
+    def prepare(self, indices: Iterable[int]) -> None:
+        """Do nothing: textures are drawn, not read."""
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return kind, version and count: they determine every pixel."""
+        return [{"kind": "procedural", "version": VERSION, "count": self.count}]

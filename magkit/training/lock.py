@@ -14,22 +14,32 @@ _HELD = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(
+    folder: Path,
+    name: str = ".lock",
+    doing: str = "training in",
+    hint: str = "wait for it, or start another training with --new",
+) -> Iterator[None]:
     """Hold `folder` against other processes until the block ends.
 
     The operating system lets go when the process dies, however it dies: there is no lock left
     over to clear away. Where a file system knows no locks, nothing is held.
 
+    Args:
+        folder: what is held.
+        name: of the file in it that is locked; processes with other names don't meet.
+        doing: what such a process does to the folder, for the message.
+        hint: what to do when another process holds it.
+
     Raises:
         MagkitError: another process holds the folder.
     """
-    with (folder / ".lock").open("a+b") as file:
+    with (folder / name).open("a+b") as file:
         try:
             _lock(file.fileno())
         except OSError as error:
             if error.errno in _HELD:
-                hint = "wait for it, or start another training with --new"
-                raise MagkitError(f"another process is training in {folder}", hint) from error
+                raise MagkitError(f"another process is {doing} {folder}", hint) from error
         try:
             yield
         finally:

@@ -130,11 +130,11 @@ def test_pictures_and_coco_objects(tmp_path: Path) -> None:
     objects = tmp_path / "annotations" / "instances_train2017.json"
     objects.parent.mkdir()
     objects.write_text(json.dumps(coco))
-    job = replace(TINY, objects=objects, procedural=0)
+    job = replace(TINY, objects=(str(objects),), procedural=0)
     notes: list[str] = []
     outcome = finetune(job, output=tmp_path / "run", workers=0, note=notes.append)
     assert "on 1 pictures and 1 objects" in notes[0]
-    assert outcome.run.config["data"]["cutouts"] == 1
+    assert [part["count"] for part in outcome.run.config["data"]["objects"]] == [1]
 
 
 def test_an_error_in_a_worker_is_one_sentence(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_an_error_in_a_worker_is_one_sentence(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((200, 200, 3), np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(MagkitError) as caught:
-        finetune(replace(TINY, images=(path.parent,)), output=tmp_path / "run", workers=1)
+        finetune(replace(TINY, images=(str(path.parent),)), output=tmp_path / "run", workers=1)
     assert str(path.parent) in caught.value.message
     assert "Traceback" not in caught.value.message
 
@@ -161,9 +161,9 @@ def test_what_can_not_be_trained_is_refused_before_anything_is_written(
         (replace(TINY, weights=tmp_path / "none"), MagkitError, "no weights file"),
         (replace(TINY, weights=tmp_path / "text.safetensors"), MagkitError, "not a weights file"),
         (replace(TINY, weights=outcome.run.model, options=other), MagkitError, "does not fit"),
-        (replace(TINY, images=(tmp_path / "none",)), MagkitError, "no folder"),
-        (replace(TINY, objects=tmp_path / "none.json"), MagkitError, "none.json"),
-        (replace(TINY, object_images=tmp_path), UsageError, "no objects"),
+        (replace(TINY, images=(str(tmp_path / "none"),)), MagkitError, "no folder"),
+        (replace(TINY, objects=(str(tmp_path / "none.json"),)), MagkitError, "none.json"),
+        (replace(TINY, object_images=str(tmp_path)), UsageError, "no objects"),
         (replace(TINY, procedural=-1), UsageError, "negative"),
     ]
     for job, kind, words in refused:

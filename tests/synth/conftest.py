@@ -1,7 +1,7 @@
 """Sources and scenes made by hand."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from magkit.synth.textures import ProceduralPictures
 class Given:
     """Tensors as pictures and as objects, handed out as they are."""
 
-    unreadable: tuple[Path, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     def __init__(self, items: Sequence[torch.Tensor]) -> None:
         self.items = items
@@ -33,6 +33,12 @@ class Given:
 
     def name(self, index: int) -> str:
         return f"given {index}"
+
+    def prepare(self, indices: Iterable[int]) -> None:
+        pass
+
+    def describe(self) -> list[dict[str, Any]]:
+        return [{"kind": "given", "count": len(self.items)}]
 
 
 @pytest.fixture

@@ -133,3 +133,18 @@ def test_the_memory_is_not_sent_to_other_processes() -> None:
 
 def test_one_item_may_be_larger_than_the_memory() -> None:
     assert TensorCache(10).get("x", lambda: torch.ones(100)).sum() == pytest.approx(100)
+
+
+def test_what_is_kept_is_what_was_made() -> None:
+    """Large tensors are moved to pages of their own, whatever their type and form."""
+    cache = TensorCache(1 << 20)
+    for dtype in (torch.uint8, torch.float32):
+        made = torch.arange(3 * 90 * 70).reshape(3, 90, 70).to(dtype)
+        kept = cache.get(dtype, made.clone)
+        assert torch.equal(kept, made)
+        assert kept.dtype == dtype
+        assert kept.is_contiguous()
+        assert dtype in cache
+    copy = kept.clone()
+    del cache, made
+    assert torch.equal(kept, copy)  # its pages live as long as it does

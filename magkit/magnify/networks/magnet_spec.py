@@ -58,6 +58,7 @@ SPEC = MagnifierSpec(
     config=MagnetConfig,
     build=build,
     losses=losses,
+    needs_motion=False,
     # Section 4 of the paper; the number of steps is what its authors gave when they were asked.
     preset={
         "steps": 260_000,

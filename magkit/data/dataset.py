@@ -1,0 +1,140 @@
+"""What a training asks of a data set, and how scenes that are stored answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Protocol
+
+import torch
+
+from magkit.data.encode import decode
+from magkit.data.pixels import decode_frame
+from magkit.data.plan import Kind, Plan
+from magkit.data.store import Store
+from magkit.errors import MagkitError, UsageError
+from magkit.synth.triplets import Triplets
+
+
+class DataSet(Protocol):
+    """Numbered scenes, read in any order; it can be handed to other processes.
+
+    Attributes:
+        kind: triplets, or single frames.
+        shape: height and width of the frames in pixels.
+        has_motion: whether `motion` and `moving` of its triplets are known; NaN otherwise.
+        fingerprint: a hash that tells data sets apart, wherever they stand.
+    """
+
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def has_motion(self) -> bool: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def triplets(self, indices: Sequence[int]) -> Triplets:
+        """Return scenes as a batch.
+
+        Raises:
+            UsageError: the data set is one of single frames.
+            MagkitError: a scene is damaged or missing; the message names it.
+        """
+        ...
+
+    def frames(self, indices: Sequence[int]) -> torch.Tensor:
+        """Return frame A of scenes, float RGB (N, 3, H, W) in [0, 1].
+
+        Raises:
+            MagkitError: as `triplets`.
+        """
+        ...
+
+
+class Members(Protocol):
+    """How a format finds what belongs to a scene."""
+
+    store: Store
+    plan: Plan
+
+    def read(self, index: int, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Return files of a scene; "json" is what is said about it.
+
+        Raises:
+            MagkitError: one is missing, damaged, or longer than it can be.
+        """
+        ...
+
+
+class StoredScenes:
+    """A data set whose pixels are stored, as a `DataSet`."""
+
+    has_motion = True
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        plan = members.plan
+        self.kind, self.fingerprint = plan.kind, plan.fingerprint
+        self.shape = (plan.config.size, plan.config.size)
+        self.count = plan.count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def triplets(self, indices: Sequence[int]) -> Triplets:
+        """Return scenes as a batch; see `DataSet`."""
+        refuse_frames(self.kind, str(self._members.store))
+        return joined([self._triplet(index) for index in indices])
+
+    def frames(self, indices: Sequence[int]) -> torch.Tensor:
+        """Return frame A of scenes; see `DataSet`."""
+        return torch.stack([self._frame(index) for index in indices])
+
+    def _triplet(self, index: int) -> Triplets:
+        check_index(index, self.count)
+        with naming(index, self._members.store):
+            names = ("a.png", "b.png", "c.png", "m.png", "motion.png", "json")
+            found = self._members.read(index, names)
+            return decode(found, found["json"], self.shape)
+
+    def _frame(self, index: int) -> torch.Tensor:
+        check_index(index, self.count)
+        with naming(index, self._members.store):
+            return decode_frame(self._members.read(index, ("a.png",))["a.png"], self.shape)
+
+
+@contextmanager
+def naming(index: int, store: Store) -> Iterator[None]:
+    """Name the scene in errors raised within."""
+    try:
+        yield
+    except MagkitError as error:
+        problem = f"scene {index} of {store} can't be used: {error.message}"
+        raise MagkitError(problem, error.hint) from error
+
+
+def refuse_frames(kind: Kind, where: str) -> None:
+    """Refuse to take single frames for triplets.
+
+    Raises:
+        UsageError: `kind` is "frames".
+    """
+    if kind == "frames":
+        raise UsageError(f"{where} holds single frames", "gen-data --kind triplets makes triplets")
+
+
+def check_index(index: int, count: int) -> None:
+    """Raise IndexError unless 0 <= index < count."""
+    if not 0 <= index < count:
+        raise IndexError(index)
+
+
+def joined(parts: Sequence[Triplets]) -> Triplets:
+    """Return batches as one."""
+    tables = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Triplets)}
+    return Triplets(**{name: torch.cat(tensors) for name, tensors in tables.items()})

@@ -1,0 +1,106 @@
+"""Frames and maps of motion as PNG files, to the byte and back.
+
+Frames are 8-bit RGB, which is all that scenes hold. A map of motion is one 16-bit grey picture of
+three planes on top of one another: displacement to the right, displacement downwards, and what
+moves. A displacement is (level - 32768) times the scene's unit, its largest displacement / 32767.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from magkit.errors import MagkitError
+
+ZERO = 32768  # the level of no displacement
+DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error),
+    Image.DecompressionBombError,
+)
+
+
+def most_bytes(height: int, width: int) -> int:
+    """Return how long a PNG of a frame or a map of motion can be: three planes of 16 bits."""
+    return 7 * height * width + (64 << 10)
+
+
+def encode_frame(frame: torch.Tensor) -> bytes:
+    """Return float RGB (3, H, W) in [0, 1] as a PNG."""
+    levels = (frame * 255).round().byte().permute(1, 2, 0)
+    return _png(Image.fromarray(np.ascontiguousarray(levels)))
+
+
+def decode_frame(png: bytes, shape: tuple[int, int] | None = None) -> torch.Tensor:
+    """Return a PNG as float RGB (3, H, W) in [0, 1].
+
+    Raises:
+        MagkitError: it is damaged, or not of the given height and width.
+    """
+    levels = _opened(png, shape, lambda image: np.array(image.convert("RGB")))
+    return torch.from_numpy(levels).permute(2, 0, 1).float() / 255
+
+
+def encode_motion(motion: torch.Tensor, moving: torch.Tensor) -> tuple[bytes, float]:
+    """Return displacements (2, H, W) and what moves (1, H, W) as a PNG, and its unit in pixels."""
+    unit = float(motion.abs().max()) / (ZERO - 1)
+    steps = torch.round(motion / unit) if unit else torch.zeros_like(motion)
+    planes = torch.cat([steps + ZERO, torch.round(moving * 65535)])
+    levels = planes.flatten(0, 1).numpy().astype(np.uint16)
+    return _png(Image.fromarray(levels)), unit
+
+
+def decode_motion(
+    png: bytes, unit: float, shape: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return displacements (2, H, W) in pixels and what moves, (1, H, W) in [0, 1].
+
+    Raises:
+        MagkitError: the PNG is damaged, or of other frames.
+    """
+    height, width = shape
+    levels = _opened(png, (3 * height, width), lambda image: np.array(image, np.int32))
+    planes = torch.from_numpy(levels.reshape(3, height, width))
+    return (planes[:2] - ZERO).float() * unit, planes[2:].float() / 65535
+
+
+def frame_shape(png: bytes) -> tuple[int, int]:
+    """Return height and width of a PNG, from its header alone.
+
+    Raises:
+        MagkitError: it is no PNG.
+    """
+    try:
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+            return image.height, image.width
+    except DAMAGE as error:
+        raise MagkitError(f"not a PNG that can be read: {error}") from error
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    # Dithered pictures hardly shrink however long one tries.
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+Levels = npt.NDArray[np.uint8] | npt.NDArray[np.int32]
+
+
+def _opened(
+    png: bytes, shape: tuple[int, int] | None, pixels: Callable[[Image.Image], Levels]
+) -> Levels:
+    """Return a PNG's pixels; its size is looked at first, so that none grows beyond it."""
+    try:
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+            if shape is not None and (image.height, image.width) != shape:
+                asked = f"{shape[1]}x{shape[0]}"
+                raise MagkitError(f"a picture of {image.width}x{image.height} in place of {asked}")
+            return pixels(image)
+    except DAMAGE as error:
+        raise MagkitError(f"a PNG that can't be read: {error}") from error

@@ -1,0 +1,79 @@
+"""A data set without pixels: its plan alone, from which every scene is rendered again.
+
+`dataset.json` says what the scenes are made of, with a hash of what the sources were found to
+hold, and what the first scenes were drawn as: sources that have changed, or a magkit that draws
+other scenes, are told rather than trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from magkit.data.dataset import check_index, refuse_frames
+from magkit.data.plan import Plan, drawn
+from magkit.errors import MagkitError
+from magkit.synth.build import changes, rebuild
+from magkit.synth.render import Sources, render
+from magkit.synth.scene import draw_scene
+from magkit.synth.triplets import Triplets
+
+
+class RenderedScenes:
+    """A plan's scenes, rendered as they are asked for, as a `DataSet`.
+
+    Args:
+        plan: what is rendered.
+        sources: what the scenes are made of.
+        where: how the data set is called in messages.
+    """
+
+    has_motion = True
+
+    def __init__(self, plan: Plan, sources: Sources, where: str) -> None:
+        self.plan, self.sources, self._where = plan, sources, where
+        self.kind, self.fingerprint = plan.kind, plan.fingerprint
+        self.shape = (plan.config.size, plan.config.size)
+
+    def __len__(self) -> int:
+        return self.plan.count
+
+    def triplets(self, indices: Sequence[int]) -> Triplets:
+        """Return scenes as a batch; see `DataSet`."""
+        refuse_frames(self.kind, self._where)
+        return self._rendered(indices)
+
+    def frames(self, indices: Sequence[int]) -> torch.Tensor:
+        """Return frame A of scenes; see `DataSet`."""
+        return self._rendered(indices).a
+
+    def _rendered(self, indices: Sequence[int]) -> Triplets:
+        counts = len(self.sources.pictures), len(self.sources.cutouts)
+        for index in indices:
+            check_index(index, len(self))
+        scenes = [draw_scene(self.plan.config, *counts, self.plan.seed, i) for i in indices]
+        return render(scenes, self.plan.config, self.sources)
+
+
+def open_recipe(plan: Plan, where: str) -> RenderedScenes:
+    """Find a recipe's sources again.
+
+    Raises:
+        MagkitError: they are missing or hold something else, or this magkit draws other scenes.
+    """
+    hint = f"{where} says under 'sources' where they were"
+    try:
+        sources = rebuild(plan.sources)
+        changed = changes(plan.sources, sources)
+    except MagkitError as error:
+        raise MagkitError(f"the sources of {where} can't be used: {error.message}", hint) from error
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise MagkitError(f"{where} does not say what its scenes are made of", hint) from error
+    if changed:
+        raise MagkitError(f"{where} can't be rendered again: {changed[0]}", hint)
+    counts = len(sources.pictures), len(sources.cutouts)
+    if drawn(plan.config, *counts, plan.seed) != plan.draws:
+        hint = "render it with the version that made it, or make it anew"
+        raise MagkitError(f"this magkit draws other scenes than those of {where}", hint)
+    return RenderedScenes(plan, sources, where)

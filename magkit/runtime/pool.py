@@ -1,0 +1,88 @@
+"""Independent items worked on by several processes, few of them waiting at any time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import Generic, TypeVar
+
+from magkit.errors import MagkitError
+
+AHEAD = 3  # items a process that are handed out: one at work, two waiting
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def each_done(
+    work: Callable[[T], R], items: Iterable[T], processes: int, hint: str = ""
+) -> Iterator[R]:
+    """Yield `work(item)` of all items as they are done, in any order.
+
+    With one process it is this one. Others are given `work` once, and a single torch thread each;
+    memory is bounded however many items there are.
+
+    Args:
+        work: can be pickled, and raises a MagkitError for what the user can mend.
+        items: taken as they are needed.
+        processes: how many there are to be.
+        hint: what to do where a process is killed.
+
+    Raises:
+        MagkitError: a process was ended from outside.
+    """
+    if processes <= 1:
+        yield from map(work, items)
+        return
+    queue = iter(items)
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, spawn, _Worker.start, (work,))
+    waiting: set[Future[R]] = set()
+    try:
+        while True:
+            room = processes * AHEAD - len(waiting)
+            waiting |= {pool.submit(_Worker.run, item) for item in islice(queue, room)}
+            if not waiting:
+                return
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    except BrokenProcessPool as error:
+        killed = "a process at work was killed, perhaps for want of memory"
+        raise MagkitError(killed, hint) from error
+    finally:
+        # On the way out of an error or Ctrl-C nothing new is begun.
+        pool.shutdown(cancel_futures=True)
+
+
+class _Worker(Generic[T, R]):
+    """What a process of the pool works on: given once, as it may be large."""
+
+    work: Callable[[T], R]
+
+    @classmethod
+    def start(cls, work: Callable[[T], R]) -> None:
+        cls.work = staticmethod(work)
+        # Ctrl-C reaches all processes of a terminal; the first of them sees to the others.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        if torch := sys.modules.get("torch"):  # which work that needs it has imported by now
+            torch.set_num_threads(1)
+
+    @classmethod
+    def run(cls, item: T) -> R:
+        return cls.work(item)
+
+
+def _end_with_parent() -> None:
+    # One that is killed outright can't end its processes, which would wait for items for ever.
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,205 @@
+"""What files a source names: a folder, a zip, a glob, a text list, or a bucket."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from magkit.errors import MagkitError, UsageError
+from magkit.synth.storage import (
+    IN_ZIP,
+    absolute,
+    archive,
+    filesystem,
+    first_line,
+    on_disk,
+    read_bytes,
+    scheme,
+)
+
+Kind = Literal["folder", "zip", "glob", "list", "bucket"]
+Sized = Iterable[tuple[str, int | None]]  # names and sizes in bytes, where known
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Files in a fixed order: by folder and name, a text list's in its own order.
+
+    Attributes:
+        kind: what was listed.
+        location: where, absolute.
+        prefix: what makes a place of a name.
+        names: of the files, from the location on.
+        sha256: of all names and sizes in their order.
+        skipped: how many files were left out by `keep`.
+    """
+
+    kind: Kind
+    location: str
+    prefix: str
+    names: tuple[str, ...]
+    sha256: str
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def place(self, number: int) -> str:
+        """Return where file `number` lies, for `storage.read_bytes`."""
+        return self.prefix + self.names[number]
+
+    def keep(self, wanted: Callable[[str], bool]) -> Listing:
+        """Return the listing of those files whose place is wanted; the hash stays that of all."""
+        names = tuple(name for name in self.names if wanted(self.prefix + name))
+        return replace(self, names=names, skipped=self.skipped + len(self.names) - len(names))
+
+    def describe(self) -> dict[str, Any]:
+        """Return kind, location, count, skipped and sha256 as a JSON object."""
+        return {
+            "kind": self.kind,
+            "location": self.location,
+            "count": len(self.names),
+            "skipped": self.skipped,
+            "sha256": self.sha256,
+        }
+
+
+def find_files(location: str, suffixes: Collection[str] | None = None) -> Listing:
+    """List the files of a place, once; nothing of them is read.
+
+    Args:
+        location: a folder or bucket, searched through with its sub-folders; a `.zip`; a glob; a
+            `.txt` list of paths and URLs, a line each, relative ones from the list on, `#` before
+            remarks. `https://` takes lists and zips alone.
+        suffixes: those of wanted files, in small letters; None: all. A list's are not looked at.
+
+    Raises:
+        MagkitError: there is nothing there, or it can't be reached.
+        UsageError: nothing reads such a place.
+    """
+    location = absolute(location)
+    name = scheme(location)
+    if location.lower().endswith(".zip") and (name or Path(location).is_file()):
+        return _listing("zip", location, location + IN_ZIP, _members(location), suffixes)
+    if location.lower().endswith(".txt") or name in ("http", "https"):
+        return _list(location)
+    if glob.has_magic(location) and (name or not Path(location).exists()):
+        location = location if name else Path(location).as_posix()
+        prefix = re.split(r"[*?[]", location)[0].rpartition("/")[0] + "/"
+        found = _remote(location, prefix) if name else _globbed(location, prefix)
+        return _listing("glob", location, prefix, found, suffixes)
+    if name:
+        prefix = location.rstrip("/") + "/"
+        return _listing("bucket", location, prefix, _remote(location, prefix), suffixes)
+    if not Path(location).is_dir():
+        hint = "a folder, a .zip, a glob, a .txt list of paths and URLs, gs:// or s3://"
+        raise MagkitError(f"there is no folder {location}", hint)
+    return _listing("folder", location, Path(location).as_posix() + "/", _walk(location), suffixes)
+
+
+def _listing(
+    kind: Kind, location: str, prefix: str, found: Sized, suffixes: Collection[str] | None
+) -> Listing:
+    """Put files in order and hash their names and sizes."""
+    wanted = [
+        item
+        for item in found
+        if suffixes is None or os.path.splitext(item[0])[1].lower() in suffixes  # noqa: PTH122
+    ]
+    wanted.sort(key=lambda item: item[0].split("/"))
+    return Listing(kind, location, prefix, tuple(name for name, _ in wanted), _digest(wanted))
+
+
+def _digest(files: Sized) -> str:
+    digest = sha256()
+    for name, size in files:
+        digest.update(f"{name}\t{size}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _walk(root: str) -> Sized:
+    """Yield the files below a folder; links to folders are not followed."""
+    start = len(Path(root).as_posix()) + 1
+    for folder, _, names in os.walk(root):
+        for path in (Path(folder, name) for name in names):
+            if (size := _size(path)) is not None:
+                yield path.as_posix()[start:], size
+
+
+def _globbed(pattern: str, prefix: str) -> Sized:
+    for text in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - of absolute patterns too
+        if (size := _size(Path(text))) is not None:
+            yield Path(text).as_posix().removeprefix(prefix), size
+
+
+def _size(path: Path) -> int | None:
+    """Return a file's size in bytes; None: there is none, or it is something else than a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def _members(location: str) -> Sized:
+    for info in archive(location).infolist():
+        if not info.is_dir():
+            yield info.filename, info.file_size
+
+
+def _remote(location: str, prefix: str) -> Sized:
+    """Yield a bucket's files, by their names from the prefix on."""
+    system = filesystem(scheme(location))
+    try:
+        find = system.glob if glob.has_magic(location) else system.find
+        found: dict[str, dict[str, Any]] = find(location, detail=True)
+        # The drivers remember listings, which hold much more than is needed here.
+        system.invalidate_cache()
+    except Exception as error:  # drivers raise types of their own
+        raise MagkitError(f"{location} can't be listed: {first_line(error)}") from error
+    root = system._strip_protocol(prefix).rstrip("/") + "/"  # noqa: SLF001 - has no public name
+    for path, info in found.items():
+        if info.get("type") == "file":
+            yield path.removeprefix(root), info.get("size")
+
+
+def _list(location: str) -> Listing:
+    lines = _lines(location)
+    places = [_resolve(line, location) for line in lines]
+    sizes = [_size(Path(p)) if on_disk(p) else None for p in places]
+    digest = _digest(zip(lines, sizes, strict=True))
+    return Listing("list", location, "", tuple(places), digest)
+
+
+def _lines(location: str) -> list[str]:
+    try:
+        text = read_bytes(location).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MagkitError(f"{location} is not a text list: {error}") from error
+    stripped = (line.strip() for line in text.splitlines())
+    return [line for line in stripped if line and not line.startswith("#")]
+
+
+def _resolve(entry: str, location: str) -> str:
+    """Return the place that a list's line names.
+
+    A list from elsewhere names nothing on this machine: whoever wrote it has no business here.
+    """
+    own, kind = scheme(location), scheme(entry)
+    outside = own not in ("", "file")
+    if kind:
+        if outside and kind == "file":
+            raise UsageError(f"{location} names {entry}, a file of this machine")
+        return entry
+    if not own:
+        return str(Path(location).parent / entry)
+    if entry.startswith(("/", "\\")) or ".." in entry.split("/") or ":" in entry[:3]:
+        raise UsageError(f"{location} names {entry}: neither a URL nor a path below the list")
+    return location.rpartition("/")[0] + "/" + entry

@@ -1,0 +1,150 @@
+"""Pictures from files of any kind, wherever they lie."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from magkit.errors import MagkitError
+from magkit.synth.cache import TensorCache
+from magkit.synth.listing import find_files
+from magkit.synth.prefetch import Reader
+from magkit.synth.readable import Replacing
+from magkit.synth.storage import first_line, on_disk, read_bytes
+from magkit.video.pictures import to_rgb
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+# Pillow goes by content, not by name, and starts other programs for some formats.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+MIN_SIDE = 64  # pixels: a smaller picture is no background
+MAX_PIXELS = 64_000_000  # a larger picture would fill the memory
+
+
+def open_picture(data: bytes, place: str) -> Image.Image:
+    """Open a file's content as a picture, its pixels still undecoded.
+
+    Raises:
+        MagkitError: it is none, or too large a one.
+    """
+    with decoding(place):
+        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        size = f"{image.width} x {image.height}"
+        raise MagkitError(f"{place} is too large a picture: {size} pixels")
+    return image
+
+
+def read_rgb(place: str | Path) -> torch.Tensor:
+    """Read a picture of any mode, turned upright by its EXIF tag, as uint8 (3, h, w).
+
+    Raises:
+        MagkitError: the file is no picture, a broken or a huge one.
+    """
+    return decode_rgb(read_bytes(str(place)), str(place))
+
+
+def decode_rgb(data: bytes, place: str) -> torch.Tensor:
+    """Decode a file's content as `read_rgb` does; `place` names it in what is raised."""
+    image = open_picture(data, place)
+    with decoding(place):
+        pixels = to_rgb(image)
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+@contextmanager
+def decoding(place: str) -> Iterator[None]:
+    """Turn whatever a decoder raises over a file into a MagkitError, and keep its warnings back.
+
+    Pillow warns of odd tags and large sizes, of which there are many among many files.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except MagkitError as error:
+        raise MagkitError(f"{place}: {error.message}", error.hint) from error
+    except Exception as error:  # decoders raise what comes their way
+        text = f"{place} is not a picture that can be read: {first_line(error)}"
+        raise MagkitError(text) from error
+
+
+class FilePictures:
+    """The pictures of a place that are at least 64 pixels wide and high.
+
+    The headers of files on this machine are looked at first. Elsewhere a file is looked at when it
+    is needed. A picture that turns out broken or too small then is replaced by the next one that
+    isn't, and listed in `unreadable`. What index gives what picture depends on the place alone.
+
+    Raises:
+        MagkitError: there is nothing at the place, or no usable picture.
+    """
+
+    def __init__(self, location: str | Path, cache: TensorCache | None = None) -> None:
+        self.listing = find_files(str(location), SUFFIXES).keep(_may_be_used)
+        if not len(self.listing):
+            raise MagkitError(f"{location} holds no usable picture", "JPEG, PNG, WebP, TIFF, BMP")
+        self._cache = cache or TensorCache()
+        self._reader = Reader()
+        self._replacing = Replacing()
+
+    def __len__(self) -> int:
+        return len(self.listing)
+
+    @property
+    def unreadable(self) -> set[str]:
+        """Return the places of the files that were replaced."""
+        return self._replacing.places
+
+    def picture(self, index: int) -> torch.Tensor:
+        """Return picture `index`, or the first after it that can be read, as uint8 (3, h, w).
+
+        Raises:
+            MagkitError: none can be read.
+        """
+        return self._readable(index)[1]
+
+    def name(self, index: int) -> str:
+        """Return the path of what `picture(index)` returns, from the location on."""
+        return self.listing.names[self._readable(index)[0]]
+
+    def prepare(self, indices: Iterable[int]) -> None:
+        """Begin to read pictures that lie elsewhere."""
+        places = (self.listing.place(index) for index in indices)
+        self._reader.announce(place for place in places if place not in self._cache)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the listing's kind, location, counts and hash."""
+        return [self.listing.describe()]
+
+    def _readable(self, index: int) -> tuple[int, torch.Tensor]:
+        try:
+            return self._replacing.first(len(self), index, self._read, self.listing.place)
+        except MagkitError as error:
+            text = f"{self.listing.location} holds no picture that can be read: {error.message}"
+            raise MagkitError(text) from error
+
+    def _read(self, number: int) -> torch.Tensor:
+        place = self.listing.place(number)
+        return self._cache.get(place, lambda: self._decoded(place))
+
+    def _decoded(self, place: str) -> torch.Tensor:
+        pixels = decode_rgb(self._reader.read(place), place)
+        if min(pixels.shape[1:]) < MIN_SIDE:
+            raise MagkitError(f"{place} is too small")
+        return pixels
+
+
+def _may_be_used(place: str) -> bool:
+    if not on_disk(place):
+        return True
+    try:
+        with decoding(place), Image.open(place, formats=FORMATS) as image:
+            return min(image.size) >= MIN_SIDE
+    except MagkitError:
+        return False

@@ -1,0 +1,76 @@
+"""Items worked on by other processes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from magkit.errors import MagkitError
+from magkit.runtime.pool import AHEAD, each_done
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def refuse(number: int) -> int:
+    raise MagkitError(f"no {number}", "another")
+
+
+def die(number: int) -> int:
+    os._exit(3)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_each_item_is_done_once_and_few_are_taken_ahead(processes: int) -> None:
+    taken = 0
+
+    def items() -> Iterator[int]:
+        nonlocal taken
+        for number in range(40):
+            taken += 1
+            yield number
+
+    found = []
+    for result in each_done(square, items(), processes):
+        found.append(result)
+        assert taken <= len(found) + 2 * processes * AHEAD
+    assert sorted(found) == [n * n for n in range(40)]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_errors_come_through(processes: int) -> None:
+    with pytest.raises(MagkitError, match="no 0") as caught:
+        list(each_done(refuse, [0], processes))
+    assert caught.value.hint == "another"
+
+
+KILLED = """
+import time
+from magkit.runtime.pool import each_done
+
+if __name__ == "__main__":
+    for _ in each_done(abs, [1, 2], 2):
+        print("ready", flush=True)
+        time.sleep(300)
+"""
+
+
+def test_nothing_is_left_of_a_process_that_is_killed(tmp_path: Path) -> None:
+    """The processes of the pool hold the pipe open for as long as one of them lives."""
+    (tmp_path / "main.py").write_text(KILLED)
+    command = [sys.executable, str(tmp_path / "main.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline().strip() == b"ready"
+        caller.kill()
+        caller.communicate(timeout=100)
+
+
+def test_a_process_that_dies_is_told() -> None:
+    with pytest.raises(MagkitError, match="killed") as caught:
+        list(each_done(die, [0, 1], 2, "go on"))
+    assert caught.value.hint == "go on"
