@@ -8,10 +8,7 @@ moves by a pixel or two. Magnified 5 times it should ring at the same pitch, 5 t
 How it is measured: successive frames differ most where the fork rings widest, so the rows at the
 prongs' tips are those with at least half as much squared difference as the strongest (9 rows
 averaged); in them the energy lies in two groups of columns, split by 2-means. The patch around
-each is found again in every frame, of the clip and of the result, by least squares against
-the clip's first frame: the best whole number of pixels of all within REACH, then Gauss-Newton on a
-cubic spline, in double precision. The tone is the highest peak of the spectrum (linear trend
-removed, Hann window, zero-padded, parabola through the logarithms).
+each is followed as `magkit evaluate clip` follows one (magkit/evaluate/vibration.py).
 """
 
 from __future__ import annotations
@@ -21,16 +18,15 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.interpolate
 import scipy.ndimage
-import scipy.signal
 from numpy.typing import NDArray
 
+from magkit.evaluate.vibration import LUMA, Patch, Vibration, compare, track
 from magkit.magnify.band import Band
 from magkit.magnify.load import load_magnifier
 from magkit.magnify.pipeline import magnify_file
@@ -44,51 +40,13 @@ BAND = Band(28, 36)
 FACTOR = 5.0
 TRUE_TONE, TONE_WITHIN = 31.8, 0.5  # Hz
 GROWTH = (4.0, 6.0)
-REACH = 20  # pixels: how far a prong is looked for
 MARGIN = 4  # pixels: background kept around a prong
-LUMA = np.array([0.299, 0.587, 0.114])
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """Where a prong's tip is in the first frame: rows top to bottom, columns left to right."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    def of(self, frame: Frame, more: int = 0) -> Array:
-        """Luma (rows, columns), with `more` columns on either side, repeated past the frame."""
-        columns = np.arange(self.left - more, self.right + more).clip(0, frame.shape[1] - 1)
-        luma: Array = frame[self.top : self.bottom, columns] @ LUMA
-        return luma
-
-
-@dataclass(frozen=True, slots=True)
-class Prong:
-    """What one prong does: frequencies in Hz, amplitudes in pixels at the tone of before.
-
-    `likeness` is the lowest correlation of the found patch with the first frame's, of all frames.
-    """
-
-    tone_before: float
-    tone_after: float
-    amplitude_before: float
-    amplitude_after: float
-    likeness_before: float
-    likeness_after: float
-
-    @property
-    def growth(self) -> float:
-        """How many times as wide it rings."""
-        return self.amplitude_after / self.amplitude_before
-
-    @property
-    def passes(self) -> bool:
-        """Whether the tone stays and the amplitude grows as it should."""
-        in_tune = abs(self.tone_after - TRUE_TONE) <= TONE_WITHIN
-        return in_tune and GROWTH[0] <= self.growth <= GROWTH[1]
+def passes(prong: Vibration) -> bool:
+    """Whether the tone stays and the amplitude grows as it should."""
+    in_tune = abs(prong.tone_after - TRUE_TONE) <= TONE_WITHIN
+    return in_tune and GROWTH[0] <= prong.growth <= GROWTH[1]
 
 
 def find_prongs(frames: Iterable[Frame]) -> tuple[Patch, Patch]:
@@ -129,66 +87,7 @@ def _spread(energy: Array) -> tuple[int, int]:
     return max(int(first) - MARGIN, 0), int(last) + 1 + MARGIN
 
 
-def displacement(first: Array, wide: Array) -> tuple[float, float]:
-    """How far a patch has moved to the right, and its correlation with what is found there.
-
-    Args:
-        first: The patch, (rows, columns).
-        wide: The frame around it, with REACH + 2 columns more on either side.
-    """
-    width, edge = first.shape[1], REACH + 2
-    windows = np.lib.stride_tricks.sliding_window_view(wide[:, 2:-2], width, axis=1)
-    whole = int(((windows - first[:, None]) ** 2).sum((0, 2)).argmin()) - REACH
-    spline = scipy.interpolate.CubicSpline(np.arange(wide.shape[1]), wide, axis=1)
-    places, shift = np.arange(edge, edge + width), float(whole)
-    for _ in range(6):
-        slope, error = spline(places + shift, 1), spline(places + shift) - first
-        shift -= float((slope * error).sum() / ((slope**2).sum() + 1e-9))
-        shift = min(max(shift, whole - 1.0), whole + 1.0)
-    likeness = np.corrcoef(spline(places + shift).ravel(), first.ravel())[0, 1]
-    return shift, float(likeness)
-
-
-def track(first: Frame, frames: Iterable[Frame], patches: Iterable[Patch]) -> Array:
-    """Displacements since the first frame and correlations, (patches, 2, frames)."""
-    pairs = [(patch, patch.of(first)) for patch in patches]
-    found = [[displacement(t, p.of(frame, REACH + 2)) for p, t in pairs] for frame in frames]
-    return np.array(found).transpose(1, 2, 0)
-
-
-def spectrum(positions: Array, rate: float) -> tuple[Array, Array]:
-    """Frequencies in Hz and amplitudes, of a sine its own."""
-    window = np.hanning(len(positions))
-    values = scipy.signal.detrend(positions) * window
-    size = 16 * len(values)
-    amplitudes: Array = 2 * np.abs(np.fft.rfft(values, size)) / window.sum()
-    return np.fft.rfftfreq(size, 1 / rate), amplitudes
-
-
-def dominant(frequencies: Array, amplitudes: Array) -> float:
-    """The frequency of the highest peak, in Hz."""
-    peak = min(max(int(amplitudes.argmax()), 1), len(amplitudes) - 2)
-    low, mid, high = np.log(amplitudes[peak - 1 : peak + 2] + 1e-12)
-    curve = low - 2 * mid + high
-    return float(frequencies[peak] + (low - high) / (2 * curve or -1.0) * frequencies[1])
-
-
-def compare(before: Array, after: Array, rate: float) -> Prong:
-    """What became of a prong: displacements and correlations, (2, frames), of both clips."""
-    frequencies, old = spectrum(before[0], rate)
-    _, new = spectrum(after[0], rate)
-    tone = dominant(frequencies, old)
-    return Prong(
-        tone,
-        dominant(frequencies, new),
-        float(np.interp(tone, frequencies, old)),
-        float(np.interp(tone, frequencies, new)),
-        float(before[1].min()),
-        float(after[1].min()),
-    )
-
-
-def measure(clip: Path, magnified: Path) -> list[Prong]:
+def measure(clip: Path, magnified: Path) -> list[Vibration]:
     """The left and the right prong, in a clip and in what became of it."""
     source = open_video(clip)
     patches = find_prongs(source)
@@ -217,15 +116,15 @@ def main() -> int:
             )
         prongs = measure(given.clip, result)
     report(prongs, as_json=given.json)
-    return 0 if all(prong.passes for prong in prongs) else 1
+    return 0 if all(map(passes, prongs)) else 1
 
 
-def report(prongs: list[Prong], *, as_json: bool) -> None:
+def report(prongs: list[Vibration], *, as_json: bool) -> None:
     """Print the measurements."""
     names = ("left", "right")
     if as_json:
         rows = {n: asdict(p) | {"growth": p.growth} for n, p in zip(names, prongs, strict=True)}
-        print(json.dumps({"prongs": rows, "passes": all(prong.passes for prong in prongs)}))
+        print(json.dumps({"prongs": rows, "passes": all(map(passes, prongs))}))
         return
     print("prong   tone, Hz         amplitude, px    growth  likeness, lowest")
     print("        before   after   before   after           before   after")
@@ -233,7 +132,7 @@ def report(prongs: list[Prong], *, as_json: bool) -> None:
         print(
             f"{name:6}  {p.tone_before:6.2f}  {p.tone_after:6.2f}   {p.amplitude_before:6.3f}"
             f"  {p.amplitude_after:6.3f}   {p.growth:5.2f}   {p.likeness_before:6.3f}"
-            f"  {p.likeness_after:6.3f}   {'ok' if p.passes else 'outside the bar'}"
+            f"  {p.likeness_after:6.3f}   {'ok' if passes(p) else 'outside the bar'}"
         )
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from magkit.hookspecs import hookimpl
+from magkit.magnify.classical import linear_spec, phase_spec
 from magkit.magnify.networks import fast_spec, magnet_spec
 from magkit.specs import MagnifierSpec
 
 
 @hookimpl
 def magkit_magnifiers() -> Iterable[MagnifierSpec[Any]]:
-    """The paper's network and the fast one."""
-    return [fast_spec.SPEC, magnet_spec.SPEC]
+    """The paper's network and the fast one, and the classical ones."""
+    return [fast_spec.SPEC, magnet_spec.SPEC, linear_spec.SPEC, phase_spec.SPEC]

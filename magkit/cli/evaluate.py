@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Container, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -20,13 +21,21 @@ from magkit.cli.common import (
     Procedural,
     Seed,
     Threads,
+    WeightsFile,
     add,
     group,
 )
+from magkit.cli.evaluation_tables import (
+    comparison_table,
+    score_table,
+    still_line,
+    vibration_table,
+)
 from magkit.cli.output import Output
+from magkit.errors import MagkitError, UsageError
+from magkit.progress import Progress
 
-if TYPE_CHECKING:
-    from rich.table import Table
+T = TypeVar("T")
 
 evaluate = group("Measure how well things work, where the truth is known.")
 
@@ -39,18 +48,36 @@ def magnifier(
         str | None, typer.Option(metavar="NAME|FILE", help="Its weights; those that ship if unset.")
     ] = None,
     opt: Opt = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=WEIGHTS]",
+            help="Another magnifier on the same scenes: linear, phase, ...; may be given again.",
+        ),
+    ] = None,
+    protocol: Annotated[
+        Literal["gain", "subpixel", "noise", "sinusoid"],
+        typer.Option(help="Which scenes: docs/evaluation.md describes them."),
+    ] = "gain",
     images: Images = None,
     objects: Objects = None,
     object_images: ObjectImages = None,
     procedural: Procedural = 0,
     repeats: Annotated[
-        int, typer.Option(min=1, help="Scenes of each of the 17 displacements and factors.")
-    ] = 5,
+        int | None,
+        typer.Option(
+            min=1, help="Scenes of each displacement, factor or level; 5 if unset, 10 of sinusoid."
+        ),
+    ] = None,
     noise: Annotated[
         float,
         typer.Option(min=0, max=1, help="Standard deviation of noise on the input; 1 is white."),
     ] = 0.0,
     output: OutputPath = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png|svg", help="Draw gain and SSIM as curves, all in one."),
+    ] = None,
     overwrite: Overwrite = False,
     seed: Seed = 0,
     device: Device = "auto",
@@ -60,62 +87,171 @@ def magnifier(
 
     Objects move by 0.05 to 1 pixel and are magnified 5 to 50 times, by up to 12 pixels. Gain is
     the factor that was achieved over the one asked for; SSIM is that to the exact frame, over the
-    frame and in the moving region, and that of doing nothing beside it.
+    frame and in the moving region, and that of doing nothing beside it. Other protocols are those
+    of the literature.
     """
-    from magkit.evaluate.cases import cases
-    from magkit.evaluate.magnifier import evaluate as scores
-    from magkit.evaluate.magnifier import predictor, with_noise
-    from magkit.evaluate.report import report
+    _check_new(output, overwrite)
+    if plot is not None:
+        from magkit.evaluate.plot import check_plot
+
+        _check_new(plot, overwrite)
+        check_plot(plot)
+
+    from magkit.evaluate.compare import behind
+    from magkit.evaluate.protocols import PROTOCOLS
     from magkit.magnify.load import load_magnifier
-    from magkit.runtime.atomic import atomic_path
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.synth.build import build_sources
 
-    if output is not None and output.exists() and not overwrite:
-        from magkit.errors import MagkitError
-
-        raise MagkitError(f"{output} exists", hint="--overwrite replaces it")
     set_threads(threads)
     where = resolve_device(device)
+    chosen = PROTOCOLS[protocol]
+    models = {magnifier: load_magnifier(magnifier, weights, opt or (), where)}
+    for other in against or ():
+        name, _, file = other.partition("=")
+        label = _unused(other, models)
+        models[label] = load_magnifier(name, file or None, (), where)
     sources = build_sources(images or (), objects, object_images, procedural)
-    predict = predictor(load_magnifier(magnifier, weights, opt or (), where))
-    if noise:
-        predict = with_noise(predict, noise, seed)
-    judged = list(cases(sources, repeats, seed))
-    records = []
-    with out.progress("measuring", "scenes") as progress:
-        for score in scores(predict, judged, sources, where):
-            records.append(score.as_dict())
-            progress(len(records), len(judged))
-    settings = {"magnifier": magnifier, "weights": weights, "seed": seed, "noise": noise}
-    result = {**settings, **report(records)}
-    out.show(_table(result))
+    judged = list(chosen.cases(sources, repeats or chosen.repeats, seed))
+
+    reports = []
+    for name, model in models.items():
+        with out.progress(f"measuring {name}", "scenes") as progress:
+            found = chosen.report(
+                model, judged, sources, noise=noise, seed=seed, device=where, progress=progress
+            )
+        reports.append({"name": name, **found})
+    first, *others = reports
+    result = {
+        "magnifier": magnifier,
+        "weights": weights,
+        "seed": seed,
+        "noise": noise,
+        "protocol": protocol,
+        **first,
+        "against": others,
+        "behind": behind(first, others, chosen.axes),
+    }
+    if others:
+        out.show(comparison_table(reports, chosen.axes, result["behind"]))
+    else:
+        out.show(score_table(result, chosen.axes))
+    for report in reports:
+        out.show(still_line(report["name"], report["still"]))
     if output is not None:
-        with atomic_path(output, overwrite=overwrite) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        _write(output, result, overwrite)
+    if plot is not None:
+        from magkit.evaluate.plot import draw
+
+        draw(plot, reports, chosen.axes[0], overwrite=overwrite)
+    out.finish(result, wrote=[path for path in (output, plot) if path])
+
+
+def clip(
+    out: Output,
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A clip in which something swings.")
+    ],
+    *,
+    factor: Annotated[float, typer.Option("--factor", "-f", help="How many times larger.")] = 10.0,
+    band: Annotated[
+        str | None, typer.Option(metavar="LO-HI", help="Only motion of these frequencies, in Hz.")
+    ] = None,
+    capture_fps: Annotated[
+        float | None, typer.Option(help="Frames a second at which the scene was filmed.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y,W,H", help="Where to measure, in pixels; where most changes if unset."
+        ),
+    ] = None,
+    magnifier: MagnifierName = "magnet-fast",
+    weights: WeightsFile = None,
+    opt: Opt = None,
+    output: OutputPath = None,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Magnify a real clip and measure the vibration in it, before and after.
+
+    A part of the first frame is found again in every frame, by least squares and without any
+    network. The tone should stay, and the amplitude grow by the factor.
+    """
+    from magkit.magnify.band import check_request, parse_band
+
+    frequencies = None if band is None else parse_band(band)
+    check_request(factor, "static", frequencies)
+    place = None if at is None else _rectangle(at)
+    _check_new(output, overwrite)
+
+    from magkit.evaluate.vibration import measure
+    from magkit.magnify.load import load_magnifier
+    from magkit.magnify.pipeline import magnify
+    from magkit.runtime.device import resolve_device, set_threads
+    from magkit.video import open_video
+
+    set_threads(threads)
+    where = resolve_device(device)
+    model = load_magnifier(magnifier, weights, opt or (), where)
+    video = open_video(source)
+    rate = float(video.info.rate if capture_fps is None else capture_fps)
+    made = magnify(video, model, factor, band=frequencies, rate=rate, device=where)
+    with out.progress(f"magnifying {source}") as progress:
+        patch, found = measure(video, _counted(made, progress, video.info.frames), rate, place)
+    result = {
+        "clip": source,
+        "magnifier": magnifier,
+        "weights": weights,
+        "factor": factor,
+        "band": band,
+        "rate": rate,
+        "at": [patch.left, patch.top, patch.right - patch.left, patch.bottom - patch.top],
+        "axis": patch.axis,
+        **found.as_dict(),
+    }
+    out.show(vibration_table(result))
+    if output is not None:
+        _write(output, {**result, "clip": str(source)}, overwrite)
     out.finish(result, wrote=[output] if output else [])
 
 
-def _table(result: Mapping[str, Any]) -> Table:
-    from rich.table import Table
-
-    right = ("scenes", "gain", "within 10 %", "SSIM", "region", "SSIM still", "region still")
-    table = Table("", title=f"{result['magnifier']}: gain is the median, the rest are means")
-    for name in right:
-        table.add_column(name, justify="right")
-    table.add_row("all", *_cells(result["all"]), end_section=True)
-    for row in result["displacement"]:
-        last = row is result["displacement"][-1]
-        table.add_row(f"{row['displacement']:g} px", *_cells(row), end_section=last)
-    for row in result["factor"]:
-        table.add_row(f"x{row['factor']:g}", *_cells(row))
-    return table
+def _rectangle(text: str) -> tuple[int, int, int, int]:
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"'{text}' is no place", "--at X,Y,W,H, four whole numbers") from None
+    return x, y, width, height
 
 
-def _cells(row: Mapping[str, float]) -> list[str]:
-    names = ("ssim", "region_ssim", "input_ssim", "input_region_ssim")
-    share = f"{100 * row['near']:.0f} %"
-    return [f"{row['cases']:.0f}", f"{row['gain']:.3f}", share, *(f"{row[n]:.3f}" for n in names)]
+def _counted(frames: Iterable[T], progress: Progress, total: int | None) -> Iterator[T]:
+    for done, frame in enumerate(frames, 1):
+        yield frame
+        progress(done, total)
+
+
+def _check_new(path: Path | None, overwrite: bool) -> None:
+    """Refuse an output that exists before anything is measured."""
+    if path is not None and path.exists() and not overwrite:
+        raise MagkitError(f"{path} exists", hint="--overwrite replaces it")
+
+
+def _unused(other: str, names: Container[str]) -> str:
+    """The name of one that is compared, as it was given; a second of the same is refused."""
+    name, equals, file = other.partition("=")
+    label = f"{name}={Path(file).name}" if equals else name
+    if label in names:
+        raise UsageError(f"'{label}' is measured already", "compare each with the others once")
+    return label
+
+
+def _write(path: Path, result: Mapping[str, Any], overwrite: bool) -> None:
+    from magkit.runtime.atomic import atomic_path
+
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 add(evaluate, magnifier)
+add(evaluate, clip)

@@ -1,4 +1,4 @@
-"""`magkit evaluate magnifier`: SSIM and achieved gain on scenes whose truth is known exactly."""
+"""SSIM and achieved gain of one magnified frame, in scenes whose truth is known exactly."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Score:
         region_ssim: the same, mean over the moving region.
         input_ssim: baseline of `ssim`.
         input_region_ssim: baseline of `region_ssim`.
+        photon_noise: variance of the noise on the input over its grey levels, of 255.
     """
 
     displacement: float
@@ -38,6 +39,7 @@ class Score:
     region_ssim: float
     input_ssim: float
     input_region_ssim: float
+    photon_noise: float = 0.0
 
     def as_dict(self) -> dict[str, float]:
         """Return the fields by name."""
@@ -76,11 +78,23 @@ def with_noise(predict: Predict, sigma: float, seed: int) -> Predict:
 
     def noisy(a: torch.Tensor, b: torch.Tensor, factor: float) -> torch.Tensor:
         random = generator(seed, next(calls))
-        frames = [x + sigma * torch.randn(x.shape, generator=random).to(x) for x in (a, b)]
-        first, second = ((frame.clamp(0, 1) * 255).round() / 255 for frame in frames)
+        first, second = (noise_added(x, sigma, random) for x in (a, b))
         return predict(first, second, factor)
 
     return noisy
+
+
+def noise_added(
+    frames: torch.Tensor, sigma: float | torch.Tensor, random: torch.Generator
+) -> torch.Tensor:
+    """Add Gaussian noise of standard deviation `sigma` to frames in [0, 1], rounded to 8 bit."""
+    noisy = frames + sigma * torch.randn(frames.shape, generator=random).to(frames)
+    return (noisy.clamp(0, 1) * 255).round() / 255
+
+
+def photon_noise_added(frames: torch.Tensor, level: float, random: torch.Generator) -> torch.Tensor:
+    """Add noise whose variance is `level` times the grey level, of 255 (Oh et al. 2018)."""
+    return noise_added(frames, (frames * level / 255).sqrt(), random)
 
 
 def evaluate(
@@ -91,13 +105,17 @@ def evaluate(
 ) -> Iterable[Score]:
     """Yield the score of each case as it is measured."""
     for case in judged:
-        truth = render([case.scene], JUDGED, sources, device)
-        output = predict(truth.a, truth.b, case.factor)
+        truth = render([case.scene], case.config, sources, device)
+        a, b = truth.a, truth.b
+        if case.photon_noise:
+            random = generator(case.scene.noise_seed)
+            a, b = (photon_noise_added(x, case.photon_noise, random) for x in (a, b))
+        output = predict(a, b, case.factor)
         moving = (truth.moving > 0.5).float()
         # Rounded as it would be written, so that the figure is that of the file.
         output = (output * 255).round() / 255
-        gain = achieved_gain(output[0], moving[0], case.scene, JUDGED, sources)
-        made, left = ssim_map(output, truth.m), ssim_map(truth.b, truth.m)
+        gain = achieved_gain(output[0], moving[0], case.scene, case.config, sources)
+        made, left = ssim_map(output, truth.m), ssim_map(b, truth.m)
         area = moving.sum().clamp(min=1)
         yield Score(
             displacement=case.displacement,
@@ -107,4 +125,5 @@ def evaluate(
             region_ssim=((made * moving).sum() / area).item(),
             input_ssim=left.mean().item(),
             input_region_ssim=((left * moving).sum() / area).item(),
+            photon_noise=case.photon_noise,
         )

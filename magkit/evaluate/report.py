@@ -35,20 +35,23 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
     return {**rows, **means, **medians}
 
 
-def report(records: Iterable[Record]) -> dict[str, Any]:
-    """Summarise all scores, and those of each displacement and factor.
+def report(
+    records: Iterable[Record], axes: Sequence[str] = ("displacement", "factor")
+) -> dict[str, Any]:
+    """Summarise all scores, and those of each displacement and factor, or of other fields' values.
 
     Args:
         records: the scores' fields by name, at least one score.
+        axes: the fields by whose values they are told apart.
 
     Returns:
-        all: a summary; displacement, factor: lists of summaries with the value that they are of,
-        in ascending order; cases: the records.
+        all: a summary; displacement, factor (the axes): lists of summaries with the value that
+        they are of, in ascending order; cases: the records.
     """
     scores = [dict(record) for record in records]
     return {
         "all": summary(scores),
-        **{key: _by(key, scores) for key in ("displacement", "factor")},
+        **{key: _by(key, scores) for key in axes},
         "cases": scores,
     }
 

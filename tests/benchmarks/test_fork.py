@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from magkit.evaluate.vibration import Vibration
+
 RATE, TONE, LENGTH = 250.0, 31.8, 200
 SIZE = (72, 168)
 TIPS = {"left": 54.3, "right": 113.8}
@@ -74,8 +76,8 @@ def test_the_prongs_move_against_each_other(fork: dict[str, Any]) -> None:
 
 
 def test_a_fork_out_of_tune_or_too_wide_does_not_pass(fork: dict[str, Any]) -> None:
-    prong = fork["Prong"]
-    assert prong(31.8, 32.2, 2.0, 9.0, 1.0, 0.9).passes
-    assert not prong(31.8, 32.4, 2.0, 9.0, 1.0, 0.9).passes
-    assert not prong(31.8, 31.8, 2.0, 12.5, 1.0, 0.9).passes
-    assert not prong(31.8, 31.8, 2.0, 7.5, 1.0, 0.9).passes
+    prong, passes = Vibration, fork["passes"]
+    assert passes(prong(31.8, 32.2, 2.0, 9.0, 1.0, 0.9))
+    assert not passes(prong(31.8, 32.4, 2.0, 9.0, 1.0, 0.9))
+    assert not passes(prong(31.8, 31.8, 2.0, 12.5, 1.0, 0.9))
+    assert not passes(prong(31.8, 31.8, 2.0, 7.5, 1.0, 0.9))

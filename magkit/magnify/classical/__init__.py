@@ -1,0 +1,1 @@
+"""Magnifiers that are formulas: nothing is learnt, nothing is loaded."""
