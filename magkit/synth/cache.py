@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import mmap
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 import torch
 
-APART = 16 << 10  # bytes: smaller tensors leave no holes worth the while
+from magkit.runtime.memory import give_back
+
+TIDY = 16 << 20  # bytes taken in, after which what was freed meanwhile is given back
 
 
 class TensorCache:
@@ -21,6 +22,7 @@ class TensorCache:
     def __init__(self, capacity: int = 160 << 20) -> None:
         self.capacity = capacity
         self.size = 0
+        self._taken = 0
         self._items: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
 
     def __getstate__(self) -> int:
@@ -38,22 +40,14 @@ class TensorCache:
         if key in self._items:
             self._items.move_to_end(key)
             return self._items[key]
-        item = _apart(make())
+        item = make()
         self._items[key] = item
         self.size += item.nbytes
         while self.size > self.capacity and len(self._items) > 1:
             _, dropped = self._items.popitem(last=False)
             self.size -= dropped.nbytes
+        self._taken += item.nbytes
+        if self._taken > TIDY:
+            self._taken = 0
+            give_back()
         return item
-
-
-def _apart(item: torch.Tensor) -> torch.Tensor:
-    """Copy a tensor to pages of its own.
-
-    Kept among those that come and go while scenes are rendered, tensors that stay leave holes which
-    nothing fits into: a process then grows to several times what it keeps.
-    """
-    if item.nbytes < APART:
-        return item
-    pages = mmap.mmap(-1, item.nbytes)  # given back when the tensor is no more
-    return torch.frombuffer(pages, dtype=item.dtype).view(item.shape).copy_(item)

@@ -77,7 +77,7 @@ def find_files(location: str, suffixes: Collection[str] | None = None) -> Listin
     Args:
         location: a folder or bucket, searched through with its sub-folders; a `.zip`; a glob; a
             `.txt` list of paths and URLs, a line each, relative ones from the list on, `#` before
-            remarks. `https://` takes lists and zips alone.
+            remarks. What `https://` names is a list, whatever its suffix, unless it is a zip.
         suffixes: those of wanted files, in small letters; None: all. A list's are not looked at.
 
     Raises:

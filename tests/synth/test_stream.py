@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from magkit.synth import cache as cache_module
 from magkit.synth.cache import TensorCache
 from magkit.synth.render import Sources
 from magkit.synth.scene import SceneConfig
@@ -135,16 +136,13 @@ def test_one_item_may_be_larger_than_the_memory() -> None:
     assert TensorCache(10).get("x", lambda: torch.ones(100)).sum() == pytest.approx(100)
 
 
-def test_what_is_kept_is_what_was_made() -> None:
-    """Large tensors are moved to pages of their own, whatever their type and form."""
+def test_freed_memory_is_given_back_as_the_memo_fills(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
     cache = TensorCache(1 << 20)
-    for dtype in (torch.uint8, torch.float32):
-        made = torch.arange(3 * 90 * 70).reshape(3, 90, 70).to(dtype)
-        kept = cache.get(dtype, made.clone)
-        assert torch.equal(kept, made)
-        assert kept.dtype == dtype
-        assert kept.is_contiguous()
-        assert dtype in cache
-    copy = kept.clone()
-    del cache, made
-    assert torch.equal(kept, copy)  # its pages live as long as it does
+    monkeypatch.setattr(cache_module, "TIDY", 3000)
+    monkeypatch.setattr(cache_module, "give_back", lambda: given.append(cache.size))
+    for number in [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7]:
+        cache.get(number, lambda: torch.zeros(1000, dtype=torch.uint8))
+    assert given == [4000, 8000]
+    assert 7 in cache
+    assert 8 not in cache
