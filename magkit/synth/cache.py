@@ -16,7 +16,7 @@ class TensorCache:
     """Keeps the tensors used last, at most `capacity` bytes of them.
 
     A process has two, of pictures and of objects: with torch itself, which takes 0.7 GB, it stays
-    well below 1.5 GB.
+    below 1.5 GB.
     """
 
     def __init__(self, capacity: int = 160 << 20) -> None:
