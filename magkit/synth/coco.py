@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,7 +31,6 @@ REACH = 4  # an outline may reach so many times a picture's longer side from its
 @dataclass(frozen=True, slots=True)
 class _Object:
     id: str
-    image: int
     box: tuple[float, float, float, float]  # x, y, width, height in pixels
     height: int  # of its picture
     width: int
@@ -67,12 +66,13 @@ class CocoCutouts:
         self._database: sqlite3.Connection | None = None
         with contextlib.closing(connect(self._index)) as database:
             self.sha256 = facts(database)["sha256"]
-            self._files = _matched(database, self._images.names)
+            files = _matched(database, self._images.names)
             # Numbers of the objects whose pictures are there: a few bytes for each.
             rows = database.execute("SELECT number, image FROM objects ORDER BY number")
             pairs = np.fromiter((v for row in rows for v in row), np.int32).reshape(-1, 2)
-        self._kept = pairs[self._files[pairs[:, 1]] >= 0, 0] if len(pairs) else pairs[:, 0]
-        if not len(self._kept):
+        kept = pairs[files[pairs[:, 1]] >= 0]
+        self._kept, self._files = kept[:, 0], files[kept[:, 1]]
+        if not len(kept):
             text = f"{annotations} names no object whose picture lies in {images}"
             raise MagkitError(text, "--object-images says where its pictures are")
 
@@ -99,7 +99,8 @@ class CocoCutouts:
     def name(self, index: int) -> str:
         """Return the picture's name and the annotation's number of what `cutout(index)` returns."""
         number = self._readable(index)[0]
-        found = self._object(number)
+        with self._asking():
+            found = self._object(number)
         return f"{PurePosixPath(self._place(number)).name}#{found.id}"
 
     def prepare(self, indices: Iterable[int]) -> None:
@@ -120,7 +121,8 @@ class CocoCutouts:
             return self._cache.get(self._key(number), lambda: self._full(number))
 
         try:
-            return self._replacing.first(len(self), index, read, self._place)
+            with self._asking():
+                return self._replacing.first(len(self), index, read, self._place)
         except MagkitError as error:
             text = f"no object of {self.location} can be cut out of its picture: {error.message}"
             raise MagkitError(text) from error
@@ -139,23 +141,28 @@ class CocoCutouts:
         return torch.cat([pixels[:, *window], alpha[:, *window]]).contiguous()
 
     def _place(self, number: int) -> str:
-        return self._images.place(int(self._files[self._object(number).image]))
+        return self._images.place(int(self._files[number]))
 
-    def _object(self, number: int) -> _Object:
-        """Look an object up in the index."""
-        query = (
-            "SELECT o.id, o.image, o.x, o.y, o.width, o.height, i.height, i.width, segmentation"
-            " FROM objects o JOIN images i ON i.number = o.image"
-            " JOIN outlines s ON s.number = o.number WHERE o.number = ?"
-        )
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        # A lost index is no broken object: it passes by what replaces those, as another error.
         try:
-            if self._database is None:
-                self._database = connect(self._index)
-            row = self._database.execute(query, (int(self._kept[number]),)).fetchone()
+            yield
         except sqlite3.Error as error:
             text = f"{self._index}, the index of {self.location}, can't be read: {error}"
             raise MagkitError(text, "start again: it is made anew") from error
-        return _Object(str(row[0]), row[1], tuple(row[2:6]), *row[6:])
+
+    def _object(self, number: int) -> _Object:
+        """Look an object up in the index; sqlite3.Error where that is lost."""
+        query = (
+            "SELECT o.id, o.x, o.y, o.width, o.height, i.height, i.width, segmentation"
+            " FROM objects o JOIN images i ON i.number = o.image"
+            " JOIN outlines s ON s.number = o.number WHERE o.number = ?"
+        )
+        if self._database is None:
+            self._database = connect(self._index)
+        row = self._database.execute(query, (int(self._kept[number]),)).fetchone()
+        return _Object(str(row[0]), tuple(row[1:5]), *row[5:])
 
 
 def _matched(database: sqlite3.Connection, names: tuple[str, ...]) -> npt.NDArray[np.int32]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +12,9 @@ from scipy.ndimage import distance_transform_edt
 from magkit.errors import MagkitError
 from magkit.synth.cache import TensorCache
 from magkit.synth.coco_index import MIN_AREA
+from magkit.synth.files import ListedFiles
 from magkit.synth.listing import find_files
 from magkit.synth.pictures import decoding, open_picture
-from magkit.synth.prefetch import Reader
-from magkit.synth.readable import Replacing
 from magkit.synth.sources import fit_longest
 
 SUFFIXES = {".png", ".webp", ".tif", ".tiff"}
@@ -55,7 +52,7 @@ def decode_rgba(data: bytes, place: str) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
-class FileCutouts:
+class FileCutouts(ListedFiles):
     """The cut-outs of a place: PNG, WebP or TIFF with transparency.
 
     One that is broken, tiny, opaque or wholly transparent is replaced by the next that isn't, and
@@ -66,20 +63,10 @@ class FileCutouts:
     """
 
     def __init__(self, location: str | Path, cache: TensorCache | None = None) -> None:
-        self.listing = find_files(str(location), SUFFIXES)
-        if not len(self.listing):
+        listing = find_files(str(location), SUFFIXES)
+        if not len(listing):
             raise MagkitError(f"{location} holds no cut-outs", "PNG, WebP or TIFF, or a COCO .json")
-        self._cache = cache or TensorCache()
-        self._reader = Reader()
-        self._replacing = Replacing()
-
-    def __len__(self) -> int:
-        return len(self.listing)
-
-    @property
-    def unreadable(self) -> set[str]:
-        """Return the places of the files that were replaced."""
-        return self._replacing.places
+        super().__init__(listing, decode_rgba, "holds no cut-out that can be used", cache)
 
     def cutout(self, index: int, longest: int) -> torch.Tensor:
         """Return object `index` as float RGBA (4, h, w), longer side at most `longest`.
@@ -87,29 +74,4 @@ class FileCutouts:
         Raises:
             MagkitError: none can be read.
         """
-        return fit_longest(self._readable(index)[1], longest)
-
-    def name(self, index: int) -> str:
-        """Return the path of what `cutout(index)` returns, from the location on."""
-        return self.listing.names[self._readable(index)[0]]
-
-    def prepare(self, indices: Iterable[int]) -> None:
-        """Begin to read cut-outs that lie elsewhere."""
-        places = (self.listing.place(index) for index in indices)
-        self._reader.announce(p for p in places if ("cutout", p) not in self._cache)
-
-    def describe(self) -> list[dict[str, Any]]:
-        """Return the listing's kind, location, counts and hash."""
-        return [self.listing.describe()]
-
-    def _readable(self, index: int) -> tuple[int, torch.Tensor]:
-        try:
-            return self._replacing.first(len(self), index, self._read, self.listing.place)
-        except MagkitError as error:
-            text = f"{self.listing.location} holds no cut-out that can be used: {error.message}"
-            raise MagkitError(text) from error
-
-    def _read(self, number: int) -> torch.Tensor:
-        place = self.listing.place(number)
-        key = ("cutout", place)
-        return self._cache.get(key, lambda: decode_rgba(self._reader.read(place), place))
+        return fit_longest(self.readable(index)[1], longest)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
 
 from magkit.errors import MagkitError
 from magkit.synth.cache import TensorCache
+from magkit.synth.files import ListedFiles
 from magkit.synth.listing import find_files
-from magkit.synth.prefetch import Reader
-from magkit.synth.readable import Replacing
 from magkit.synth.storage import first_line, on_disk, read_bytes
 from magkit.video.pictures import to_rgb
 
@@ -74,7 +72,7 @@ def decoding(place: str) -> Iterator[None]:
         raise MagkitError(text) from error
 
 
-class FilePictures:
+class FilePictures(ListedFiles):
     """The pictures of a place that are at least 64 pixels wide and high.
 
     The headers of files on this machine are looked at first. Elsewhere a file is looked at when it
@@ -86,20 +84,10 @@ class FilePictures:
     """
 
     def __init__(self, location: str | Path, cache: TensorCache | None = None) -> None:
-        self.listing = find_files(str(location), SUFFIXES).keep(_may_be_used)
-        if not len(self.listing):
+        listing = find_files(str(location), SUFFIXES).keep(_may_be_used)
+        if not len(listing):
             raise MagkitError(f"{location} holds no usable picture", "JPEG, PNG, WebP, TIFF, BMP")
-        self._cache = cache or TensorCache()
-        self._reader = Reader()
-        self._replacing = Replacing()
-
-    def __len__(self) -> int:
-        return len(self.listing)
-
-    @property
-    def unreadable(self) -> set[str]:
-        """Return the places of the files that were replaced."""
-        return self._replacing.places
+        super().__init__(listing, _decoded, "holds no picture that can be read", cache)
 
     def picture(self, index: int) -> torch.Tensor:
         """Return picture `index`, or the first after it that can be read, as uint8 (3, h, w).
@@ -107,37 +95,14 @@ class FilePictures:
         Raises:
             MagkitError: none can be read.
         """
-        return self._readable(index)[1]
+        return self.readable(index)[1]
 
-    def name(self, index: int) -> str:
-        """Return the path of what `picture(index)` returns, from the location on."""
-        return self.listing.names[self._readable(index)[0]]
 
-    def prepare(self, indices: Iterable[int]) -> None:
-        """Begin to read pictures that lie elsewhere."""
-        places = (self.listing.place(index) for index in indices)
-        self._reader.announce(place for place in places if place not in self._cache)
-
-    def describe(self) -> list[dict[str, Any]]:
-        """Return the listing's kind, location, counts and hash."""
-        return [self.listing.describe()]
-
-    def _readable(self, index: int) -> tuple[int, torch.Tensor]:
-        try:
-            return self._replacing.first(len(self), index, self._read, self.listing.place)
-        except MagkitError as error:
-            text = f"{self.listing.location} holds no picture that can be read: {error.message}"
-            raise MagkitError(text) from error
-
-    def _read(self, number: int) -> torch.Tensor:
-        place = self.listing.place(number)
-        return self._cache.get(place, lambda: self._decoded(place))
-
-    def _decoded(self, place: str) -> torch.Tensor:
-        pixels = decode_rgb(self._reader.read(place), place)
-        if min(pixels.shape[1:]) < MIN_SIDE:
-            raise MagkitError(f"{place} is too small")
-        return pixels
+def _decoded(data: bytes, place: str) -> torch.Tensor:
+    pixels = decode_rgb(data, place)
+    if min(pixels.shape[1:]) < MIN_SIDE:
+        raise MagkitError(f"{place} is too small")
+    return pixels
 
 
 def _may_be_used(place: str) -> bool:
