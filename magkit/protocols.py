@@ -53,14 +53,28 @@ class View:
 class Method(Protocol):
     """A self-supervised algorithm: the projectors, queues and losses beside an encoder.
 
+    It is a `torch.nn.Module`: its state is saved and restored with the training's. Layers that
+    normalise over a batch may be torch's own: the trainer makes them see the batch of all
+    processes. Losses are means over the pictures of this process; whatever is a mean over another
+    number than theirs, or outlives a step, goes through `magkit.runtime.ranks`.
+
     The trainer owns the encoder and, where `keyed`, a second one without gradients that starts
     as its copy. One step: `before_keys`, both encoders run on every view, `loss`, backward, the
-    optimiser's step over the encoder and `parameters()`, `after_step`.
+    optimiser's step over the encoder and `parameters()`, `after_step`. Gradients may be gathered
+    over several calls of `loss` before one `after_step`.
     """
 
     @property
     def keyed(self) -> bool:
         """Whether a second encoder gives the keys."""
+
+    @property
+    def shuffled(self) -> bool:
+        """Whether statistics of a batch must not tell which key belongs to which query.
+
+        Keys of encoders that normalise over the batch are then made in groups of other pictures
+        than the queries' (He et al., CVPR 2020, section 3.3).
+        """
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """What is trained beside the encoder."""
@@ -80,8 +94,8 @@ class Method(Protocol):
         `keys` is empty unless `keyed`.
         """
 
-    def after_step(self, encoder: nn.Module, progress: float, /) -> None:
-        """Called after the optimiser's step, for queues, centres and schedules."""
+    def after_step(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
+        """Called after the optimiser's step: moves `keys`, fills queues."""
 
 
 @dataclass(frozen=True, slots=True)

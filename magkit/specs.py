@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from magkit.protocols import Magnifier, Method, Target
 
@@ -31,6 +31,24 @@ def _check(spec: Spec, name: object, config: object) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderSpec(Generic[C]):
+    """The part of a magnifier that can be trained without labels.
+
+    Attributes:
+        build: Makes it from the magnifier's configuration, with random weights. It maps frames
+            (N, 3, H, W) in [0, 1] to the feature map (N, C, h, w) of each branch, by its name; the
+            names in its state dict are those in the magnifier's.
+        strides: Pixels of the frame to a cell of each branch's map.
+        groups: Patterns, as of `fnmatch`, of the names in its state dict; by what they belong to:
+            a branch, or "trunk", which all branches share.
+    """
+
+    build: Callable[[C], nn.Module]
+    strides: Mapping[str, int]
+    groups: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MagnifierSpec(Generic[C]):
     """A learned network or a classical algorithm that magnifies motion.
 
@@ -42,6 +60,7 @@ class MagnifierSpec(Generic[C]):
         losses: The loss terms of a network's outputs and their targets; None: not trainable.
         needs_motion: Whether the losses ask for the motion of scenes (`Triplets.motion` and
             `moving`), which data that others published say nothing of.
+        encoder: What of it `magkit pretrain` can train; None: nothing.
         weights: The safetensors file that ships with it, if any.
         preset: How it is trained unless told otherwise: values of the settings of
             `magkit finetune`, by their names (recipes/README.md lists them).
@@ -57,6 +76,7 @@ class MagnifierSpec(Generic[C]):
     build: Callable[[C], Magnifier]
     losses: Callable[[Any, Any], dict[str, Tensor]] | None = None
     needs_motion: bool = True
+    encoder: EncoderSpec[C] | None = field(default=None, hash=False)
     weights: Path | None = None
     preset: Mapping[str, Any] = field(default_factory=dict, hash=False)
     paper: str = ""
@@ -64,6 +84,21 @@ class MagnifierSpec(Generic[C]):
 
     def __post_init__(self) -> None:
         _check(self, self.name, self.config)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """How a method is trained unless told otherwise.
+
+    Attributes:
+        why: Where the values come from, in one sentence.
+        settings: Values of the settings of `magkit pretrain`, by their names.
+        options: Values of the method's own options.
+    """
+
+    why: str
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +111,7 @@ class MethodSpec(Generic[C]):
         config: A frozen dataclass with a default for every field.
         build: Makes the method for an encoder whose dense feature map has the given number of
             channels; its body imports torch.
+        presets: Ways to train it, by name; the first is what is done unless told otherwise.
         paper: Authors, year and a link.
         api: The version of magkit's plugin interface that it was written against.
     """
@@ -86,6 +122,7 @@ class MethodSpec(Generic[C]):
     summary: str
     config: type[C]
     build: Callable[[C, int], Method]
+    presets: Mapping[str, Preset] = field(default_factory=dict, hash=False)
     paper: str = ""
     api: int = 1
 

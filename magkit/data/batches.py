@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from magkit.data.dataset import DataSet
 from magkit.runtime.seeds import generator
-from magkit.synth.stream import with_degradation
+from magkit.synth.degrade import CLEAN, Degradation, degraded
 from magkit.synth.triplets import Triplets
 
 ORDER, CROP = 5, 6  # first parts of the keys of an epoch's order and of a batch's windows
@@ -27,8 +27,7 @@ class StoredBatches(Dataset[Triplets]):
         batch: scenes in a batch.
         steps: number of batches.
         size: side in pixels of the window that is cut out of each scene at random.
-        noise: greatest strength of the photon noise on A, B and C; see `Triplets.with_noise`.
-        coded: share of scenes whose A, B and C are coded as JPEG; see `Triplets.with_coding`.
+        degradation: of A, B and C.
     """
 
     def __init__(
@@ -38,11 +37,10 @@ class StoredBatches(Dataset[Triplets]):
         batch: int,
         steps: int,
         size: int,
-        noise: float = 0.0,
-        coded: float = 0.0,
+        degradation: Degradation = CLEAN,
     ) -> None:
         self.data, self.seed, self.batch, self.steps = data, seed, batch, steps
-        self.size, self.noise, self.coded = size, noise, coded
+        self.size, self.degradation = size, degradation
 
     def __len__(self) -> int:
         return self.steps
@@ -52,7 +50,7 @@ class StoredBatches(Dataset[Triplets]):
         count = len(self.data)
         indices = [int(_order(self.seed, place // count, count)[place % count]) for place in places]
         scenes = _cut(self.data.triplets(indices), self.size, generator(self.seed, CROP, step))
-        return with_degradation(scenes, self.seed, step, self.noise, self.coded)
+        return degraded(scenes, self.degradation, self.seed, step)
 
 
 @lru_cache(maxsize=2)  # an epoch and, where it ends within a batch, the next

@@ -49,8 +49,9 @@ def decode_frame(png: bytes, shape: tuple[int, int] | None = None) -> torch.Tens
 def encode_motion(motion: torch.Tensor, moving: torch.Tensor) -> tuple[bytes, float]:
     """Return displacements (2, H, W) and what moves (1, H, W) as a PNG, and its unit in pixels."""
     unit = float(motion.abs().max()) / (ZERO - 1)
-    steps = torch.round(motion / unit) if unit else torch.zeros_like(motion)
-    planes = torch.cat([steps + ZERO, torch.round(moving * 65535)])
+    # In double precision: in single, what lies halfway between two steps may be rounded twice.
+    steps = torch.round(motion.double() / unit) if unit else torch.zeros_like(motion)
+    planes = torch.cat([steps + ZERO, torch.round(moving.double() * 65535)])
     levels = planes.flatten(0, 1).numpy().astype(np.uint16)
     return _png(Image.fromarray(levels)), unit
 
@@ -66,7 +67,7 @@ def decode_motion(
     height, width = shape
     levels = _opened(png, (3 * height, width), lambda image: np.array(image, np.int32))
     planes = torch.from_numpy(levels.reshape(3, height, width))
-    return (planes[:2] - ZERO).float() * unit, planes[2:].float() / 65535
+    return ((planes[:2] - ZERO).double() * unit).float(), (planes[2:].double() / 65535).float()
 
 
 def frame_shape(png: bytes) -> tuple[int, int]:

@@ -47,9 +47,9 @@ class Rendered:
 
     def batches(self, recipe: Recipe) -> Batches:
         """Return all batches of a training."""
-        seed, steps, inputs = recipe.train.seed, recipe.train.steps, recipe.batches
+        train, batch = recipe.train, recipe.batches.batch
         return SceneBatches(
-            recipe.scenes, self._sources, seed, inputs.batch, steps, inputs.noise, inputs.coded
+            recipe.scenes, self._sources, train.seed, batch, train.steps, recipe.degradation
         )
 
     def examples(self, recipe: Recipe, count: int) -> Batches:
@@ -90,10 +90,8 @@ class Stored:
 
     def batches(self, recipe: Recipe) -> Batches:
         """Return all batches of a training."""
-        train, inputs, size = recipe.train, recipe.batches, recipe.scenes.size
-        return StoredBatches(
-            self._data, train.seed, inputs.batch, train.steps, size, inputs.noise, inputs.coded
-        )
+        train, batch, size = recipe.train, recipe.batches.batch, recipe.scenes.size
+        return StoredBatches(self._data, train.seed, batch, train.steps, size, recipe.degradation)
 
     def examples(self, recipe: Recipe, count: int) -> Batches:
         """Return windows of scenes of the data set, always the same."""

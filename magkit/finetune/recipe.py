@@ -8,6 +8,7 @@ from typing import Any
 
 from magkit.errors import UsageError, did_you_mean
 from magkit.options import from_mapping
+from magkit.synth.degrade import Degradation
 from magkit.synth.scene import SceneConfig
 from magkit.training.config import TrainConfig
 
@@ -17,22 +18,16 @@ NOT_COMPARED = ("save_every", "sample_every")  # they change no result
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchConfig:
-    """How scenes become a batch; defaults are those of Oh et al., ECCV 2018, section 4."""
+    """How many scenes a step sees; the default is that of Oh et al., ECCV 2018, section 4."""
 
     batch: int = field(default=4, metadata={"help": "scenes a step"})
-    noise: float = field(default=0.3, metadata={"help": "greatest strength of photon noise"})
-    coded: float = field(default=0.0, metadata={"help": "share of scenes coded as JPEG"})
 
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ValueError("batch must be at least 1")
-        if not 0 <= self.noise <= 1:
-            raise ValueError("noise must be in [0, 1]")
-        if not 0 <= self.coded <= 1:
-            raise ValueError("coded must be in [0, 1]")
 
 
-PARTS = (TrainConfig, SceneConfig, BatchConfig)
+PARTS = (TrainConfig, SceneConfig, BatchConfig, Degradation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +37,11 @@ class Recipe:
     train: TrainConfig
     scenes: SceneConfig
     batches: BatchConfig
+    degradation: Degradation
 
     def compared(self) -> dict[str, Any]:
         """Return the settings that determine the result, by name."""
-        parts = (self.train, self.scenes, self.batches)
+        parts = (self.train, self.scenes, self.batches, self.degradation)
         settings = {key: value for part in parts for key, value in asdict(part).items()}
         return {key: value for key, value in settings.items() if key not in NOT_COMPARED}
 
@@ -53,8 +49,8 @@ class Recipe:
 def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
     """Make a recipe of the defaults and of settings by name, of which later layers outdo earlier.
 
-    Values are those of the fields of `TrainConfig`, `SceneConfig` and `BatchConfig`, or texts that
-    say the same.
+    Values are those of the fields of `TrainConfig`, `SceneConfig`, `BatchConfig` and
+    `Degradation`, or texts that say the same.
 
     Raises:
         UsageError: an unknown name, or a value that is refused.
@@ -70,4 +66,5 @@ def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
         train=from_mapping(TrainConfig, tables[0], OWNER),
         scenes=from_mapping(SceneConfig, tables[1], OWNER),
         batches=from_mapping(BatchConfig, tables[2], OWNER),
+        degradation=from_mapping(Degradation, tables[3], OWNER),
     )

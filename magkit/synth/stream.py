@@ -13,12 +13,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from magkit.errors import MagkitError
-from magkit.runtime.seeds import generator
+from magkit.synth.degrade import CLEAN, Degradation, degraded
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
 from magkit.synth.triplets import Triplets
-
-NOISE, CODING = 1, 4  # first parts of the keys of a batch's photon noise and of its coding
 
 
 class SceneBatches(Dataset[Triplets]):
@@ -30,8 +28,7 @@ class SceneBatches(Dataset[Triplets]):
         seed: of scenes and noise.
         batch: scenes in a batch.
         steps: number of batches.
-        noise: greatest strength of the photon noise on A, B and C; see `Triplets.with_noise`.
-        coded: share of scenes whose A, B and C are coded as JPEG; see `Triplets.with_coding`.
+        degradation: of A, B and C.
     """
 
     def __init__(
@@ -41,12 +38,11 @@ class SceneBatches(Dataset[Triplets]):
         seed: int,
         batch: int,
         steps: int,
-        noise: float = 0.0,
-        coded: float = 0.0,
+        degradation: Degradation = CLEAN,
     ) -> None:
         self.config, self.sources = config, sources
         self.seed, self.batch, self.steps = seed, batch, steps
-        self.noise, self.coded = noise, coded
+        self.degradation = degradation
 
     def __len__(self) -> int:
         return self.steps
@@ -56,16 +52,7 @@ class SceneBatches(Dataset[Triplets]):
         indices = range(step * self.batch, (step + 1) * self.batch)
         scenes = [draw_scene(self.config, *counts, self.seed, index) for index in indices]
         batch = render(scenes, self.config, self.sources)
-        return with_degradation(batch, self.seed, step, self.noise, self.coded)
-
-
-def with_degradation(batch: Triplets, seed: int, step: int, noise: float, coded: float) -> Triplets:
-    """Return batch `step` with photon noise and coding, whose draws belong to (seed, step)."""
-    if noise:
-        batch = batch.with_noise(generator(seed, NOISE, step), noise)
-    if coded:
-        batch = batch.with_coding(generator(seed, CODING, step), coded)
-    return batch
+        return degraded(batch, self.degradation, self.seed, step)
 
 
 class Batches(Protocol):

@@ -7,6 +7,7 @@ import torch
 
 from magkit.data.batches import StoredBatches
 from magkit.data.open import open_dataset
+from magkit.synth.degrade import Degradation
 from magkit.synth.stream import loader
 
 Made = Callable[..., Path]
@@ -25,7 +26,7 @@ def test_every_scene_comes_once_an_epoch(made: Made) -> None:
 
 def test_a_batch_depends_on_nothing_but_its_number(made: Made) -> None:
     data = open_dataset(str(made("tar")))
-    batches = StoredBatches(data, 1, batch=2, steps=4, size=24, noise=0.3, coded=0.5)
+    batches = StoredBatches(data, 1, batch=2, steps=4, size=24, degradation=Degradation(coded=0.5))
     alone = [batches[step] for step in range(4)]
     for workers, start in ((0, 1), (1, 2)):
         for found, truth in zip(loader(batches, start, workers), alone[start:], strict=True):

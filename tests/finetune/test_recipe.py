@@ -15,7 +15,7 @@ def test_the_papers_network_is_trained_as_in_the_paper() -> None:
     recipe = make_recipe(registry().magnifier("magnet").preset)
     assert (recipe.train.lr, recipe.train.beta1, recipe.train.beta2) == (1e-4, 0.9, 0.999)
     assert (recipe.train.warmup, recipe.train.final) == (0, 1.0)
-    assert (recipe.batches.batch, recipe.batches.noise) == (4, 0.3)
+    assert (recipe.batches.batch, recipe.degradation.noise) == (4, 0.3)
     assert recipe.scenes == SceneConfig(size=384, factors=(2, 100))
     assert (recipe.scenes.max_motion, recipe.scenes.magnified[1]) == (10, 30)
     assert recipe.scenes.objects == (7, 15)

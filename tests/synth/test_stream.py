@@ -1,13 +1,10 @@
 """Batches: the same from any step on, by any number of processes, with any memory."""
 
 import dataclasses
-import io
 import pickle
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from magkit.synth import cache as cache_module
 from magkit.synth.cache import TensorCache
@@ -16,7 +13,7 @@ from magkit.synth.scene import SceneConfig
 from magkit.synth.shapes import ProceduralCutouts
 from magkit.synth.stream import SceneBatches, loader
 from magkit.synth.textures import ProceduralPictures
-from magkit.synth.triplets import QUALITIES, Triplets
+from magkit.synth.triplets import Triplets
 
 CONFIG = SceneConfig(size=32, objects=(2, 3))
 
@@ -56,53 +53,6 @@ def test_other_processes_render_the_same(procedural: Sources) -> None:
     made = list(loader(data, 0, workers=2))
     assert len(made) == 3
     assert all(equal(batch, data[step]) for step, batch in enumerate(made))
-
-
-def test_noise_is_that_of_photons_and_spares_the_truth() -> None:
-    grey = torch.linspace(0.2, 0.8, 6)[:, None, None, None].expand(6, 3, 200, 200)
-    frames = Triplets(
-        **dict.fromkeys("abcm", grey),
-        factor=grey,
-        motion=grey,
-        moving=grey,
-    )
-    noisy = frames.with_noise(torch.Generator().manual_seed(0), strength=0.3)
-    again = frames.with_noise(torch.Generator().manual_seed(0), strength=0.3)
-    assert equal(noisy, again)
-    assert torch.equal(noisy.m, grey)
-    amounts = torch.rand(6, 1, 1, 1, generator=torch.Generator().manual_seed(0)) * 0.3
-    for name in "abc":
-        spread = (getattr(noisy, name) - grey).std((1, 2, 3))
-        exact = (amounts * (2 * grey / 127.5).sqrt() / 2).mean((1, 2, 3))
-        torch.testing.assert_close(spread, exact, rtol=0.02, atol=1e-5)
-    assert not torch.equal(noisy.a, noisy.b)
-
-
-def test_coding_is_that_of_jpeg_and_spares_the_truth(procedural: Sources) -> None:
-    frames = SceneBatches(SceneConfig(size=64), procedural, seed=3, batch=4, steps=1)[0]
-    coded = frames.with_coding(torch.Generator().manual_seed(0), share=1.0)
-    assert torch.equal(coded.m, frames.m)
-    draws = torch.Generator().manual_seed(0)
-    torch.rand(4, generator=draws)
-    qualities = torch.randint(*QUALITIES, (4,), generator=draws).tolist()
-    for index, quality in enumerate(qualities):
-        for name in "abc":
-            pixels = (getattr(frames, name)[index] * 255).round().byte().permute(1, 2, 0).numpy()
-            Image.fromarray(pixels).save(file := io.BytesIO(), "JPEG", quality=quality)
-            exact = np.asarray(Image.open(file)) / np.float32(255)
-            made = getattr(coded, name)[index].permute(1, 2, 0).numpy()
-            assert np.abs(made - exact).max() < 2.5 / 255
-            assert np.abs(made - pixels / 255).max() > 1 / 255
-
-
-def test_a_share_of_scenes_is_coded(procedural: Sources) -> None:
-    config = SceneConfig(size=16, objects=(0, 1))
-    plain = SceneBatches(config, procedural, seed=3, batch=200, steps=2)
-    coded = SceneBatches(config, procedural, seed=3, batch=200, steps=2, coded=0.4)
-    changed = (coded[0].b != plain[0].b).flatten(1).any(1)
-    assert 0.25 < changed.float().mean() < 0.55
-    assert torch.equal(changed, (coded[0].a != plain[0].a).flatten(1).any(1))
-    assert equal(coded[1], coded[1])
 
 
 def test_the_memory_has_a_bound_and_forgets_the_oldest() -> None:
