@@ -47,7 +47,8 @@ def encode(w: Weights, images: Array) -> Array:
     n, _, height, width = images.shape
     patches = images.reshape(n, 3, height // 2, 2, width // 2, 2)
     made = np.einsum("nchywx,dcyx->ndhw", patches, w["encoder.0.weight"])
-    return relu(made + w["encoder.0.bias"][:, None, None])
+    made = made + w["encoder.0.bias"][:, None, None]
+    return relu(made)
 
 
 def relu(x: Array) -> Array:
@@ -65,7 +66,8 @@ def head(w: Weights, name: str, x: Array) -> Array:
 
 
 def unit(x: Array) -> Array:
-    return x / np.sqrt((x * x).sum(1, keepdims=True))
+    made: Array = x / np.sqrt((x * x).sum(1, keepdims=True))
+    return made
 
 
 def contrast(q: Array, k: Array, others: Array, temperature: float) -> Any:
@@ -102,7 +104,7 @@ def encoder() -> nn.Sequential:
 def views(step: int) -> list[View]:
     """Two views, of which the first picture's don't overlap."""
     rng = np.random.default_rng(step)
-    made = []
+    made: list[View] = []
     for _ in range(2):
         low = rng.uniform(0, 8, (BATCH, 2))
         high = low + rng.uniform(14, 20, (BATCH, 2))
@@ -183,7 +185,8 @@ class Reference:
 
 
 def pooled(w: Weights, view: View) -> Array:
-    return encode(w, view.images_NCHW.numpy()).mean((2, 3))
+    made: Array = encode(w, view.images_NCHW.numpy()).mean((2, 3))
+    return made
 
 
 def same(training: Training, reference: Reference, slow: str) -> None:
@@ -221,7 +224,8 @@ def test_moco() -> None:
             close(value, made[name])
     same(training, reference, "key_projector")
     close(method.queue.vectors, queue)
-    assert (method.queue.place, method.queue.filled) == (STEPS * BATCH % MOCO.queue, MOCO.queue)
+    assert method.queue.place == STEPS * BATCH % MOCO.queue
+    assert method.queue.filled == MOCO.queue
 
 
 def test_byol() -> None:
@@ -302,7 +306,7 @@ def readings(pair: Sequence[View], number: int, config: ScrlConfig) -> tuple[lis
                     [(low + c / least_scale - e[0]) * SIZE / (e[1] - e[0]) for c in box]
                 ).T
                 x = SIZE - x[::-1] if view.flipped_N[n] else x
-                sides = [reading(*(side / 2), SIZE // 2, config.sampling) for side in (x, y)]
+                sides = [reading(a / 2, b / 2, SIZE // 2, config.sampling) for a, b in (x, y)]
                 made.append(np.outer(sides[1], sides[0]))
     return image, [np.array(part) for part in found]
 
