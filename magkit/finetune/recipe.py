@@ -62,9 +62,12 @@ def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
         if key not in known:
             raise UsageError(f"no setting of {OWNER} is named '{key}'", did_you_mean(key, known))
     tables = [{k: settings[k] for k in names[part] if k in settings} for part in PARTS]
-    return Recipe(
+    recipe = Recipe(
         train=from_mapping(TrainConfig, tables[0], OWNER),
         scenes=from_mapping(SceneConfig, tables[1], OWNER),
         batches=from_mapping(BatchConfig, tables[2], OWNER),
         degradation=from_mapping(Degradation, tables[3], OWNER),
     )
+    if recipe.batches.batch % recipe.train.accumulate:
+        raise UsageError("accumulate must divide batch: its parts are equal")
+    return recipe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ from magkit.finetune.recipe import Recipe
 from magkit.specs import MagnifierSpec
 from magkit.synth.stream import loader
 from magkit.synth.triplets import Triplets
+from magkit.training.run import Run
+from magkit.training.train import write_picture
 
 SHOWN = 4  # scenes in a sample picture
 GAP = 2  # pixels between the parts of a sample picture
@@ -35,16 +37,27 @@ class SceneTask:
         self._spec, self._recipe, self._material = spec, recipe, material
         self._device, self._workers = device, workers
 
-    def batches(self, start: int) -> Iterator[Triplets]:
-        """Yield the batches of steps `start` and on, with photon noise, on the device."""
+    def batches(self, start: int) -> Iterator[Sequence[Triplets]]:
+        """Yield the batches of steps `start` and on, degraded, on the device, in equal parts."""
         for batch in loader(self._material.batches(self._recipe), start, self._workers):
-            yield batch.to(self._device)
+            yield batch.to(self._device).split(self._recipe.train.accumulate)
+
+    def before_step(self, model: nn.Module, step: int) -> None:
+        """Do nothing."""
 
     def losses(self, model: nn.Module, batch: Triplets) -> dict[str, torch.Tensor]:
         """Return the magnifier's own loss terms."""
         if self._spec.losses is None:
             raise UsageError(f"the magnifier '{self._spec.name}' has no losses to be trained with")
         return self._spec.losses(model, batch)
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        """Do nothing."""
+
+    def observe(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
+        """Draw what the model makes of four fixed scenes."""
+        write_picture(run.samples / f"step-{step:06d}.png", self.picture(model))
+        return {}
 
     def picture(self, model: Any) -> torch.Tensor:
         """Draw a row for each of four scenes: A, B, the output, the truth, four times the error."""
