@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,11 +30,25 @@ class TrainState:
     skipped: int = 0
 
     @classmethod
-    def start(cls, model: nn.Module, config: TrainConfig) -> TrainState:
-        """Start a training of `model` from the weights that it has."""
+    def start(
+        cls,
+        model: nn.Module,
+        config: TrainConfig,
+        groups: Sequence[dict[str, Any]] | None = None,
+    ) -> TrainState:
+        """Start a training of `model` from the weights that it has.
+
+        Args:
+            model: the network.
+            config: rates and decays.
+            groups: its parameters as the optimiser takes them, those of each group under "params".
+                Beside the optimiser's own, there may be "factor", of the learning rate, and
+                "frozen", a number of steps during which they stay as they are. None: all alike.
+        """
         average = copy.deepcopy(model).requires_grad_(False).eval()
+        parameters = model.parameters() if groups is None else groups
         betas = (config.beta1, config.beta2)
-        return cls(model, average, torch.optim.Adam(model.parameters(), config.lr, betas))
+        return cls(model, average, torch.optim.Adam(parameters, config.lr, betas))
 
 
 def train_step(state: TrainState, losses: Losses, config: TrainConfig) -> dict[str, float]:
@@ -45,7 +60,10 @@ def train_step(state: TrainState, losses: Losses, config: TrainConfig) -> dict[s
         MagkitError: ten steps in a row had no finite gradient.
     """
     for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(config, state.step)
+        group["lr"] = learning_rate(config, state.step) * group.get("factor", 1.0)
+        if "frozen" in group:
+            for parameter in group["params"]:
+                parameter.requires_grad_(state.step >= group["frozen"])
     state.optimizer.zero_grad(set_to_none=True)
     buffers = [buffer.clone() for buffer in state.model.buffers()]
     terms = losses()
