@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -39,10 +40,23 @@ class TrainState:
     skipped: int = 0
 
     @classmethod
-    def start(cls, model: nn.Module, config: TrainConfig) -> TrainState:
-        """Start a training of `model` from the weights that it has."""
+    def start(
+        cls,
+        model: nn.Module,
+        config: TrainConfig,
+        groups: Sequence[dict[str, Any]] | None = None,
+    ) -> TrainState:
+        """Start a training of `model` from the weights that it has.
+
+        Args:
+            model: the network.
+            config: rates and decays.
+            groups: its parameters, those of each group under "params". Beside them there may be
+                "factor", of the learning rate, and "frozen", a number of steps during which they
+                stay as they are. None: all that have a gradient, alike.
+        """
         average = copy.deepcopy(model).requires_grad_(False).eval() if config.ema else model
-        return cls(model, average, make_optimizer(model, config))
+        return cls(model, average, make_optimizer(model, config, groups))
 
 
 def train_step(state: TrainState, parts: Sequence[Losses], config: TrainConfig) -> dict[str, float]:
@@ -59,7 +73,10 @@ def train_step(state: TrainState, parts: Sequence[Losses], config: TrainConfig) 
         MagkitError: ten steps in a row had no finite gradient.
     """
     for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(config, state.step)
+        group["lr"] = learning_rate(config, state.step) * group.get("factor", 1.0)
+        if "frozen" in group:
+            for parameter in group["params"]:
+                parameter.requires_grad_(state.step >= group["frozen"])
     state.optimizer.zero_grad(set_to_none=True)
     buffers = [buffer.clone() for buffer in state.model.buffers()]
     measured = _mean([_backward(losses, len(parts)) for losses in parts])
