@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +31,13 @@ from magkit.synth.scene import SceneConfig
 from magkit.training.checkpoint import restore
 from magkit.training.lock import locked
 from magkit.training.loop import TrainState
-from magkit.training.metrics import read_metrics
+from magkit.training.metrics import recent_metrics
 from magkit.training.run import Run, open_run
 from magkit.training.train import train
+from magkit.training.versions import made_with
 
 KIND = "finetune"
 WEIGHTS = 3  # first part of the key of the draw of random weights
-RECENT = 100  # steps over which the metrics at the end are averaged
-PACKAGES = ("torch", "numpy", "pillow", "pycocotools", "safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +125,13 @@ def finetune(
     config = _network_config(spec, job)
     material = _material(spec, job, recipe)
     compared = _compared(spec, config, job, recipe, material)
-    run = open_run(KIND, compared, made_with=_made_with(job, device), output=output, new=new)
+    run = open_run(
+        KIND,
+        compared,
+        made_with=made_with(device, weights=job.weights and str(job.weights.resolve())),
+        output=output,
+        new=new,
+    )
     with locked(run.folder):
         run.sweep()
         state = TrainState.start(model, recipe.train)
@@ -145,7 +148,7 @@ def finetune(
         steps=state.step,
         continued=start,
         seconds=time.monotonic() - began,
-        metrics=recent_metrics(run),
+        metrics=recent_metrics(run.metrics),
     )
 
 
@@ -222,18 +225,6 @@ def _compared(
     }
 
 
-def _made_with(job: Job, device: torch.device | str) -> dict[str, Any]:
-    return {
-        "magkit": __version__,
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "weights": job.weights and str(job.weights.resolve()),
-    }
-
-
 def _summary(job: Job, run: Run, model: nn.Module, material: Material, start: int) -> str:
     count = sum(p.numel() for p in model.parameters())
     what = f"training {job.magnifier} ({count:,} parameters) on {material} in {run.folder}"
@@ -258,14 +249,3 @@ def _export(
         "magkit": __version__,
     }
     save_weights(run.model, state.average, texts, half=half)
-
-
-def recent_metrics(run: Run) -> dict[str, float]:
-    """Return the means of what was measured over the last hundred steps."""
-    recent = read_metrics(run.metrics)[-RECENT:]
-    found: dict[str, float] = {}
-    for key in recent[-1] if recent else ():
-        values = [line[key] for line in recent if line.get(key) is not None]
-        if key not in ("step", "rate") and values:
-            found[key] = sum(values) / len(values)
-    return found
