@@ -40,7 +40,8 @@ class EncoderSpec(Generic[C]):
             names in its state dict are those in the magnifier's.
         strides: Pixels of the frame to a cell of each branch's map.
         groups: Patterns, as of `fnmatch`, of the names in its state dict; by what they belong to:
-            a branch, or "trunk", which all branches share.
+            a branch, several ("texture+motion"), or "trunk", which all branches share. A name
+            belongs to the first group that it fits.
     """
 
     build: Callable[[C], nn.Module]
