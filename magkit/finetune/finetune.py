@@ -18,13 +18,14 @@ from magkit.data.open import open_dataset
 from magkit.errors import MagkitError, UsageError
 from magkit.finetune.material import Material, Rendered, Stored
 from magkit.finetune.recipe import Recipe, make_recipe
-from magkit.finetune.task import SceneTask, default_workers
+from magkit.finetune.task import SceneTask
 from magkit.magnify.load import load_magnifier, read_weights, save_weights
 from magkit.magnify.networks.layouts import translate
 from magkit.options import from_mapping, parse_options
 from magkit.progress import Progress, silent
 from magkit.registry import registry
 from magkit.runtime.seeds import derived_seed
+from magkit.runtime.share import default_workers
 from magkit.specs import MagnifierSpec
 from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -76,8 +75,3 @@ def _joined(parts: list[torch.Tensor], axis: int) -> torch.Tensor:
     gap = parts[0].new_ones(*(GAP if n == axis else s for n, s in enumerate(parts[0].shape)))
     spaced = [piece for part in parts for piece in (gap, part)][1:]
     return torch.cat(spaced, axis)
-
-
-def default_workers() -> int:
-    """Return how many processes should render scenes: a quarter of the processors, 1 to 8."""
-    return max(1, min(8, (os.cpu_count() or 1) // 4))

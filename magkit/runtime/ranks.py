@@ -70,9 +70,9 @@ def shared(make: Callable[[], T]) -> T:
         except MagkitError as error:
             said = [(None, error)]
     distributed.broadcast_object_list(said)
-    made, error = said[0]
-    if error is not None:
-        raise error
+    made, failure = said[0]
+    if failure is not None:
+        raise failure
     return cast("T", made)
 
 

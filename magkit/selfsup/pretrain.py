@@ -17,6 +17,7 @@ from magkit.progress import Progress, silent
 from magkit.registry import registry
 from magkit.runtime import ranks
 from magkit.runtime.seeds import derived_seed
+from magkit.runtime.share import default_workers
 from magkit.selfsup.frames.open import open_frames
 from magkit.selfsup.frames.source import FrameSource
 from magkit.selfsup.learner import Learner
@@ -25,7 +26,6 @@ from magkit.selfsup.recipe import Recipe, make_recipe
 from magkit.selfsup.task import FrameTask
 from magkit.selfsup.watch import Watch
 from magkit.specs import MethodSpec, Preset
-from magkit.synth.stream import default_workers
 from magkit.training.checkpoint import restore
 from magkit.training.lock import locked
 from magkit.training.loop import TrainState
@@ -34,7 +34,7 @@ from magkit.training.run import Run, open_run
 from magkit.training.train import train
 from magkit.training.versions import made_with
 
-HEADS = 8  # first part of the key of the draw of methods' random weights
+HEADS = 9  # first part of the key of the draw of methods' random weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +98,7 @@ def pretrain(
     workers: int | None = None,
     progress: Progress = silent,
     note: Callable[[str], None] = _ignore,
+    tensorboard: bool = False,
 ) -> Outcome:
     """Train an encoder without labels, or go on with a training that was stopped.
 
@@ -112,10 +113,11 @@ def pretrain(
         workers: processes that read frames; 0: this one; None: as many as suit the machine.
         progress: told about steps.
         note: told what goes on, a sentence at a time.
+        tensorboard: whether what is measured goes there as well.
 
     Raises:
         MagkitError: frames or the run folder can't be used, or the training diverged.
-        UsageError: there is no such method, magnifier, option or setting, or they don't go together.
+        UsageError: a method, magnifier, option or setting is unknown, or does not suit the others.
     """
     spec = registry().method(job.method)
     preset = _preset(spec, job.preset)
@@ -149,7 +151,7 @@ def pretrain(
         watch = Watch(source, recipe, network, export, note)
         task = FrameTask(source, recipe, network.branches, torch.device(device), count, watch)
         ranks.shared(lambda: watch.show_views(run, task))
-        train(run, state, recipe.train, task, progress)
+        train(run, state, recipe.train, task, progress, tensorboard=tensorboard)
         ranks.shared(lambda: export(run.model, state.step))
     return Outcome(
         run=run,

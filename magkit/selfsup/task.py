@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -67,15 +67,15 @@ class FrameTask:
 
     def before_step(self, model: nn.Module, step: int) -> None:
         """Let methods move their slow copies."""
-        cast(Learner, model).before_step(step / self._recipe.train.steps)
+        cast("Learner", model).before_step(step / self._recipe.train.steps)
 
     def after_step(self, model: nn.Module, step: int) -> None:
         """Let methods move their slow copies and fill their queues."""
-        cast(Learner, model).after_step(step / self._recipe.train.steps)
+        cast("Learner", model).after_step(step / self._recipe.train.steps)
 
     def losses(self, model: nn.Module, part: FrameBatch) -> dict[str, torch.Tensor]:
         """Return the terms of all branches' methods."""
-        learner, terms = cast(Learner, model), dict[str, torch.Tensor]()
+        learner, terms = cast("Learner", model), dict[str, torch.Tensor]()
         for branch in self.pairs:
             found = learner.losses(branch, self.views(branch, part))
             terms.update({f"{branch}_{name}": term for name, term in found.items()})
@@ -97,7 +97,7 @@ class FrameTask:
 
     def observe(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
         """Measure the encoder, and keep the best."""
-        return self._watch(run, cast(Learner, model), step)
+        return self._watch(run, cast("Learner", model), step)
 
 
 def _pair(branch: str, source: FrameSource, recipe: Recipe) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from magkit.progress import Progress, silent
 from magkit.runtime import ranks
 from magkit.runtime.atomic import atomic_path
 from magkit.runtime.seeds import derived_seed
+from magkit.training.board import opened
 from magkit.training.checkpoint import save_checkpoint
 from magkit.training.config import TrainConfig
 from magkit.training.loop import TrainState, train_step
@@ -65,6 +66,8 @@ def train(
     config: TrainConfig,
     task: Task[B],
     progress: Progress = silent,
+    *,
+    tensorboard: bool = False,
 ) -> None:
     """Do the steps that are left, measuring, saving and drawing as `config` says.
 
@@ -77,16 +80,22 @@ def train(
         config: steps, rates, intervals.
         task: the batches, the losses, what is looked at now and then.
         progress: told about steps.
+        tensorboard: whether what is measured goes there as well.
 
     Raises:
-        MagkitError: the training diverged, or the run can't be written.
+        MagkitError: the training diverged, the run can't be written, or there is no TensorBoard.
     """
     progress(state.step, config.steps)
-    with MetricsLog(run.metrics, state.step) if ranks.rank() == 0 else nullcontext() as log:
+    with (
+        opened(run.folder, state.step, wanted=tensorboard) as show,
+        MetricsLog(run.metrics, state.step) if ranks.rank() == 0 else nullcontext() as log,
+    ):
         for parts in task.batches(state.step) if state.step < config.steps else ():
             measured = _step(state, config, task, parts)
             if log is not None:
-                log.write(state.step, {**measured, **_keep(run, state, config, task)})
+                measured.update(_keep(run, state, config, task))
+                log.write(state.step, measured)
+                show(state.step, measured)
             progress(state.step, config.steps)
             if state.step == config.steps:
                 break

@@ -1,5 +1,6 @@
 """Stopped anywhere and continued equals never stopped; a broken checkpoint loses nothing."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,23 @@ def test_without_an_average_the_weights_are_saved_once(tmp_path: Path) -> None:
     assert equal(again, state)
     saved = torch.load(tmp_path / "checkpoint-12.pt", weights_only=True)
     assert saved["average"] is None
+
+
+def test_tensorboard_is_shown_the_same(tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    train(run_in(tmp_path), start(), CONFIG, Task(), tensorboard=True)
+    shown = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    written = [line["loss"] for line in read_metrics(tmp_path / "metrics.jsonl")]
+    assert [event.value for event in shown.Scalars("loss")] == pytest.approx(written)
+    assert [event.step for event in shown.Scalars("seen")] == [6, 12]
+
+
+def test_without_tensorboard_it_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MagkitError, match="not installed"):
+        train(run_in(tmp_path), start(), CONFIG, Task(), tensorboard=True)
 
 
 def test_two_checkpoints_are_kept(tmp_path: Path) -> None:

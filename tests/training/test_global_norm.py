@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
+from torch.multiprocessing.spawn import spawn
 
 from magkit.errors import MagkitError
 from magkit.runtime import ranks
@@ -39,7 +40,7 @@ def trained(model: nn.Module) -> tuple[dict[str, torch.Tensor], list[dict[str, f
 
 
 def in_two_processes(work: Callable[[Path], None], folder: Path) -> None:
-    multiprocessing.spawn(_joined, (work, folder), nprocs=WORLD)
+    spawn(_joined, (work, folder), nprocs=WORLD)  # type: ignore[no-untyped-call]
 
 
 def _joined(rank: int, work: Callable[[Path], None], folder: Path) -> None:
