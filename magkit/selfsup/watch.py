@@ -1,4 +1,4 @@
-"""What is looked at while an encoder is trained: what it is worth so far, and whether it collapses."""
+"""What is looked at while an encoder is trained: what it is worth, and whether it collapses."""
 
 from __future__ import annotations
 
