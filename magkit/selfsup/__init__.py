@@ -1,0 +1,1 @@
+"""Training of encoders without labels: views, frames, methods, and what is measured of them."""
