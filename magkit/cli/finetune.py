@@ -21,6 +21,7 @@ from magkit.cli.common import (
     Threads,
 )
 from magkit.cli.config import merged_options
+from magkit.cli.encoder_tables import encoder_table
 from magkit.cli.output import Output
 
 RunFolder = Annotated[
@@ -67,6 +68,22 @@ def finetune(
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Start from these weights.")
     ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN|FILE", help="Start from this encoder, as magkit pretrain made it."
+        ),
+    ] = None,
+    freeze: Annotated[
+        int | None,
+        typer.Option(
+            metavar="STEPS", help="Keep the encoder as it is for so many steps at the start."
+        ),
+    ] = None,
+    encoder_lr: Annotated[
+        float | None,
+        typer.Option(metavar="FACTOR", help="The encoder's learning rate over that of the rest."),
+    ] = None,
     opt: Opt = None,
     half: Annotated[bool, typer.Option("--half", help="Write the result in 16 bits.")] = False,
     output: RunFolder = None,
@@ -92,6 +109,7 @@ def finetune(
 
     set_threads(threads)
     asked = {"steps": steps, "batch": batch, "size": size, "lr": lr, "seed": seed}
+    asked |= {"freeze": freeze, "encoder_lr": encoder_lr}
     job = Job(
         magnifier=magnifier,
         options=opt or (),
@@ -102,6 +120,7 @@ def finetune(
         object_images=object_images,
         procedural=procedural,
         weights=weights,
+        encoder=encoder,
         half=half,
     )
     with out.progress("training", "steps") as progress, _hint_when_interrupted(out):
@@ -114,6 +133,8 @@ def finetune(
             progress=progress,
             note=out.note,
         )
+    if outcome.encoder is not None:
+        out.show(encoder_table(outcome.encoder.as_dict()))
     out.show(_table(outcome.metrics, outcome.steps))
     out.finish(
         {
@@ -123,6 +144,7 @@ def finetune(
             "continued_from": outcome.continued,
             "seconds": outcome.seconds,
             "metrics": outcome.metrics,
+            "encoder": outcome.encoder and outcome.encoder.as_dict(),
         },
         wrote=[outcome.run.model],
         then=f"magkit magnify CLIP --magnifier {magnifier} --weights {outcome.run.model}",

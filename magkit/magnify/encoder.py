@@ -41,6 +41,11 @@ class Report:
         """How many parameters were loaded."""
         return sum(group.parameters for group in self.groups if group.loaded)
 
+    def __str__(self) -> str:
+        made = f"{self.info.method}, {self.info.steps} steps"
+        names = ", ".join(group.name for group in self.groups if group.loaded)
+        return f"loaded {self.parameters:,} parameters of {self.path} ({made}): {names}"
+
     def as_dict(self) -> dict[str, Any]:
         """Return it all, of JSON's types but for the path."""
         groups = [asdict(group) for group in self.groups]
@@ -66,7 +71,7 @@ def load_encoder(model: nn.Module, spec: MagnifierSpec[Any], path: Path, config:
     """
     path = encoder_file(path)
     there, encoder = encoder_config(spec, path), encoder_spec(spec)
-    info, tensors = read_info(path), read_state(path, _layout(encoder, config))
+    info, tensors = read_info(path), read_state(path, encoder_layout(encoder, config))
     _check_alike(path, encoder, tensors, there, config)
     state, reports = model.state_dict(), []
     for name, members in grouped(encoder, list(tensors)).items():
@@ -129,7 +134,7 @@ def encoder_config(spec: MagnifierSpec[Any], path: Path) -> Any:
             f"add --magnifier {info.magnifier}",
         )
     config = from_mapping(spec.config, info.config, f"{path}: magnifier '{spec.name}'")
-    check_fit(path, _layout(encoder_spec(spec), config))
+    check_fit(path, encoder_layout(encoder_spec(spec), config))
     return config
 
 
@@ -144,10 +149,11 @@ def encoder_spec(spec: MagnifierSpec[Any]) -> EncoderSpec[Any]:
     return spec.encoder
 
 
-def _layout(encoder: EncoderSpec[Any], config: Any) -> dict[str, torch.Tensor]:
+def encoder_layout(encoder: EncoderSpec[Any], config: Any) -> dict[str, torch.Tensor]:
     """Return tensors of the names and shapes of an encoder's, without memory for their values.
 
-    What asks for a huge network may be a small file.
+    Raises:
+        MagkitError: no computer has the memory for such a network.
     """
     try:
         with torch.device("meta"):
