@@ -106,6 +106,7 @@ def finetune(
     workers: int | None = None,
     progress: Progress = silent,
     note: Callable[[str], None] = _ignore,
+    tensorboard: bool = False,
 ) -> Outcome:
     """Train a magnifier on scenes with known motion, or go on with a training that was stopped.
 
@@ -117,6 +118,7 @@ def finetune(
         workers: processes that render scenes; 0: this one; None: as many as suit the machine.
         progress: told about steps.
         note: told what goes on, a sentence at a time.
+        tensorboard: whether what is measured goes there as well.
 
     Raises:
         MagkitError: sources, data, weights or the run folder can't be used, or the training
@@ -150,7 +152,7 @@ def finetune(
             note(str(report))
         count = default_workers() if workers is None else workers
         task = SceneTask(spec, recipe, material, torch.device(device), count)
-        train(run, state, recipe.train, task, progress)
+        train(run, state, recipe.train, task, progress, tensorboard=tensorboard)
         _export(run, state, spec, config, recipe, half=job.half)
     return Outcome(
         run=run,

@@ -132,7 +132,7 @@ def pretrain(
     )
     pairs = [*option_pairs(preset.options), *job.options]
     config = parse_options(spec.config, pairs, f"method '{spec.name}'")
-    source = open_frames(job.data, recipe.frames.frame, count=job.scenes)
+    source = open_frames(job.data, recipe.frames.frame, scenes=job.scenes)
     _check(spec, config, recipe, source)
     learner = _learner(spec, config, network, recipe).to(device)
     compared = _compared(spec, config, network, recipe, source)

@@ -11,11 +11,12 @@ from torch import nn
 from magkit.errors import UsageError
 from magkit.protocols import View
 from magkit.runtime import ranks
+from magkit.selfsup.draws import draw_views
 from magkit.selfsup.frames.batches import FrameBatch, FrameBatches
 from magkit.selfsup.frames.source import FrameSource
 from magkit.selfsup.learner import Learner
 from magkit.selfsup.recipe import Recipe
-from magkit.selfsup.views import draw_views, make_views
+from magkit.selfsup.views import make_views
 from magkit.selfsup.watch import Watch
 from magkit.synth.stream import loader
 from magkit.training.run import Run
@@ -80,6 +81,16 @@ class FrameTask:
             found = learner.losses(branch, self.views(branch, part))
             terms.update({f"{branch}_{name}": term for name, term in found.items()})
         return terms
+
+    def examples(self, count: int) -> dict[str, list[View]]:
+        """Return the views of the source's first frames, by branch."""
+        indices = list(range(count))
+        frames = {
+            role: self._source.frames(indices, role).to(self._device)
+            for role in {role for pair in self.pairs.values() for role in pair}
+        }
+        part = FrameBatch(frames, torch.zeros(count, dtype=torch.long), torch.tensor(indices))
+        return {branch: self.views(branch, part) for branch in self.pairs}
 
     def views(self, branch: str, part: FrameBatch) -> list[View]:
         """Return the two views that a branch is shown: a function of seed, epoch and index."""

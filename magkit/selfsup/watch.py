@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import Protocol
 
 import numpy as np
@@ -27,7 +28,7 @@ JUDGED = 32  # frames that fitness is measured on
 EMBEDDED = 256  # frames that a collapse is looked for in
 SHOWN = 8  # frames whose views are drawn
 GAP = 2  # pixels between them
-READOUT = "readout"  # what the best encoder has least of
+READOUT = "readout"  # error in pixels, of which the best encoder has least
 
 
 class Views(Protocol):
@@ -91,22 +92,24 @@ class Watch:
         if len(frames) < LEAST_FRAMES:
             return {}
         found = motion_fitness(learner.encoder, frames)
-        return {
-            f"{branch}_{name}": value
-            for branch in self._branches
-            for name, value in found[branch].summary().items()
-        }
+        seen = {}
+        for branch in self._branches:
+            seen[f"{branch}_{READOUT}"] = found[branch].readout_mae
+            seen[f"{branch}_equivariance"] = fmean(found[branch].equivariance)
+            seen[f"{branch}_linearity"] = fmean(found[branch].linearity)
+        return seen
 
     def _collapse(self, learner: Learner) -> dict[str, float]:
         frames, seen = self._frames(EMBEDDED, _device(learner)), dict[str, float]()
-        maps = [learner.encoder(part) for part in frames.split(JUDGED)]
+        maps = [learner.encoder(part) for part in torch.split(frames, JUDGED)]
         for branch in self._branches:
             method = learner.method(branch)
             vectors = torch.cat([method.embed(part[branch]) for part in maps])
             found = measure_collapse(vectors)
             for warning in warnings(found):
                 self._note(f"warning: {branch}: {warning}")
-            seen.update({f"{branch}_{name}": value for name, value in found.summary().items()})
+            seen[f"{branch}_spread"] = found.relative_spread
+            seen[f"{branch}_rank"], seen[f"{branch}_dead"] = found.rank, found.dead
         return seen
 
     def _keep_best(

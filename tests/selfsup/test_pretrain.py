@@ -43,7 +43,7 @@ def test_a_run_holds_all_that_there_is_to_know(outcome: Outcome) -> None:
     lines = read_metrics(outcome.run.metrics)
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
     assert {"loss", "texture_regression", "motion_regression", "rate"} <= lines[0].keys()
-    for name in ("motion_readout", "texture_rankme", "motion_spread"):
+    for name in ("motion_readout", "texture_rank", "motion_spread"):
         assert [name in line for line in lines] == [False, True, False, True]
     assert read_info(outcome.run.model).branches == ("motion", "texture")
     assert read_info(outcome.run.folder / "best.safetensors").steps in (2, 4)
