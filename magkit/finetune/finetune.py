@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +15,29 @@ from torch import nn
 
 from magkit import __version__
 from magkit.data.open import open_dataset
-from magkit.errors import MagkitError, UsageError
+from magkit.errors import UsageError
 from magkit.finetune.material import Material, Rendered, Stored
+from magkit.finetune.origin import Origin, parameter_groups
 from magkit.finetune.recipe import Recipe, make_recipe
-from magkit.finetune.task import SceneTask, default_workers
-from magkit.magnify.load import load_magnifier, read_weights, save_weights
-from magkit.magnify.networks.layouts import translate
-from magkit.options import from_mapping, parse_options
+from magkit.finetune.task import SceneTask
+from magkit.magnify.encoder import Report
+from magkit.magnify.encoder_file import encoder_file
+from magkit.magnify.load import save_weights
 from magkit.progress import Progress, silent
 from magkit.registry import registry
-from magkit.runtime.seeds import derived_seed
+from magkit.runtime.share import default_workers
 from magkit.specs import MagnifierSpec
 from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig
 from magkit.training.checkpoint import restore
 from magkit.training.lock import locked
 from magkit.training.loop import TrainState
-from magkit.training.metrics import read_metrics
+from magkit.training.metrics import recent_metrics
 from magkit.training.run import Run, open_run
 from magkit.training.train import train
+from magkit.training.versions import made_with
 
 KIND = "finetune"
-WEIGHTS = 3  # first part of the key of the draw of random weights
-RECENT = 100  # steps over which the metrics at the end are averaged
-PACKAGES = ("torch", "numpy", "pillow", "pycocotools", "safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +55,7 @@ class Job:
         object_images: the place of their pictures; None: found beside them.
         procedural: how many procedural textures and objects to mix in; all, if nothing is given.
         weights: a file of weights to start from; None: random ones.
+        encoder: an encoder to start from, its file or the folder of its run; not with weights.
         half: whether the result is rounded to half precision.
     """
 
@@ -70,6 +68,7 @@ class Job:
     object_images: str | None = None
     procedural: int = 0
     weights: Path | None = None
+    encoder: Path | None = None
     half: bool = False
 
 
@@ -83,6 +82,7 @@ class Outcome:
         continued: the step at which this process went on.
         seconds: how long this process trained.
         metrics: means over the last hundred steps.
+        encoder: what was loaded of the encoder to start from.
     """
 
     run: Run
@@ -90,6 +90,7 @@ class Outcome:
     continued: int
     seconds: float
     metrics: dict[str, float]
+    encoder: Report | None = None
 
 
 def _ignore(_text: str) -> None:
@@ -105,6 +106,7 @@ def finetune(
     workers: int | None = None,
     progress: Progress = silent,
     note: Callable[[str], None] = _ignore,
+    tensorboard: bool = False,
 ) -> Outcome:
     """Train a magnifier on scenes with known motion, or go on with a training that was stopped.
 
@@ -116,6 +118,7 @@ def finetune(
         workers: processes that render scenes; 0: this one; None: as many as suit the machine.
         progress: told about steps.
         note: told what goes on, a sentence at a time.
+        tensorboard: whether what is measured goes there as well.
 
     Raises:
         MagkitError: sources, data, weights or the run folder can't be used, or the training
@@ -124,28 +127,40 @@ def finetune(
     """
     spec = _trainable(job.magnifier)
     recipe = make_recipe(spec.preset, job.settings)
-    model = _network(spec, job, recipe).to(device)
-    config = _network_config(spec, job)
+    origin = Origin(spec, job.options, job.weights, job.encoder)
+    config = origin.config()
+    model, report = origin.network(config, recipe)
+    model.to(device)
     material = _material(spec, job, recipe)
     compared = _compared(spec, config, job, recipe, material)
-    run = open_run(KIND, compared, made_with=_made_with(job, device), output=output, new=new)
+    run = open_run(
+        KIND,
+        compared,
+        made_with=made_with(device, weights=_place(job.weights), encoder=_place(job.encoder)),
+        output=output,
+        new=new,
+    )
     with locked(run.folder):
         run.sweep()
-        state = TrainState.start(model, recipe.train)
+        groups = parameter_groups(model, spec, config, recipe.encoder)
+        state = TrainState.start(model, recipe.train, groups)
         for broken in restore(run.folder, state):
             note(f"{broken} can't be read: going on from the checkpoint before it")
         start, began = state.step, time.monotonic()
         note(_summary(job, run, model, material, start))
+        if report is not None:
+            note(str(report))
         count = default_workers() if workers is None else workers
         task = SceneTask(spec, recipe, material, torch.device(device), count)
-        train(run, state, recipe.train, task, progress)
+        train(run, state, recipe.train, task, progress, tensorboard=tensorboard)
         _export(run, state, spec, config, recipe, half=job.half)
     return Outcome(
         run=run,
         steps=state.step,
         continued=start,
         seconds=time.monotonic() - began,
-        metrics=recent_metrics(run),
+        metrics=recent_metrics(run.metrics),
+        encoder=report,
     )
 
 
@@ -154,36 +169,6 @@ def _trainable(name: str) -> MagnifierSpec[Any]:
     if spec.losses is None:
         raise UsageError(f"the magnifier '{name}' is not one that is trained")
     return spec
-
-
-def _network_config(spec: MagnifierSpec[Any], job: Job) -> Any:
-    """Return the network's configuration: that of the weights to start from, then the options."""
-    owner = f"magnifier '{job.magnifier}'"
-    if job.weights is None:
-        return parse_options(spec.config, job.options, owner)
-    found = read_weights(job.weights)
-    layout = translate(spec.name, found.tensors)[1]
-    given = dict(pair.split("=", 1) for pair in job.options)
-    recorded = json.loads(found.metadata.get("config", "{}"))
-    return from_mapping(spec.config, {**recorded, **layout, **given}, owner)
-
-
-def _network(spec: MagnifierSpec[Any], job: Job, recipe: Recipe) -> nn.Module:
-    torch.manual_seed(derived_seed(recipe.train.seed, WEIGHTS))
-    if job.weights is None:
-        model = spec.build(_network_config(spec, job))
-    elif job.weights.is_file():
-        model = load_magnifier(job.magnifier, job.weights, job.options)
-    else:
-        raise MagkitError(f"there is no weights file {job.weights}")
-    assert isinstance(model, nn.Module)
-    if recipe.scenes.size % model.stride:
-        raise UsageError(
-            f"scenes of {recipe.scenes.size} pixels don't suit the magnifier '{spec.name}'",
-            f"--size must be a multiple of {model.stride}",
-        )
-    # Backward passes on a CPU are slower with a pixel's channels side by side.
-    return model.to(memory_format=torch.contiguous_format).train().requires_grad_(True)
 
 
 def _material(spec: MagnifierSpec[Any], job: Job, recipe: Recipe) -> Material:
@@ -218,20 +203,17 @@ def _compared(
         "options": asdict(config),
         "settings": {key: value for key, value in settings.items() if key not in unused},
         "data": material.described(),
-        "weights": job.weights and sha256(job.weights.read_bytes()).hexdigest(),
+        "weights": _fingerprint(job.weights),
+        "encoder": _fingerprint(job.encoder and encoder_file(job.encoder)),
     }
 
 
-def _made_with(job: Job, device: torch.device | str) -> dict[str, Any]:
-    return {
-        "magkit": __version__,
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "weights": job.weights and str(job.weights.resolve()),
-    }
+def _fingerprint(path: Path | None) -> str | None:
+    return None if path is None else sha256(path.read_bytes()).hexdigest()
+
+
+def _place(path: Path | None) -> str | None:
+    return None if path is None else str(path.resolve())
 
 
 def _summary(job: Job, run: Run, model: nn.Module, material: Material, start: int) -> str:
@@ -258,14 +240,3 @@ def _export(
         "magkit": __version__,
     }
     save_weights(run.model, state.average, texts, half=half)
-
-
-def recent_metrics(run: Run) -> dict[str, float]:
-    """Return the means of what was measured over the last hundred steps."""
-    recent = read_metrics(run.metrics)[-RECENT:]
-    found: dict[str, float] = {}
-    for key in recent[-1] if recent else ():
-        values = [line[key] for line in recent if line.get(key) is not None]
-        if key not in ("step", "rate") and values:
-            found[key] = sum(values) / len(values)
-    return found

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from magkit.errors import UsageError, did_you_mean
-from magkit.options import from_mapping
+from magkit.errors import UsageError
 from magkit.synth.degrade import Degradation
 from magkit.synth.scene import SceneConfig
 from magkit.training.config import TrainConfig
+from magkit.training.settings import make_parts
 
 OWNER = "the training"
 NOT_COMPARED = ("save_every", "sample_every")  # they change no result
@@ -27,10 +28,28 @@ class BatchConfig:
             raise ValueError("batch must be at least 1")
 
 
-PARTS = (TrainConfig, SceneConfig, BatchConfig, Degradation)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderConfig:
+    """How the encoder learns beside the rest, whether it was trained before or not."""
+
+    freeze: int = field(
+        default=0, metadata={"help": "steps at the start during which the encoder stays as it is"}
+    )
+    encoder_lr: float = field(
+        default=1.0, metadata={"help": "the encoder's learning rate over --lr"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.freeze < 0:
+            raise ValueError("freeze must not be negative")
+        if not 0 < self.encoder_lr < math.inf:
+            raise ValueError("encoder_lr must be above 0; freeze keeps the encoder as it is")
+
+
+PARTS = (TrainConfig, SceneConfig, BatchConfig, Degradation, EncoderConfig)
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """Every setting of a training on scenes."""
 
@@ -38,10 +57,11 @@ class Recipe:
     scenes: SceneConfig
     batches: BatchConfig
     degradation: Degradation
+    encoder: EncoderConfig
 
     def compared(self) -> dict[str, Any]:
         """Return the settings that determine the result, by name."""
-        parts = (self.train, self.scenes, self.batches, self.degradation)
+        parts = (self.train, self.scenes, self.batches, self.degradation, self.encoder)
         settings = {key: value for part in parts for key, value in asdict(part).items()}
         return {key: value for key, value in settings.items() if key not in NOT_COMPARED}
 
@@ -49,22 +69,13 @@ class Recipe:
 def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
     """Make a recipe of the defaults and of settings by name, of which later layers outdo earlier.
 
-    Values are those of the fields of `TrainConfig`, `SceneConfig`, `BatchConfig` and
-    `Degradation`, or texts that say the same.
+    Values are those of the fields of `TrainConfig`, `SceneConfig`, `BatchConfig`, `Degradation`
+    and `EncoderConfig`, or texts that say the same.
 
     Raises:
         UsageError: an unknown name, or a value that is refused.
     """
-    settings = {key: value for layer in layers for key, value in layer.items()}
-    names = {part: [f.name for f in fields(part)] for part in PARTS}
-    known = [name for part in PARTS for name in names[part]]
-    for key in settings:
-        if key not in known:
-            raise UsageError(f"no setting of {OWNER} is named '{key}'", did_you_mean(key, known))
-    tables = [{k: settings[k] for k in names[part] if k in settings} for part in PARTS]
-    return Recipe(
-        train=from_mapping(TrainConfig, tables[0], OWNER),
-        scenes=from_mapping(SceneConfig, tables[1], OWNER),
-        batches=from_mapping(BatchConfig, tables[2], OWNER),
-        degradation=from_mapping(Degradation, tables[3], OWNER),
-    )
+    recipe = Recipe(*make_parts(PARTS, layers, OWNER))
+    if recipe.batches.batch % recipe.train.accumulate:
+        raise UsageError("accumulate must divide batch: its parts are equal")
+    return recipe

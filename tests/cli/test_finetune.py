@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -17,7 +18,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from magkit.cli import run
+from magkit.magnify.encoder_file import EncoderInfo, save_encoder
 from magkit.magnify.load import load_magnifier
+from magkit.magnify.networks import fast_spec
 from magkit.training.metrics import read_metrics
 
 Magkit = Callable[..., "CompletedProcess[str]"]
@@ -80,6 +83,32 @@ def test_json_is_one_object(recipe: Path, capsys: Captured) -> None:
     shown = json.loads(capsys.readouterr().out)
     assert (shown["run"], shown["steps"], shown["continued_from"]) == ("here", 2, 0)
     assert shown["metrics"]["loss"] > 0
+
+
+def test_an_encoder_is_loaded_and_reported(recipe: Path, capsys: Captured) -> None:
+    config = fast_spec.FastConfig(stem=8, width=8, guide=8, hidden=8)
+    about = EncoderInfo(
+        magnifier="magnet-fast",
+        config=asdict(config),
+        branches=("motion",),
+        method="moco",
+        steps=7,
+    )
+    save_encoder(Path("e.safetensors"), fast_spec.build_encoder(config).state_dict(), about)
+    encoder = ("--encoder", "e.safetensors", "--freeze", "1", "--encoder-lr", "0.5")
+    assert finetune(recipe, "--steps", "2", *encoder, "-o", "one") == 0
+    shown = capsys.readouterr().out
+    assert "moco, 7 steps" in shown
+    assert "loaded: its part of" in shown
+    assert finetune(recipe, "--steps", "2", *encoder, "-o", "two", "--json") == 0
+    report = json.loads(capsys.readouterr().out)["encoder"]
+    assert (report["method"], report["branches"]) == ("moco", ["motion"])
+    assert [group["loaded"] for group in report["groups"]] == [True, True, False]
+    assert settings(Path("two"))["freeze"] == 1
+    assert settings(Path("two"))["encoder_lr"] == 0.5
+    weights = ("--weights", "two/model.safetensors")
+    assert finetune(recipe, *encoder, *weights) == 2
+    assert "not both" in capsys.readouterr().err
 
 
 def test_killed_without_warning_and_continued_equals_undisturbed(

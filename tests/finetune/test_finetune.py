@@ -1,7 +1,7 @@
 """Whole trainings of a tiny network: what comes out, and that nothing but the job determines it."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,9 @@ from safetensors.torch import load_file
 from magkit.errors import MagkitError, UsageError
 from magkit.finetune.finetune import Job, Outcome, finetune
 from magkit.finetune.task import SceneTask
+from magkit.magnify.encoder_file import EncoderInfo, save_encoder
 from magkit.magnify.load import load_magnifier
+from magkit.magnify.networks import fast_spec
 from magkit.training.metrics import read_metrics
 
 TINY = Job(
@@ -104,6 +106,98 @@ def test_weights_to_start_from_bring_their_configuration(outcome: Outcome, tmp_p
     left, right = load_file(outcome.run.model), load_file(further.run.model)
     assert {t.dtype for t in right.values()} == {torch.float16}
     assert all(torch.allclose(left[k], right[k].float(), rtol=1e-3, atol=1e-4) for k in left)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained encoder as a file; not of the sizes that TINY asks for."""
+    config = fast_spec.FastConfig(stem=12, width=8, guide=8, hidden=8)
+    torch.manual_seed(5)
+    state = fast_spec.build_encoder(config).state_dict()
+    path = tmp_path_factory.mktemp("encoder") / "encoder.safetensors"
+    about = EncoderInfo(
+        magnifier="magnet-fast",
+        config=asdict(config),
+        branches=("texture", "motion"),
+        method="byol",
+        steps=9,
+    )
+    save_encoder(path, state, about)
+    return path
+
+
+def further(encoder: Path | None, **settings: object) -> Job:
+    return replace(TINY, options=(), encoder=encoder, settings={**TINY.settings, **settings})
+
+
+def test_a_frozen_encoder_stays_as_it_was_loaded(encoder: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    job = further(encoder, freeze=3)
+    outcome = finetune(job, output=tmp_path / "run", workers=0, note=notes.append)
+    there, made = load_file(encoder), load_file(outcome.run.model)
+    assert all(torch.equal(made[key], there[key]) for key in there)
+    assert outcome.run.config["options"]["stem"] == 12, "the encoder's configuration"
+    report = outcome.encoder
+    assert report is not None
+    assert report.parameters == sum(value.numel() for value in there.values())
+    assert [group.name for group in report.groups] == ["trunk", "texture+motion", "rest"]
+    assert f"loaded {report.parameters:,} parameters of {encoder} (byol, 9 steps)" in notes[1]
+
+
+def test_an_encoder_and_how_it_learns_determine_the_run(encoder: Path, tmp_path: Path) -> None:
+    jobs = {
+        "free": further(encoder),
+        "slow": further(encoder, encoder_lr=0.1),
+        "waiting": further(encoder, freeze=2),
+        "random": replace(further(None), options=("stem=12", "width=8", "guide=8", "hidden=8")),
+    }
+    made = {name: finetune(job, output=tmp_path / name, workers=0) for name, job in jobs.items()}
+    configs = [json.dumps(outcome.run.config, sort_keys=True) for outcome in made.values()]
+    assert len(set(configs)) == 4
+    first = load_file(encoder)["encoder.layers.0.weight"]
+    moved = {
+        name: (load_file(outcome.run.model)["encoder.layers.0.weight"] - first).abs().max()
+        for name, outcome in made.items()
+    }
+    assert 0 < moved["waiting"] < moved["free"] < moved["random"]
+    assert moved["slow"].item() == pytest.approx(0.1 * moved["free"].item(), rel=0.3)
+
+
+def test_a_training_goes_on_with_a_frozen_encoder(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped while the encoder waits, it equals one that was not stopped."""
+    job = further(encoder, freeze=2, encoder_lr=0.5, steps=4)
+
+    def stop(done: int, _: int | None) -> None:
+        if done == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(job, workers=0, progress=stop)
+    again = finetune(job, workers=0)
+    assert (again.run.folder, again.continued) == (Path("runs/finetune-001"), 1)
+    assert same_weights(again, finetune(job, output=tmp_path / "whole", workers=0))
+
+
+def test_encoders_that_are_refused(outcome: Outcome, encoder: Path, tmp_path: Path) -> None:
+    job = further(encoder)
+    refused = [
+        (replace(job, weights=outcome.run.model), UsageError, "not both"),
+        (replace(job, encoder=tmp_path / "none"), MagkitError, "there is no encoder"),
+        (replace(job, encoder=outcome.run.folder), MagkitError, "'finetune', not of 'pretrain'"),
+        (replace(job, encoder=outcome.run.model), MagkitError, "holds no encoder"),
+        (replace(job, magnifier="magnet"), UsageError, "of 'magnet-fast', not of 'magnet'"),
+        (replace(job, options=("stem=8",)), MagkitError, "does not fit"),
+        (further(encoder, freeze=-1), UsageError, "freeze must not be negative"),
+        (further(encoder, encoder_lr=0), UsageError, "encoder_lr must be above 0"),
+    ]
+    for wrong, kind, words in refused:
+        with pytest.raises(kind) as caught:
+            finetune(wrong, output=tmp_path / "run", workers=0)
+        assert words in caught.value.message
+        assert not (tmp_path / "run").exists()
 
 
 def test_pictures_and_coco_objects(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """One step against Adam, the moving average and gradient clipping written out in NumPy."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def train(config: TrainConfig, given: np.ndarray) -> tuple[TrainState, list[dict
     measured = []
     for gradient in given:
         wanted = torch.from_numpy(gradient)
-        measured.append(train_step(state, partial(losses, model, wanted), config))
+        measured.append(train_step(state, [partial(losses, model, wanted)], config))
     return state, measured
 
 
@@ -79,7 +80,7 @@ def test_the_average_of_weights_that_move_steadily_lags_by_a_known_length() -> N
     for step in range(1, 200):
         with torch.no_grad():
             weight.fill_(step)
-        train_step(state, lambda: {"loss": state.model(torch.ones(1, 3).double()).sum()}, follow)
+        train_step(state, [lambda: {"loss": state.model(torch.ones(1, 3).double()).sum()}], follow)
     averaged = dict(state.average.named_parameters())["weight"]
     assert averaged[0, 0].item() == pytest.approx(199 - 3, abs=1e-6)
 
@@ -101,3 +102,32 @@ def test_a_training_that_diverged_ends_with_a_sentence() -> None:
         train(TrainConfig(steps=50), given)
     state, _ = train(TrainConfig(steps=50), given[1:])
     assert state.skipped == MAX_SKIPPED - 1
+
+
+def test_a_group_waits_and_has_a_rate_of_its_own() -> None:
+    """Frozen, it is left out of the gradient and of Adam's moments; then it moves half as far."""
+    given = np.concatenate([np.zeros((2, 1, 3)), gradients(4)])
+    config = TrainConfig(lr=0.1, clip=1e9)
+    model = nn.ModuleDict({"slow": linear(), "fast": linear()})
+    slow, fast = (model[name].get_parameter("weight") for name in ("slow", "fast"))
+    groups: list[dict[str, Any]] = [
+        {"params": [fast]},
+        {"params": [slow], "factor": 0.5, "frozen": 2},
+    ]
+    state = TrainState.start(model, config, groups)
+    for step, gradient in enumerate(given):
+        wanted = torch.from_numpy(gradient + (step < 2))
+
+        def terms(wanted: torch.Tensor = wanted) -> dict[str, torch.Tensor]:
+            return {"one": ((slow + fast) * wanted).sum()}
+
+        train_step(state, [terms], config)
+        assert slow.requires_grad == (step >= 2)
+        if step < 2:
+            np.testing.assert_array_equal(slow.detach().numpy(), START)
+            assert slow not in state.optimizer.state
+    weight, _ = adam(config, given[2:])
+    moved = slow.detach().numpy() - START
+    np.testing.assert_allclose(moved, 0.5 * (weight - START), rtol=1e-9)
+    weight, _ = adam(config, given + np.repeat([[[1.0]], [[0.0]]], [2, 4], 0))
+    np.testing.assert_allclose(fast.detach().numpy(), weight, rtol=1e-9)

@@ -83,6 +83,7 @@ class Encoder(nn.Module):
     def __init__(self, width: int, stem: int) -> None:
         super().__init__()
         self.width = width
+        # The last layer makes both branches at once, which takes less time than one layer each.
         self.layers = nn.Sequential(
             nn.Conv2d(3, stem, 2 * CELL, CELL, CELL // 2),
             nn.ReLU(inplace=True),
@@ -96,8 +97,12 @@ class Encoder(nn.Module):
         """Encode frames in [0, 1] whose sides are multiples of 32."""
         red, green, blue = frames_NCHW.unbind(1)
         details = pyramid(((red + green + blue) / 3)[:, None])
-        texture, motion = self.layers(frames_NCHW - 0.5).split(self.width, 1)
+        texture, motion = self.branches(frames_NCHW)
         return Features(frames_NCHW, details, texture, motion)
+
+    def branches(self, frames_NCHW: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the features of texture and of motion of frames in [0, 1]."""
+        return self.layers(frames_NCHW - 0.5).split(self.width, 1)  # type: ignore[no-any-return]
 
 
 class Guide(nn.Module):
@@ -243,3 +248,19 @@ class MagnetFast(nn.Module):
         """Return frames (N, 3, H, W) in which `motion` is `factor` (N,) times as large."""
         frames: torch.Tensor = self.renderer(current, motion * (factor - 1).view(-1, 1, 1, 1))
         return frames
+
+
+class FastEncoder(nn.Module):
+    """What of it can be trained without labels: frames to the maps of both branches.
+
+    The names in its state dict are those in `MagnetFast`'s.
+    """
+
+    def __init__(self, config: FastConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config.width, config.stem)
+
+    def forward(self, frames_NCHW: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Encode frames in [0, 1] whose sides are multiples of 4."""
+        texture, motion = self.encoder.branches(frames_NCHW)
+        return {"texture": texture, "motion": motion}

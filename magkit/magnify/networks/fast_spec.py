@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magkit.specs import MagnifierSpec
+from magkit.specs import EncoderSpec, MagnifierSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from magkit.magnify.networks.fast import MagnetFast
+    from magkit.magnify.networks.fast import FastEncoder, MagnetFast
     from magkit.synth.triplets import Triplets
 
 
@@ -36,6 +36,13 @@ def build(config: FastConfig) -> MagnetFast:
     return MagnetFast(config)
 
 
+def build_encoder(config: FastConfig) -> FastEncoder:
+    """Build the encoder alone with random weights."""
+    from magkit.magnify.networks.fast import FastEncoder
+
+    return FastEncoder(config)
+
+
 def losses(model: MagnetFast, batch: Triplets) -> dict[str, Tensor]:
     """Return what training lowers."""
     from magkit.finetune.losses import fast_losses
@@ -49,6 +56,15 @@ SPEC = MagnifierSpec(
     config=FastConfig,
     build=build,
     losses=losses,
+    encoder=EncoderSpec(
+        build=build_encoder,
+        strides={"texture": 4, "motion": 4},
+        # One layer makes both maps: half of its channels are each branch's.
+        groups={
+            "trunk": ("encoder.layers.0.*", "encoder.layers.2.*"),
+            "texture+motion": ("encoder.layers.4.*",),
+        },
+    ),
     weights=Path(__file__).parents[2] / "weights" / "magnet-fast.safetensors",
     preset={
         "steps": 9000,

@@ -157,3 +157,20 @@ class MagNet(nn.Module):
             shape = current.shape + self.manipulator(motion, alpha - 1)
         frames: torch.Tensor = self.decoder(current.texture, shape)
         return (frames + 1) / 2 if self.signed else frames
+
+
+class MagNetEncoder(nn.Module):
+    """What of it can be trained without labels: frames to the maps of both branches.
+
+    The names in its state dict are those in `MagNet`'s.
+    """
+
+    def __init__(self, config: MagnetConfig) -> None:
+        super().__init__()
+        self.signed = config.signed
+        self.encoder = Encoder(config.bias)
+
+    def forward(self, frames_NCHW: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Encode frames in [0, 1] whose sides are multiples of 4; motion is the shape."""
+        features = self.encoder(frames_NCHW * 2 - 1 if self.signed else frames_NCHW)
+        return {"texture": features.texture, "motion": features.shape}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from magkit.specs import MagnifierSpec
+from magkit.specs import EncoderSpec, MagnifierSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from magkit.magnify.networks.magnet import MagNet
+    from magkit.magnify.networks.magnet import MagNet, MagNetEncoder
     from magkit.synth.triplets import Triplets
 
 
@@ -45,6 +45,13 @@ def build(config: MagnetConfig) -> MagNet:
     return MagNet(config)
 
 
+def build_encoder(config: MagnetConfig) -> MagNetEncoder:
+    """Build the encoder alone with random weights."""
+    from magkit.magnify.networks.magnet import MagNetEncoder
+
+    return MagNetEncoder(config)
+
+
 def losses(model: MagNet, batch: Triplets) -> dict[str, Tensor]:
     """Return what training lowers: the paper's loss."""
     from magkit.finetune.losses import magnet_losses
@@ -59,6 +66,15 @@ SPEC = MagnifierSpec(
     build=build,
     losses=losses,
     needs_motion=False,
+    encoder=EncoderSpec(
+        build=build_encoder,
+        strides={"texture": 4, "motion": 2},
+        groups={
+            "trunk": ("encoder.cba_*", "encoder.resblks.*"),
+            "texture": ("encoder.texture_*",),
+            "motion": ("encoder.motion_*",),
+        },
+    ),
     # Section 4 of the paper; the number of steps is what its authors gave when they were asked.
     preset={
         "steps": 260_000,

@@ -60,6 +60,11 @@ class BYOL(nn.Module):
         both = distances(online[0], targets[1]) + distances(online[1], targets[0])
         return {"regression": both.mean()}
 
+    def embed(self, maps_NCHW: Tensor, /) -> Tensor:
+        """Return the projections of whole pictures, (N, dim)."""
+        found: Tensor = self.projector(maps_NCHW.mean((2, 3)))
+        return found
+
     def after_step(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
         """Move the target after the online network."""
         tau = cosine_tau(self.config.tau, progress)

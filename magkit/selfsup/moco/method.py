@@ -66,6 +66,11 @@ class MoCo(nn.Module):
             self._step.append(keys_ND)
         return {"contrast": term}
 
+    def embed(self, maps_NCHW: Tensor, /) -> Tensor:
+        """Return the projections of whole pictures, (N, dim)."""
+        found: Tensor = self.projector(maps_NCHW.mean((2, 3)))
+        return found
+
     def after_step(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
         """Put the step's keys, of all processes, into the queue.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from magkit.errors import UsageError
 from magkit.selfsup.small_data import SETTINGS, WHY
 from magkit.specs import MethodSpec, Preset
 
@@ -42,11 +43,30 @@ def build(config: MocoConfig, channels: int) -> MoCo:
     return MoCo(config, channels)
 
 
+def check(config: MocoConfig, frames: int, batch: int) -> None:
+    """Refuse a queue that holds a frame's own earlier keys, or less than a step's.
+
+    Raises:
+        UsageError: it does.
+    """
+    if config.queue > frames:
+        raise UsageError(
+            f"a queue of {config.queue:,} keys is larger than the data, {frames:,} frames: a frame"
+            " would be told from itself",
+            f"--opt queue={max(batch, frames // 2)}",
+        )
+    if config.queue < batch:
+        raise UsageError(
+            f"a step's {batch} keys don't fit a queue of {config.queue}", f"--opt queue={batch}"
+        )
+
+
 SPEC = MethodSpec(
     name="moco",
     summary="tell a frame's other view from the latest frames' (MoCo v2)",
     config=MocoConfig,
     build=build,
+    check=check,
     presets={
         "small": Preset(
             why=f"{WHY}; a queue of 512, half of 1,000 frames, since most negatives would else be "
