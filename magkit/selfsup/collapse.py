@@ -1,4 +1,4 @@
-"""Whether embeddings collapse: to a point, to a line, or channel by channel.
+"""Tell whether embeddings collapse: to a point, to a line, or channel by channel.
 
 Meant for what a method compares (a projector's outputs) and for maps' means alike; warnings are
 drawn up so that they are silent about either where all is well.
@@ -89,7 +89,8 @@ def measure_collapse(
 def _rank(x_ND: torch.Tensor) -> float:
     values = torch.linalg.svdvals(x_ND)
     shares = values / values.sum().clamp(min=1e-300) + 1e-7
-    return float((-(shares * shares.log()).sum()).exp())
+    entropy: torch.Tensor = -(shares * shares.log()).sum()
+    return entropy.exp().item()
 
 
 def warnings(found: Collapse) -> list[str]:
