@@ -76,8 +76,9 @@ class Watch:
         earlier = read_metrics(run.metrics)
         self._keep_best(run, earlier, seen, step)
         lines = [*earlier, {"step": step, **seen}]
-        names = [name for name in lines[-2] if name not in ("step", "rate", *seen)]
-        _save(run.folder / "curves.png", curves(lines, [*names, *seen]))
+        names = dict.fromkeys(name for line in lines for name in line)
+        shown = [name for name in names if name not in ("step", "rate")]
+        _save(run.folder / "curves.png", curves(lines, shown))
         return seen
 
     def _frames(self, count: int, device: torch.device) -> torch.Tensor:
