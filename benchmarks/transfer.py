@@ -5,11 +5,12 @@
 
 A cell is one training: from `scratch`, with a `frozen` random encoder, or from an encoder given as
 NAME=RUN|FILE; on 1, 5, 10 or 100 % of a fixed set of scenes; with one of three seeds. Every cell
-has as many steps, and is judged at the last, the half, the quarter of them, by scenes whose pictures and objects no
-training saw: DIR/train.txt and DIR/judged.txt name the pictures (pretrain on the former alone);
-procedural ones have other numbers.
+has as many steps, and is judged after all, a half, a quarter, ... of them, by scenes whose pictures
+and objects no training saw: DIR/train.txt and DIR/judged.txt name the pictures (pretrain on the
+former alone); procedural ones have other numbers.
 
-Sixty cells take about seven minutes each on two cores. Each finished one is a file, DIR/START-SHARE-SEED.json: the same command does those that are left.
+Sixty cells take about seven minutes each on two cores. Each finished one is a file,
+DIR/START-SHARE-SEED.json: the same command does those that are left.
 """
 
 from __future__ import annotations
