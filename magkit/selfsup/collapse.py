@@ -64,7 +64,7 @@ def measure_collapse(
     Raises:
         MagkitError: there are fewer than two, or one is no number.
     """
-    x = embeddings_ND.detach().double()
+    x = embeddings_ND.detach().cpu().double()
     if len(x) < 2:
         raise MagkitError("whether embeddings collapse can't be told from fewer than two")
     if not x.isfinite().all():
@@ -73,7 +73,7 @@ def measure_collapse(
     deviation, size = x.std(0), x.square().mean().sqrt()
     apart = None
     if others_ND is not None:
-        others = F.normalize(others_ND.detach().double(), dim=1)
+        others = F.normalize(others_ND.detach().cpu().double(), dim=1)
         apart = (z - others).square().sum(1).mean().item()
     return Collapse(
         samples=len(x),
