@@ -16,7 +16,7 @@ import json
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -88,6 +88,9 @@ def compared(kind: str, side: int, rounds: int) -> dict[str, Any]:
 
 class Ours(Dataset[Any]):
     """Pairs of views of all frames at once."""
+
+    def __iter__(self) -> Iterator[list[torch.Tensor]]:
+        return (self[step] for step in range(len(self)))
 
     def __init__(self, frames: np.ndarray[Any, Any], kind: str) -> None:
         self.frames = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
