@@ -51,8 +51,7 @@ class BYOL(nn.Module):
         Raises:
             UsageError: there is but one picture, over which nothing can be normalised.
         """
-        del views
-        if len(queries[0]) * world() < 2:
+        if len(views[0].images_NCHW) * world() < 2:
             raise UsageError("a batch of one picture can't be normalised", "use a larger --batch")
         online = [self.predictor(self.projector(maps.mean((2, 3)))) for maps in queries]
         with torch.no_grad():
