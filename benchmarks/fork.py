@@ -1,6 +1,7 @@
 """Magnify a filmed tuning fork and measure what its prongs do, without the magnifier's own eyes.
 
     python benchmarks/fork.py CLIP
+    python benchmarks/fork.py CLIP --slice docs/images/fork-slice.png
 
 The clip shows an upright fork, filmed at 250 frames a second, that rings at 31.8 Hz; each prong
 moves by a pixel or two. Magnified 5 times it should ring at the same pitch, 5 times as wide.
@@ -19,18 +20,21 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
+from PIL import Image
 
 from magkit.evaluate.vibration import LUMA, Patch, Vibration, compare, track
 from magkit.magnify.band import Band
 from magkit.magnify.load import load_magnifier
 from magkit.magnify.pipeline import magnify_file
 from magkit.video import open_video
+from magkit.video.slice import beside, time_slice
 
 Array = NDArray[np.floating[Any]]
 Frame = NDArray[np.uint8]
@@ -41,6 +45,7 @@ FACTOR = 5.0
 TRUE_TONE, TONE_WITHIN = 31.8, 0.5  # Hz
 GROWTH = (4.0, 6.0)
 MARGIN = 4  # pixels: background kept around a prong
+SHOWN, STRETCH, AROUND = 100, 4, 12  # of a slice: frames, pixels a frame, pixels beside the prongs
 
 
 def passes(prong: Vibration) -> bool:
@@ -98,6 +103,15 @@ def measure(clip: Path, magnified: Path) -> list[Vibration]:
     return [compare(old, new, CAPTURE_RATE) for old, new in pairs]
 
 
+def draw(clip: Path, magnified: Path) -> Frame:
+    """Both prongs' tips over time, before and after: (H, W, 3), time to the right."""
+    left, right = find_prongs(open_video(clip))
+    columns = slice(max(left.left - AROUND, 0), right.right + AROUND)
+    clips = [islice(open_video(path), SHOWN) for path in (clip, magnified)]
+    lines = [time_slice(frames, (left.top + left.bottom) // 2, "row") for frames in clips]
+    return beside([line[:, columns].swapaxes(0, 1).repeat(STRETCH, 1) for line in lines])
+
+
 def main() -> int:
     """Magnify, measure, print; the exit code is 0 where both prongs pass."""
     parser = argparse.ArgumentParser(description="Is a tuning fork magnified in tune, and enough?")
@@ -105,6 +119,7 @@ def main() -> int:
     parser.add_argument("--weights", help="other weights than those that ship")
     parser.add_argument("--keep", type=Path, help="write the magnified clip here")
     parser.add_argument("--magnified", type=Path, help="measure this clip, magnified before")
+    parser.add_argument("--slice", type=Path, metavar="PNG", help="draw a line of pixels over time")
     parser.add_argument("--json", action="store_true", help="print a JSON object instead")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -115,6 +130,8 @@ def main() -> int:
                 given.clip, result, magnifier, FACTOR, band=BAND, capture_rate=CAPTURE_RATE
             )
         prongs = measure(given.clip, result)
+        if given.slice:
+            Image.fromarray(draw(given.clip, result)).save(given.slice)
     report(prongs, as_json=given.json)
     return 0 if all(map(passes, prongs)) else 1
 

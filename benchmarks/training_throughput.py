@@ -84,9 +84,9 @@ def _training(
     state = TrainState.start(network, recipe.train)
 
     def step(batch: Triplets) -> None:
-        train_step(state, lambda: task.losses(state.model, batch), recipe.train)
+        train_step(state, [lambda: task.losses(state.model, batch)], recipe.train)
 
-    return step, task.batches(0)
+    return step, (parts[0] for parts in task.batches(0))
 
 
 def _rate(step: Callable[[], None], count: int) -> float:

@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
+from functools import partial
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
@@ -183,7 +184,7 @@ def train_cell(
     at = {math.ceil(given.steps / 2**n) for n in range(given.points)}
     for batch in loader(batches_of(given, cell, recipe, sources[0]), 0, given.workers):
         scenes = batch.to(given.device)
-        train_step(state, lambda scenes=scenes: spec.losses(model, scenes), recipe.train)  # type: ignore[misc]
+        train_step(state, [partial(spec.losses, model, scenes)], recipe.train)
         if state.step in at:
             judged = cases(sources[1], given.repeats)
             scores = evaluate(predictor(state.average), judged, sources[1], given.device)  # type: ignore[arg-type]

@@ -8,10 +8,19 @@ from typing import Any
 from magkit.hookspecs import hookimpl
 from magkit.magnify.classical import linear_spec, phase_spec
 from magkit.magnify.networks import fast_spec, magnet_spec
-from magkit.specs import MagnifierSpec
+from magkit.selfsup.byol import spec as byol
+from magkit.selfsup.moco import spec as moco
+from magkit.selfsup.scrl import spec as scrl
+from magkit.specs import MagnifierSpec, MethodSpec
 
 
 @hookimpl
 def magkit_magnifiers() -> Iterable[MagnifierSpec[Any]]:
     """The paper's network and the fast one, and the classical ones."""
     return [fast_spec.SPEC, magnet_spec.SPEC, linear_spec.SPEC, phase_spec.SPEC]
+
+
+@hookimpl
+def magkit_methods() -> Iterable[MethodSpec[Any]]:
+    """Contrast, regression, and regression place by place."""
+    return [moco.SPEC, byol.SPEC, scrl.SPEC]

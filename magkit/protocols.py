@@ -94,6 +94,9 @@ class Method(Protocol):
         `keys` is empty unless `keyed`.
         """
 
+    def embed(self, maps_NCHW: Tensor, /) -> Tensor:
+        """Embeddings (N, D) of whole pictures as the loss compares them, to see a collapse by."""
+
     def after_step(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
         """Called after the optimiser's step: moves `keys`, fills queues."""
 

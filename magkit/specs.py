@@ -113,6 +113,8 @@ class MethodSpec(Generic[C]):
         build: Makes the method for an encoder whose dense feature map has the given number of
             channels; its body imports torch.
         presets: Ways to train it, by name; the first is what is done unless told otherwise.
+        check: Called with the configuration, the number of frames and the batch: raises a
+            UsageError where they don't go together.
         paper: Authors, year and a link.
         api: The version of magkit's plugin interface that it was written against.
     """
@@ -124,6 +126,7 @@ class MethodSpec(Generic[C]):
     config: type[C]
     build: Callable[[C, int], Method]
     presets: Mapping[str, Preset] = field(default_factory=dict, hash=False)
+    check: Callable[[C, int, int], None] | None = None
     paper: str = ""
     api: int = 1
 

@@ -42,8 +42,11 @@ def plugin(name: str) -> Plugin:
 def test_the_built_ins_come_first_and_are_sound() -> None:
     first = registry().plugins[0]
     assert (first.distribution, first.state, first.error) == ("magkit", "ok", "")
-    assert first.hooks == ["magkit_magnifiers"]
-    assert [spec.name for spec in first.specs] == ["magnet-fast", "magnet", "linear", "phase"]
+    assert first.hooks == ["magkit_methods", "magkit_magnifiers"]
+    assert [spec.name for spec in first.specs] == [
+        *("moco", "byol", "scrl"),
+        *("magnet-fast", "magnet", "linear", "phase"),
+    ]
 
 
 def test_a_plugin_is_found_and_its_method_too(site: Any) -> None:
@@ -147,7 +150,8 @@ def test_a_name_that_two_provide_is_refused_with_both(site: Any) -> None:
     for word in ("magkit-one 1.0", "magkit-two 2.0", "'magkit-one/mine'", "'magkit-two/mine'"):
         assert word in words
     assert found.method("magkit-two/mine").name == "mine"
-    assert set(found.names("method")) == {"magkit-one/mine", "magkit-two/mine"}
+    mine = {name for name in found.names("method") if name.endswith("mine")}
+    assert mine == {"magkit-one/mine", "magkit-two/mine"}
 
 
 def test_two_plugins_of_one_distribution_cannot_share_a_name(site: Any) -> None:

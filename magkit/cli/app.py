@@ -16,6 +16,7 @@ from magkit.cli.finetune import finetune
 from magkit.cli.gen_data import gen_data
 from magkit.cli.magnify import magnify
 from magkit.cli.plugins import plugins
+from magkit.cli.pretrain import pretrain
 
 
 def _show_version(wanted: bool) -> None:
@@ -40,6 +41,7 @@ def _root(version: Version = False) -> None:
 
 add(app, demo)
 add(app, magnify)
+add(app, pretrain)
 add(app, finetune)
 add(app, gen_data)
 app.add_typer(evaluate, name="evaluate")

@@ -98,7 +98,7 @@ Config = Annotated[
 _SHARED = {"config": (Config, None), "quiet": (Quiet, False), "verbose": (Verbose, False)}
 _SHARED |= {"json": (Json, False)}
 
-_KINDS = ("magnifier", "method", "target")
+_KINDS = ("method", "target", "magnifier")
 
 
 def group(summary: str, **settings: Any) -> typer.Typer:
@@ -169,10 +169,13 @@ class _Command(TyperCommand):
             _show_options(kind, name)
 
     def _chosen(self, ctx: Any) -> Iterator[tuple[str, str]]:
-        if any(param.name == "opt" for param in self.params):
-            for param in self.params:
-                if param.name in _KINDS:
-                    yield param.name, str(ctx.params.get(param.name) or param.get_default(ctx))
+        params = {param.name: param for param in self.params}
+        if "opt" in params:
+            # A method comes with a magnifier, whose options have a flag of their own.
+            kind = next((kind for kind in _KINDS if kind in params), "")
+            name = kind and (ctx.params.get(kind) or params[kind].get_default(ctx))
+            if name:
+                yield kind, str(name)
 
 
 def _show_options(kind: str, name: str) -> None:

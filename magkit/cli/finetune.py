@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,28 +17,20 @@ from magkit.cli.common import (
     Procedural,
     Threads,
 )
-from magkit.cli.config import merged_options
 from magkit.cli.encoder_tables import encoder_table
 from magkit.cli.output import Output
-
-RunFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", metavar="RUN", help="The run's folder; numbered, under runs/, if unset."
-    ),
-]
-New = Annotated[
-    bool, typer.Option("--new", help="Start a new run rather than go on with an unfinished one.")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--train",
-        metavar="KEY=VALUE",
-        callback=merged_options,
-        help="Any other setting, such as warmup=200 or factors=2,100; may be given again.",
-    ),
-]
+from magkit.cli.trainings import (
+    New,
+    RunFolder,
+    Settings,
+    Steps,
+    TensorBoard,
+    TrainSeed,
+    given,
+    hint_when_interrupted,
+    let_workers_work,
+    metrics_table,
+)
 
 
 def finetune(
@@ -60,10 +49,10 @@ def finetune(
     objects: Objects = None,
     object_images: ObjectImages = None,
     procedural: Procedural = 0,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    steps: Steps = None,
     batch: Annotated[int | None, typer.Option(help="Scenes a step.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of a scene in pixels.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate of Adam.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     train: Settings = None,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Start from these weights.")
@@ -88,7 +77,8 @@ def finetune(
     half: Annotated[bool, typer.Option("--half", help="Write the result in 16 bits.")] = False,
     output: RunFolder = None,
     new: New = False,
-    seed: Annotated[int | None, typer.Option(min=0, help="Fixes every random draw.")] = None,
+    tensorboard: TensorBoard = False,
+    seed: TrainSeed = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that render scenes; 0: this one.")
     ] = None,
@@ -102,18 +92,17 @@ def finetune(
 
     Stopped at any time, the same command goes on from the last checkpoint.
     """
-    _let_workers_work()
+    let_workers_work()
     from magkit.finetune.finetune import Job
     from magkit.finetune.finetune import finetune as run_training
     from magkit.runtime.device import resolve_device, set_threads
 
     set_threads(threads)
-    asked = {"steps": steps, "batch": batch, "size": size, "lr": lr, "seed": seed}
-    asked |= {"freeze": freeze, "encoder_lr": encoder_lr}
+    flags = {"steps": steps, "batch": batch, "size": size, "lr": lr, "seed": seed}
     job = Job(
         magnifier=magnifier,
         options=opt or (),
-        settings={**_pairs(train), **{k: v for k, v in asked.items() if v is not None}},
+        settings=given(train, **flags, freeze=freeze, encoder_lr=encoder_lr),
         data=data,
         images=images or (),
         objects=objects or (),
@@ -123,7 +112,7 @@ def finetune(
         encoder=encoder,
         half=half,
     )
-    with out.progress("training", "steps") as progress, _hint_when_interrupted(out):
+    with out.progress("training", "steps") as progress, hint_when_interrupted(out):
         outcome = run_training(
             job,
             output=output,
@@ -132,10 +121,11 @@ def finetune(
             workers=workers,
             progress=progress,
             note=out.note,
+            tensorboard=tensorboard,
         )
     if outcome.encoder is not None:
         out.show(encoder_table(outcome.encoder.as_dict()))
-    out.show(_table(outcome.metrics, outcome.steps))
+    out.show(metrics_table(outcome.metrics, outcome.steps))
     out.finish(
         {
             "run": outcome.run.folder,
@@ -149,39 +139,3 @@ def finetune(
         wrote=[outcome.run.model],
         then=f"magkit magnify CLIP --magnifier {magnifier} --weights {outcome.run.model}",
     )
-
-
-@contextmanager
-def _hint_when_interrupted(out: Output) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        out.note("the same command goes on from the last checkpoint")
-        raise
-
-
-def _let_workers_work() -> None:
-    # Threads of OpenMP that wait for one another spin by default, on the very processors that the
-    # processes which render scenes need. Read once, when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
-def _pairs(texts: list[str] | None) -> dict[str, str]:
-    from magkit.errors import UsageError
-
-    found = {}
-    for text in texts or ():
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"'{text}' is not of the form KEY=VALUE")
-        found[key.strip().replace("-", "_")] = value.strip()
-    return found
-
-
-def _table(metrics: dict[str, float], steps: int) -> Any:
-    from rich.table import Table
-
-    table = Table("term", "mean", title=f"the last steps of {steps}")
-    for name, value in metrics.items():
-        table.add_row(name, f"{value:.5f}")
-    return table

@@ -56,10 +56,10 @@ def evaluate_clips(
     """
     for number, case in enumerate(judged):
         random = generator(seed, number)
-        scenes = [_swung(case.scene, index) for index in range(PERIOD + 1)]
+        scenes = [swung(case.scene, index) for index in range(PERIOD + 1)]
         truths = [render([scene], case.config, sources, device) for scene in scenes]
         clip = [noise_added(truth.b, noise, random) if noise else truth.b for truth in truths]
-        frames = magnify(map(_frame, clip), magnifier, case.factor, device=device)
+        frames = magnify(map(shown, clip), magnifier, case.factor, device=device)
         outputs = [to_tensor(frame, 1, device) for frame in frames]
         gains = [
             achieved_gain(
@@ -80,7 +80,7 @@ def evaluate_clips(
         )
 
 
-def _swung(scene: Scene, index: int) -> Scene:
+def swung(scene: Scene, index: int) -> Scene:
     """The scene at a frame of the clip; its B is the frame, its M the frame magnified."""
     (layer,) = scene.layers
     share = math.sin(2 * math.pi * index / PERIOD)
@@ -99,7 +99,7 @@ def _similar(frame: torch.Tensor, truth: Triplets) -> tuple[float, float]:
     return similarity.mean().item(), region.item()
 
 
-def _frame(picture: torch.Tensor) -> Frame:
+def shown(picture: torch.Tensor) -> Frame:
     return to_frame(picture, picture.shape[-2:])
 
 
@@ -146,7 +146,7 @@ def measure_still(
         scene = draw_scene(JUDGED, *counts, seed, number)
         picture = render([scene], JUDGED, sources, device).a
         random = generator(seed, number)
-        clip = [_frame(noise_added(picture, STILL_SIGMA, random)) for _ in range(STILL_FRAMES)]
+        clip = [shown(noise_added(picture, STILL_SIGMA, random)) for _ in range(STILL_FRAMES)]
         made = []
         for frame in magnify(clip, magnifier, STILL_FACTOR, device=device):
             made.append(frame)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +19,25 @@ from magkit.errors import UsageError
 from magkit.finetune.material import Material, Rendered, Stored
 from magkit.finetune.origin import Origin, parameter_groups
 from magkit.finetune.recipe import Recipe, make_recipe
-from magkit.finetune.task import SceneTask, default_workers
+from magkit.finetune.task import SceneTask
 from magkit.magnify.encoder import Report
 from magkit.magnify.encoder_file import encoder_file
 from magkit.magnify.load import save_weights
 from magkit.progress import Progress, silent
 from magkit.registry import registry
+from magkit.runtime.share import default_workers
 from magkit.specs import MagnifierSpec
 from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig
 from magkit.training.checkpoint import restore
 from magkit.training.lock import locked
 from magkit.training.loop import TrainState
-from magkit.training.metrics import read_metrics
+from magkit.training.metrics import recent_metrics
 from magkit.training.run import Run, open_run
 from magkit.training.train import train
+from magkit.training.versions import made_with
 
 KIND = "finetune"
-RECENT = 100  # steps over which the metrics at the end are averaged
-PACKAGES = ("torch", "numpy", "pillow", "pycocotools", "safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +106,7 @@ def finetune(
     workers: int | None = None,
     progress: Progress = silent,
     note: Callable[[str], None] = _ignore,
+    tensorboard: bool = False,
 ) -> Outcome:
     """Train a magnifier on scenes with known motion, or go on with a training that was stopped.
 
@@ -119,6 +118,7 @@ def finetune(
         workers: processes that render scenes; 0: this one; None: as many as suit the machine.
         progress: told about steps.
         note: told what goes on, a sentence at a time.
+        tensorboard: whether what is measured goes there as well.
 
     Raises:
         MagkitError: sources, data, weights or the run folder can't be used, or the training
@@ -134,7 +134,13 @@ def finetune(
     groups = parameter_groups(model, spec, config, recipe.encoder)
     material = _material(spec, job, recipe)
     compared = _compared(spec, config, job, recipe, material)
-    run = open_run(KIND, compared, made_with=_made_with(job, device), output=output, new=new)
+    run = open_run(
+        KIND,
+        compared,
+        made_with=made_with(device, weights=_place(job.weights), encoder=_place(job.encoder)),
+        output=output,
+        new=new,
+    )
     with locked(run.folder):
         run.sweep()
         state = TrainState.start(model, recipe.train, groups)
@@ -146,14 +152,14 @@ def finetune(
             note(str(report))
         count = default_workers() if workers is None else workers
         task = SceneTask(spec, recipe, material, torch.device(device), count)
-        train(run, state, recipe.train, task, progress)
+        train(run, state, recipe.train, task, progress, tensorboard=tensorboard)
         _export(run, state, spec, config, recipe, half=job.half)
     return Outcome(
         run=run,
         steps=state.step,
         continued=start,
         seconds=time.monotonic() - began,
-        metrics=recent_metrics(run),
+        metrics=recent_metrics(run.metrics),
         encoder=report,
     )
 
@@ -206,17 +212,8 @@ def _fingerprint(path: Path | None) -> str | None:
     return None if path is None else sha256(path.read_bytes()).hexdigest()
 
 
-def _made_with(job: Job, device: torch.device | str) -> dict[str, Any]:
-    return {
-        "magkit": __version__,
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "weights": job.weights and str(job.weights.resolve()),
-        "encoder": job.encoder and str(job.encoder.resolve()),
-    }
+def _place(path: Path | None) -> str | None:
+    return None if path is None else str(path.resolve())
 
 
 def _summary(job: Job, run: Run, model: nn.Module, material: Material, start: int) -> str:
@@ -243,14 +240,3 @@ def _export(
         "magkit": __version__,
     }
     save_weights(run.model, state.average, texts, half=half)
-
-
-def recent_metrics(run: Run) -> dict[str, float]:
-    """Return the means of what was measured over the last hundred steps."""
-    recent = read_metrics(run.metrics)[-RECENT:]
-    found: dict[str, float] = {}
-    for key in recent[-1] if recent else ():
-        values = [line[key] for line in recent if line.get(key) is not None]
-        if key not in ("step", "rate") and values:
-            found[key] = sum(values) / len(values)
-    return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from magkit.errors import UsageError, did_you_mean
-from magkit.options import from_mapping
+from magkit.errors import UsageError
 from magkit.synth.degrade import Degradation
 from magkit.synth.scene import SceneConfig
 from magkit.training.config import TrainConfig
+from magkit.training.settings import make_parts
 
 OWNER = "the training"
 NOT_COMPARED = ("save_every", "sample_every")  # they change no result
@@ -49,7 +49,7 @@ class EncoderConfig:
 PARTS = (TrainConfig, SceneConfig, BatchConfig, Degradation, EncoderConfig)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """Every setting of a training on scenes."""
 
@@ -75,17 +75,7 @@ def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
     Raises:
         UsageError: an unknown name, or a value that is refused.
     """
-    settings = {key: value for layer in layers for key, value in layer.items()}
-    names = {part: [f.name for f in fields(part)] for part in PARTS}
-    known = [name for part in PARTS for name in names[part]]
-    for key in settings:
-        if key not in known:
-            raise UsageError(f"no setting of {OWNER} is named '{key}'", did_you_mean(key, known))
-    tables = [{k: settings[k] for k in names[part] if k in settings} for part in PARTS]
-    return Recipe(
-        train=from_mapping(TrainConfig, tables[0], OWNER),
-        scenes=from_mapping(SceneConfig, tables[1], OWNER),
-        batches=from_mapping(BatchConfig, tables[2], OWNER),
-        degradation=from_mapping(Degradation, tables[3], OWNER),
-        encoder=from_mapping(EncoderConfig, tables[4], OWNER),
-    )
+    recipe = Recipe(*make_parts(PARTS, layers, OWNER))
+    if recipe.batches.batch % recipe.train.accumulate:
+        raise UsageError("accumulate must divide batch: its parts are equal")
+    return recipe

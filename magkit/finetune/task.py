@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +14,8 @@ from magkit.finetune.recipe import Recipe
 from magkit.specs import MagnifierSpec
 from magkit.synth.stream import loader
 from magkit.synth.triplets import Triplets
+from magkit.training.run import Run
+from magkit.training.train import write_picture
 
 SHOWN = 4  # scenes in a sample picture
 GAP = 2  # pixels between the parts of a sample picture
@@ -35,16 +36,27 @@ class SceneTask:
         self._spec, self._recipe, self._material = spec, recipe, material
         self._device, self._workers = device, workers
 
-    def batches(self, start: int) -> Iterator[Triplets]:
-        """Yield the batches of steps `start` and on, with photon noise, on the device."""
+    def batches(self, start: int) -> Iterator[Sequence[Triplets]]:
+        """Yield the batches of steps `start` and on, degraded, on the device, in equal parts."""
         for batch in loader(self._material.batches(self._recipe), start, self._workers):
-            yield batch.to(self._device)
+            yield batch.to(self._device).split(self._recipe.train.accumulate)
+
+    def before_step(self, model: nn.Module, step: int) -> None:
+        """Do nothing."""
 
     def losses(self, model: nn.Module, batch: Triplets) -> dict[str, torch.Tensor]:
         """Return the magnifier's own loss terms."""
         if self._spec.losses is None:
             raise UsageError(f"the magnifier '{self._spec.name}' has no losses to be trained with")
         return self._spec.losses(model, batch)
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        """Do nothing."""
+
+    def observe(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
+        """Draw what the model makes of four fixed scenes."""
+        write_picture(run.samples / f"step-{step:06d}.png", self.picture(model))
+        return {}
 
     def picture(self, model: Any) -> torch.Tensor:
         """Draw a row for each of four scenes: A, B, the output, the truth, four times the error."""
@@ -63,8 +75,3 @@ def _joined(parts: list[torch.Tensor], axis: int) -> torch.Tensor:
     gap = parts[0].new_ones(*(GAP if n == axis else s for n, s in enumerate(parts[0].shape)))
     spaced = [piece for part in parts for piece in (gap, part)][1:]
     return torch.cat(spaced, axis)
-
-
-def default_workers() -> int:
-    """Return how many processes should render scenes: a quarter of the processors, 1 to 8."""
-    return max(1, min(8, (os.cpu_count() or 1) // 4))

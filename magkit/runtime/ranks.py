@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar, cast
 
 import torch
 from torch import distributed
+
+from magkit.errors import MagkitError
+
+T = TypeVar("T")
 
 
 def world() -> int:
@@ -47,6 +53,32 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     means = torch.split(flat, [gradient.numel() for gradient in gradients])
     for gradient, mean in zip(gradients, means, strict=True):
         gradient.copy_(mean.view_as(gradient))
+
+
+def shared(make: Callable[[], T]) -> T:
+    """Return what `make` gives in the first process, which alone calls it, to all of them.
+
+    Raises:
+        MagkitError: in all processes, if it is raised in the first.
+    """
+    if world() == 1:
+        return make()
+    said: list[tuple[T | None, MagkitError | None]] = [(None, None)]
+    if rank() == 0:
+        try:
+            said = [(make(), None)]
+        except MagkitError as error:
+            said = [(None, error)]
+    distributed.broadcast_object_list(said)
+    made, failure = said[0]
+    if failure is not None:
+        raise failure
+    return cast("T", made)
+
+
+def first(make: Callable[[], AbstractContextManager[None]]) -> AbstractContextManager[None]:
+    """Return a context of the first process; that of the others does nothing."""
+    return make() if rank() == 0 else nullcontext()
 
 
 def _joined() -> bool:

@@ -60,3 +60,8 @@ def processor_count(environment: Mapping[str, str] = os.environ) -> int:
     count = len(os.sched_getaffinity(0)) if allowed else os.cpu_count() or 1
     neighbours = environment.get("LOCAL_WORLD_SIZE", "")
     return max(1, count // max(1, int(neighbours) if neighbours.isdecimal() else 1))
+
+
+def default_workers() -> int:
+    """Return how many processes should prepare batches: a quarter of the processors, 1 to 8."""
+    return max(1, min(8, processor_count() // 4))

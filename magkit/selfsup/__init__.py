@@ -1,1 +1,1 @@
-"""Self-supervised training of encoders."""
+"""Training of encoders without labels: views, frames, methods, and what is measured of them."""

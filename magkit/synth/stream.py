@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -17,6 +17,8 @@ from magkit.synth.degrade import CLEAN, Degradation, degraded
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
 from magkit.synth.triplets import Triplets
+
+B_co = TypeVar("B_co", covariant=True)
 
 
 class SceneBatches(Dataset[Triplets]):
@@ -55,15 +57,18 @@ class SceneBatches(Dataset[Triplets]):
         return degraded(batch, self.degradation, self.seed, step)
 
 
-class Batches(Protocol):
+class Numbered(Protocol[B_co]):
     """Numbered batches: a batch is a function of its number."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, step: int) -> Triplets: ...
+    def __getitem__(self, step: int) -> B_co: ...
 
 
-def loader(batches: Batches, start: int, workers: int) -> Iterator[Triplets]:
+Batches = Numbered[Triplets]
+
+
+def loader(batches: Numbered[B_co], start: int, workers: int) -> Iterator[B_co]:
     """Yield batches from step `start` on, in order, rendered by `workers` other processes.
 
     With no workers they are rendered in this process. The number changes no batch.
@@ -98,10 +103,10 @@ def loader(batches: Batches, start: int, workers: int) -> Iterator[Triplets]:
 class _Guarded(Dataset[Any]):
     """Hands errors over as items: raised in a worker, they would arrive as a traceback's text."""
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: Numbered[Any]) -> None:
         self.batches = batches
 
-    def __getitem__(self, step: int) -> Triplets | MagkitError:
+    def __getitem__(self, step: int) -> Any:
         try:
             return self.batches[step]
         except MagkitError as error:

@@ -31,6 +31,12 @@ class Triplets:
     motion: torch.Tensor
     moving: torch.Tensor
 
+    def split(self, parts: int) -> list[Triplets]:
+        """Return the scenes in equal parts, of which there can't be more than scenes."""
+        tables = {f.name: getattr(self, f.name).chunk(parts) for f in fields(self)}
+        rows = zip(*tables.values(), strict=True)
+        return [Triplets(**dict(zip(tables, row, strict=True))) for row in rows]
+
     def to(self, device: torch.device | str) -> Triplets:
         """Move all tensors to a device."""
         return Triplets(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 
@@ -16,12 +17,12 @@ KEPT = 2  # checkpoints: should the newest turn out broken, there is one before 
 
 def save_checkpoint(folder: Path, state: TrainState) -> Path:
     """Write `folder/checkpoint-STEP.pt`; only when it is whole are the oldest removed."""
-    final = folder / f"checkpoint-{state.step}.pt"
+    final, alone = folder / f"checkpoint-{state.step}.pt", state.average is state.model
     with atomic_path(final, overwrite=True) as path:
         torch.save(
             {
                 "model": state.model.state_dict(),
-                "average": state.average.state_dict(),
+                "average": None if alone else state.average.state_dict(),
                 "optimizer": state.optimizer.state_dict(),
                 "step": state.step,
                 "skipped": state.skipped,
@@ -68,6 +69,9 @@ def _step(path: Path) -> int:
 def _read(path: Path) -> dict[str, Any] | None:
     """Read a checkpoint; None where the file is cut or damaged, however torch says that."""
     try:
+        with ZipFile(path) as archive:
+            if archive.testzip():  # torch.load looks at no checksum
+                return None
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:
         return None
@@ -77,7 +81,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _load(path: Path, saved: dict[str, Any], state: TrainState) -> None:
     try:
         state.model.load_state_dict(saved["model"])
-        state.average.load_state_dict(saved["average"])
+        if state.average is not state.model:
+            state.average.load_state_dict(saved["average"])
         state.optimizer.load_state_dict(saved["optimizer"])
         state.step, state.skipped = int(saved["step"]), int(saved["skipped"])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:

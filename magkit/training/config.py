@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,7 +12,12 @@ class TrainConfig:
     """The optimiser and its schedule; defaults are those of Oh et al., ECCV 2018, section 4."""
 
     steps: int = field(default=1000, metadata={"help": "optimiser steps"})
-    lr: float = field(default=1e-4, metadata={"help": "learning rate of Adam"})
+    lr: float = field(default=1e-4, metadata={"help": "learning rate"})
+    optimizer: Literal["adam", "adamw", "sgd", "lars"] = field(
+        default="adam", metadata={"help": "what makes steps of gradients"}
+    )
+    momentum: float = field(default=0.9, metadata={"help": "of SGD and LARS"})
+    weight_decay: float = field(default=0.0, metadata={"help": "not of biases and of scales"})
     beta1: float = field(default=0.9, metadata={"help": "Adam's decay of the gradient's mean"})
     beta2: float = field(default=0.999, metadata={"help": "Adam's decay of its square's mean"})
     warmup: int = field(default=0, metadata={"help": "steps over which the rate rises from 0"})
@@ -19,9 +25,17 @@ class TrainConfig:
         default=1.0, metadata={"help": "rate at the end over --lr; falls along a cosine"}
     )
     clip: float = field(default=1.0, metadata={"help": "greatest norm of the gradient"})
-    ema: float = field(default=0.999, metadata={"help": "decay of the weights' moving average"})
+    ema: float = field(
+        default=0.999, metadata={"help": "decay of the weights' moving average; 0: none"}
+    )
     save_every: int = field(default=200, metadata={"help": "steps between checkpoints"})
     sample_every: int = field(default=500, metadata={"help": "steps between sample pictures"})
+    accumulate: int = field(
+        default=1, metadata={"help": "parts of a batch, one after the other, a step"}
+    )
+    precision: Literal["full", "bf16"] = field(
+        default="full", metadata={"help": "of what can do with 16 bits"}
+    )
     seed: int = field(default=0, metadata={"help": "seed of weights, scenes and noise"})
 
     def __post_init__(self) -> None:
@@ -31,6 +45,10 @@ class TrainConfig:
             raise ValueError("lr and clip must be above 0")
         if not 0 <= self.beta1 < 1 or not 0 <= self.beta2 < 1:
             raise ValueError("beta1 and beta2 must be in [0, 1)")
+        if not 0 <= self.momentum < 1 or not 0 <= self.weight_decay < math.inf:
+            raise ValueError("momentum must be in [0, 1) and weight_decay not negative")
+        if self.accumulate < 1:
+            raise ValueError("accumulate must be at least 1")
         if self.warmup < 0 or self.seed < 0:
             raise ValueError("warmup and seed must not be negative")
         if not 0 <= self.ema < 1 or not 0 <= self.final <= 1:

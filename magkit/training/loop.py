@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from magkit.errors import MagkitError
+from magkit.runtime import ranks
 from magkit.training.config import TrainConfig
+from magkit.training.optimizers import make_optimizer
 from magkit.training.schedule import learning_rate
 
 MAX_SKIPPED = 10  # steps in a row whose gradient is no number: then the training has failed
@@ -21,11 +23,19 @@ Losses = Callable[[], dict[str, torch.Tensor]]
 
 @dataclass(slots=True)
 class TrainState:
-    """Everything that a training changes as it goes, and that a checkpoint must hold."""
+    """Everything that a training changes as it goes, and that a checkpoint must hold.
+
+    Attributes:
+        model: what is trained.
+        average: the moving average of its weights; `model` itself where none is taken.
+        optimizer: over what of `model` had a gradient at the start.
+        step: how many steps were done.
+        skipped: how many of the last ones had no finite gradient.
+    """
 
     model: nn.Module
     average: nn.Module
-    optimizer: torch.optim.Adam
+    optimizer: torch.optim.Optimizer
     step: int = 0
     skipped: int = 0
 
@@ -41,20 +51,23 @@ class TrainState:
         Args:
             model: the network.
             config: rates and decays.
-            groups: its parameters as the optimiser takes them, those of each group under "params".
-                Beside the optimiser's own, there may be "factor", of the learning rate, and
-                "frozen", a number of steps during which they stay as they are. None: all alike.
+            groups: its parameters, those of each group under "params". Beside them there may be
+                "factor", of the learning rate, and "frozen", a number of steps during which they
+                stay as they are. None: all that have a gradient, alike.
         """
-        average = copy.deepcopy(model).requires_grad_(False).eval()
-        parameters = model.parameters() if groups is None else groups
-        betas = (config.beta1, config.beta2)
-        return cls(model, average, torch.optim.Adam(parameters, config.lr, betas))
+        average = copy.deepcopy(model).requires_grad_(False).eval() if config.ema else model
+        return cls(model, average, make_optimizer(model, config, groups))
 
 
-def train_step(state: TrainState, losses: Losses, config: TrainConfig) -> dict[str, float]:
-    """Do one step and return what it measured.
+def train_step(state: TrainState, parts: Sequence[Losses], config: TrainConfig) -> dict[str, float]:
+    """Do one step and return what it measured, means over the parts of all processes.
 
     A step whose gradient is not finite changes nothing but the count of skipped steps.
+
+    Args:
+        state: what is changed.
+        parts: each gives the loss terms of an equal part of this process' batch.
+        config: rate, clipping, average, precision.
 
     Raises:
         MagkitError: ten steps in a row had no finite gradient.
@@ -66,10 +79,10 @@ def train_step(state: TrainState, losses: Losses, config: TrainConfig) -> dict[s
                 parameter.requires_grad_(state.step >= group["frozen"])
     state.optimizer.zero_grad(set_to_none=True)
     buffers = [buffer.clone() for buffer in state.model.buffers()]
-    terms = losses()
-    total = torch.stack(list(terms.values())).sum()
-    torch.autograd.backward(total)
-    norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.clip)
+    measured = _mean([_backward(losses, len(parts)) for losses in parts])
+    parameters = list(state.model.parameters())
+    ranks.average_gradients(parameters)
+    norm = nn.utils.clip_grad_norm_(parameters, config.clip)
     if torch.isfinite(norm):
         state.optimizer.step()
         state.skipped = 0
@@ -77,11 +90,26 @@ def train_step(state: TrainState, losses: Losses, config: TrainConfig) -> dict[s
     else:
         _skip(state, buffers)
     state.step += 1
-    measured = {name: term.item() for name, term in terms.items()}
-    return {"loss": total.item(), **measured, "gradient": norm.item()}
+    return {"loss": sum(measured.values()), **measured, "gradient": norm.item()}
+
+
+def _backward(losses: Losses, parts: int) -> dict[str, torch.Tensor]:
+    """Add a part's gradients to those that are there, and return its terms."""
+    terms = losses()
+    total = torch.stack(list(terms.values())).sum() / parts
+    torch.autograd.backward(total)
+    return {name: term.detach() for name, term in terms.items()}
+
+
+def _mean(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, float]:
+    terms = torch.stack([torch.stack(list(part.values())) for part in parts]).mean(0)
+    values = (ranks.summed(terms) / ranks.world()).tolist()
+    return dict(zip(parts[0], values, strict=True))
 
 
 def _follow(state: TrainState, config: TrainConfig) -> None:
+    if state.average is state.model:
+        return
     # Early on, a long average would mostly remember the random start.
     decay = min(config.ema, (1 + state.step) / (10 + state.step))
     with torch.no_grad():

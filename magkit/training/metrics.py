@@ -11,6 +11,8 @@ from typing import Any, Self
 
 from magkit.runtime.atomic import atomic_path
 
+RECENT = 100  # steps over which what is told at the end is averaged
+
 
 class MetricsLog:
     """Appends lines to a file, after those of steps beyond `step` were taken out of it."""
@@ -43,6 +45,17 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return [entry for line in lines if (entry := _entry(line)) is not None]
+
+
+def recent_metrics(path: Path) -> dict[str, float]:
+    """Return the means of what was measured over the last hundred steps."""
+    recent = read_metrics(path)[-RECENT:]
+    found: dict[str, float] = {}
+    for key in recent[-1] if recent else ():
+        values = [line[key] for line in recent if line.get(key) is not None]
+        if key not in ("step", "rate") and values:
+            found[key] = sum(values) / len(values)
+    return found
 
 
 def _entry(line: str) -> dict[str, Any] | None:

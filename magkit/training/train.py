@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Sequence
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -14,8 +14,10 @@ from PIL import Image
 from torch import nn
 
 from magkit.progress import Progress, silent
+from magkit.runtime import ranks
 from magkit.runtime.atomic import atomic_path
 from magkit.runtime.seeds import derived_seed
+from magkit.training.board import opened
 from magkit.training.checkpoint import save_checkpoint
 from magkit.training.config import TrainConfig
 from magkit.training.loop import TrainState, train_step
@@ -31,16 +33,30 @@ B = TypeVar("B")
 class Task(Protocol[B]):
     """What is learnt, from what."""
 
-    def batches(self, start: int) -> Iterable[B]:
-        """Yield the batches of steps `start` and on: batch n must not depend on `start`."""
+    def batches(self, start: int) -> Iterable[Sequence[B]]:
+        """Yield this process' parts of the batches of steps `start` and on, of equal size.
+
+        Batch n must not depend on `start`.
+        """
         ...
 
-    def losses(self, model: nn.Module, batch: B) -> dict[str, torch.Tensor]:
+    def before_step(self, model: nn.Module, step: int) -> None:
+        """Prepare the networks for step number `step`, from 0."""
+        ...
+
+    def losses(self, model: nn.Module, part: B) -> dict[str, torch.Tensor]:
         """Return the terms whose sum is to fall."""
         ...
 
-    def picture(self, model: nn.Module) -> torch.Tensor:
-        """Draw what the model makes of a few fixed examples: RGB (3, H, W) in [0, 1]."""
+    def after_step(self, model: nn.Module, step: int) -> None:
+        """Move what follows the weights, now that the optimiser did step number `step`."""
+        ...
+
+    def observe(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
+        """Draw and measure what became of the model after `step` steps; the first process only.
+
+        `model` is the average of the weights where one is taken.
+        """
         ...
 
 
@@ -50,6 +66,8 @@ def train(
     config: TrainConfig,
     task: Task[B],
     progress: Progress = silent,
+    *,
+    tensorboard: bool = False,
 ) -> None:
     """Do the steps that are left, measuring, saving and drawing as `config` says.
 
@@ -57,36 +75,55 @@ def train(
     a checkpoint equals one that never stopped; on a CPU with as many threads, to the bit.
 
     Args:
-        run: where everything is written; hold it with `locked`.
+        run: where the first process writes everything; hold it with `locked`.
         state: the networks, on their device, at the checkpoint to go on from.
         config: steps, rates, intervals.
-        task: the batches, the losses, the sample picture.
+        task: the batches, the losses, what is looked at now and then.
         progress: told about steps.
+        tensorboard: whether what is measured goes there as well.
 
     Raises:
-        MagkitError: the training diverged, or the run can't be written.
+        MagkitError: the training diverged, the run can't be written, or there is no TensorBoard.
     """
     progress(state.step, config.steps)
-    with MetricsLog(run.metrics, state.step) as log:
-        for batch in task.batches(state.step) if state.step < config.steps else ():
-            torch.manual_seed(derived_seed(config.seed, DRAWS, state.step))
-            rate = learning_rate(config, state.step)
-            measured = train_step(state, partial(task.losses, state.model, batch), config)
-            log.write(state.step, {**measured, "rate": rate})
-            _keep(run, state, config, task)
+    with (
+        opened(run.folder, state.step, wanted=tensorboard) as show,
+        MetricsLog(run.metrics, state.step) if ranks.rank() == 0 else nullcontext() as log,
+    ):
+        for parts in task.batches(state.step) if state.step < config.steps else ():
+            measured = _step(state, config, task, parts)
+            if log is not None:
+                measured.update(_keep(run, state, config, task))
+                log.write(state.step, measured)
+                show(state.step, measured)
             progress(state.step, config.steps)
             if state.step == config.steps:
                 break
 
 
-def _keep(run: Run, state: TrainState, config: TrainConfig, task: Task[B]) -> None:
-    last = state.step == config.steps
+def _step(
+    state: TrainState, config: TrainConfig, task: Task[B], parts: Sequence[B]
+) -> dict[str, float]:
+    step, rate = state.step, learning_rate(config, state.step)
+    torch.manual_seed(derived_seed(config.seed, DRAWS, step))
+    task.before_step(state.model, step)
+    device = next(state.model.parameters()).device.type
+    with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
+        losses = [partial(task.losses, state.model, part) for part in parts]
+        measured = train_step(state, losses, config)
+    task.after_step(state.model, step)
+    return {**measured, "rate": rate}
+
+
+def _keep(run: Run, state: TrainState, config: TrainConfig, task: Task[B]) -> dict[str, float]:
+    """Save and look, where it is time to, and return what was seen."""
+    seen, last = dict[str, float](), state.step == config.steps
     if last or state.step % config.sample_every == 0:
         with torch.no_grad():
-            picture = task.picture(state.average)
-        write_picture(run.samples / f"step-{state.step:06d}.png", picture)
+            seen = task.observe(run, state.average, state.step)
     if last or state.step % config.save_every == 0:
         save_checkpoint(run.folder, state)
+    return seen
 
 
 def write_picture(path: Path, picture: torch.Tensor) -> None:

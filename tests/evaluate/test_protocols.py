@@ -120,7 +120,7 @@ class Told:
 
 def test_scores_of_exact_and_of_untouched_clips(sources: Sources) -> None:
     case = list(sinusoid_cases(sources, 1, seed=3))[3]
-    scenes = [clips._swung(case.scene, index) for index in range(PERIOD + 1)]
+    scenes = [clips.swung(case.scene, index) for index in range(PERIOD + 1)]
     assert [s.layers[0].motion[1] for s in scenes][3::6] == pytest.approx([0.1, -0.1])
     exact = (render([scene], case.config, sources).m for scene in scenes[1:])
     (made,) = evaluate_clips(Told(exact), [case], sources)

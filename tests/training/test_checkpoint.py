@@ -1,6 +1,8 @@
 """Stopped anywhere and continued equals never stopped; a broken checkpoint loses nothing."""
 
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from magkit.training.config import TrainConfig
 from magkit.training.loop import TrainState
 from magkit.training.metrics import read_metrics
 from magkit.training.run import Run, open_run
-from magkit.training.train import train
+from magkit.training.train import train, write_picture
 
 CONFIG = TrainConfig(steps=12, lr=0.01, warmup=3, final=0.1, save_every=4, sample_every=6)
 
@@ -29,20 +31,28 @@ class Task:
 
     def __init__(self, stop: int = -1, poison: range = range(0)) -> None:
         self.stop, self.poison = stop, poison
+        self.steps: list[tuple[str, int]] = []
 
-    def batches(self, start: int) -> Iterator[torch.Tensor]:
+    def batches(self, start: int) -> Iterator[list[torch.Tensor]]:
         for step in range(start, CONFIG.steps):
             if step == self.stop:
                 raise Stop
             value = np.random.default_rng(step).normal(size=(8, 4)).astype(np.float32)
-            yield torch.from_numpy(value) * (float("nan") if step in self.poison else 1)
+            yield [torch.from_numpy(value) * (float("nan") if step in self.poison else 1)]
 
     def losses(self, model: nn.Module, batch: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"square": (model(batch) - batch).square().mean()}
 
-    def picture(self, model: nn.Module) -> torch.Tensor:
-        shown: torch.Tensor = model(torch.ones(1, 4))
-        return shown.detach().expand(3, 5, 4)
+    def before_step(self, model: nn.Module, step: int) -> None:
+        self.steps.append(("before", step))
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        self.steps.append(("after", step))
+
+    def observe(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
+        shown: torch.Tensor = model(torch.ones(2, 4))[:1]
+        write_picture(run.samples / f"step-{step:06d}.png", shown.expand(3, 5, 4))
+        return {"seen": float(shown.sum())}
 
 
 def start() -> TrainState:
@@ -88,6 +98,43 @@ def test_stopped_anywhere_equals_never_stopped(tmp_path: Path, stops: list[int])
         assert pair[0].shape == (5, 4, 3)
 
 
+def test_networks_are_prepared_before_each_step_and_followed_after(tmp_path: Path) -> None:
+    task = Task()
+    resumed(tmp_path, task)
+    assert task.steps == [(when, n) for n in range(12) for when in ("before", "after")]
+    seen = [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl") if "seen" in line]
+    assert seen == [6, 12]
+
+
+def test_without_an_average_the_weights_are_saved_once(tmp_path: Path) -> None:
+    config = replace(CONFIG, ema=0.0)
+    state = TrainState.start(start().model, config)
+    assert state.average is state.model
+    train(run_in(tmp_path), state, config, Task())
+    again = TrainState.start(start().model, config)
+    restore(tmp_path, again)
+    assert equal(again, state)
+    saved = torch.load(tmp_path / "checkpoint-12.pt", weights_only=True)
+    assert saved["average"] is None
+
+
+def test_tensorboard_is_shown_the_same(tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    train(run_in(tmp_path), start(), CONFIG, Task(), tensorboard=True)
+    shown = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    written = [line["loss"] for line in read_metrics(tmp_path / "metrics.jsonl")]
+    assert [event.value for event in shown.Scalars("loss")] == pytest.approx(written)
+    assert [event.step for event in shown.Scalars("seen")] == [6, 12]
+
+
+def test_without_tensorboard_it_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MagkitError, match="not installed"):
+        train(run_in(tmp_path), start(), CONFIG, Task(), tensorboard=True)
+
+
 def test_two_checkpoints_are_kept(tmp_path: Path) -> None:
     resumed(tmp_path, Task())
     assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-12.pt", "checkpoint-8.pt"]
@@ -101,10 +148,11 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(tmp_path: Path, damage
         resumed(folder, Task(10))
     newest = folder / "checkpoint-8.pt"
     content = newest.read_bytes()
-    flipped = bytearray(content)
-    flipped[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
+    weights = torch.load(newest, weights_only=True)["model"]["0.weight"].numpy().tobytes()
+    flipped = content.replace(weights, bytes(len(weights)))
+    assert flipped != content
     broken = {"half": content[: len(content) // 2], "empty": b"", "text": b"no"}
-    broken["flipped"] = bytes(flipped)
+    broken["flipped"] = flipped
     newest.write_bytes(broken[damage])
     state = start()
     assert restore(folder, state) == [newest]

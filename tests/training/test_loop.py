@@ -32,7 +32,7 @@ def train(config: TrainConfig, given: np.ndarray) -> tuple[TrainState, list[dict
     measured = []
     for gradient in given:
         wanted = torch.from_numpy(gradient)
-        measured.append(train_step(state, partial(losses, model, wanted), config))
+        measured.append(train_step(state, [partial(losses, model, wanted)], config))
     return state, measured
 
 
@@ -80,7 +80,7 @@ def test_the_average_of_weights_that_move_steadily_lags_by_a_known_length() -> N
     for step in range(1, 200):
         with torch.no_grad():
             weight.fill_(step)
-        train_step(state, lambda: {"loss": state.model(torch.ones(1, 3).double()).sum()}, follow)
+        train_step(state, [lambda: {"loss": state.model(torch.ones(1, 3).double()).sum()}], follow)
     averaged = dict(state.average.named_parameters())["weight"]
     assert averaged[0, 0].item() == pytest.approx(199 - 3, abs=1e-6)
 
@@ -121,7 +121,7 @@ def test_a_group_waits_and_has_a_rate_of_its_own() -> None:
         def terms(wanted: torch.Tensor = wanted) -> dict[str, torch.Tensor]:
             return {"one": ((slow + fast) * wanted).sum()}
 
-        train_step(state, terms, config)
+        train_step(state, [terms], config)
         assert slow.requires_grad == (step >= 2)
         if step < 2:
             np.testing.assert_array_equal(slow.detach().numpy(), START)

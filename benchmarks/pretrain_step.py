@@ -1,0 +1,226 @@
+"""A step of MoCo and of BYOL against the same step put together from lightly's modules.
+
+    python benchmarks/pretrain_step.py
+    python benchmarks/pretrain_step.py --threads 2 --repeats 31
+
+The views are given; encoder (that of `magnet-fast`, both branches), heads, batch and optimiser are
+the same. The sides take turns, so that whatever else the machine does meets both. Boxes for SCRL
+are timed too. Needs lightly. Exit code 1 where magkit is slower by more than the noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from magkit.protocols import View
+
+BAR, NOISE = 1.0, 0.05
+BATCH, SIZE, CHANNELS = 64, 96, 64
+OPTIONS = {"hidden": 256, "dim": 64}
+QUEUE, TAU = 4096, 0.99
+
+
+def main() -> None:
+    """Print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=21)
+    options = parser.parse_args()
+
+    import torch
+
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    views = [random_view(BATCH) for _ in range(2)]
+    steps = {
+        "moco": {"magkit": ours("moco", {"queue": QUEUE}, views), "lightly": their_moco(views)},
+        "byol": {"magkit": ours("byol", {}, views), "lightly": their_byol(views)},
+    }
+    result: dict[str, Any] = {"threads": options.threads, "repeats": options.repeats, "bar": BAR}
+    for name, sides in steps.items():
+        result[name] = in_turn(sides, options.repeats)
+    result["boxes"] = {f"batch {count}": boxes(count) for count in (64, 256)}
+    print(json.dumps(result))
+    raise SystemExit(any(result[name]["ratio_of_medians"] < BAR - NOISE for name in steps))
+
+
+def in_turn(sides: dict[str, Callable[[], None]], repeats: int) -> dict[str, Any]:
+    """Time steps of both sides, either first in every other turn."""
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    work: dict[str, list[float]] = {side: [] for side in sides}
+    for turn in range(repeats + 2):
+        order = list(sides.items())
+        for side, step in order if turn % 2 else reversed(order):
+            start, begun = time.perf_counter(), time.process_time()
+            step()
+            if turn > 1:  # the first two warm up
+                seconds[side].append(time.perf_counter() - start)
+                work[side].append(time.process_time() - begun)
+    middle = {side: statistics.median(values) for side, values in seconds.items()}
+    least = {side: min(values) for side, values in work.items()}
+    return {
+        "median_seconds": {side: round(value, 4) for side, value in middle.items()},
+        "ratio_of_medians": round(middle["lightly"] / middle["magkit"], 3),
+        # Seconds of all threads together, which other work on the machine hardly changes.
+        "ratio_of_processor_mins": round(least["lightly"] / least["magkit"], 3),
+    }
+
+
+def encoder() -> nn.Module:
+    """Build what is trained: frames to both branches' maps (N, 64, 24, 24)."""
+    import torch
+
+    from magkit.magnify.networks.fast import MagnetFast
+    from magkit.magnify.networks.fast_spec import FastConfig
+
+    torch.manual_seed(0)
+    return MagnetFast(FastConfig()).encoder.layers
+
+
+def random_view(count: int) -> View:
+    """Make views of noise, of random crops of pictures of 192 pixels."""
+    import torch
+
+    from magkit.protocols import View
+
+    sides = (0.45 + 0.55 * torch.rand(count, 2)) * 192
+    low = torch.rand(count, 2) * (192 - sides)
+    boxes_N4 = torch.cat([low, low + sides], 1)
+    return View(torch.rand(count, 3, SIZE, SIZE), boxes_N4, torch.rand(count) < 0.5)
+
+
+def optimizer(*modules: Any) -> torch.optim.Optimizer:
+    """Make the optimiser of both sides."""
+    import torch
+
+    return torch.optim.AdamW([p for module in modules for p in module.parameters()], 1e-3)
+
+
+class Maps(Sequence["Tensor"]):
+    """Views' feature maps, made when they are asked for: MoCo needs half of them."""
+
+    def __init__(self, network: nn.Module, views: Sequence[View], trained: bool) -> None:
+        self.network, self.views, self.trained = network, views, trained
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def __getitem__(self, index: Any) -> Any:
+        import torch
+
+        if index >= len(self):
+            raise IndexError(index)
+        with torch.set_grad_enabled(self.trained):
+            return self.network(self.views[index].images_NCHW)
+
+
+def ours(name: str, more: dict[str, Any], views: list[View]) -> Callable[[], None]:
+    """Return a step by magkit's method."""
+    import torch
+
+    from magkit.registry import registry
+
+    spec = registry().method(name)
+    fast = encoder()
+    keys = copy.deepcopy(fast).requires_grad_(False)
+    method = spec.build(spec.config(**OPTIONS, tau=TAU, **more), CHANNELS)
+    optimiser = optimizer(fast, method)
+
+    def step() -> None:
+        method.before_keys(fast, keys, 0.5)
+        terms = method.loss(views, Maps(fast, views, True), Maps(keys, views, False))
+        optimiser.zero_grad()
+        torch.autograd.backward(torch.stack(list(terms.values())).sum())
+        optimiser.step()
+        method.after_step(fast, keys, 0.5)
+
+    return step
+
+
+def their_moco(views: list[View]) -> Callable[[], None]:
+    """Return a step of MoCo by lightly's head, loss with memory bank, and momentum update."""
+    import torch
+    from lightly.loss import NTXentLoss
+    from lightly.models.modules.heads import MoCoProjectionHead
+    from lightly.models.utils import update_momentum
+
+    fast, head = encoder(), MoCoProjectionHead(CHANNELS, *OPTIONS.values())
+    slow, slow_head = copy.deepcopy(fast), copy.deepcopy(head)
+    criterion = NTXentLoss(temperature=0.2, memory_bank_size=(QUEUE, OPTIONS["dim"]))
+    optimiser = optimizer(fast, head)
+
+    def step() -> None:
+        update_momentum(fast, slow, TAU)
+        update_momentum(head, slow_head, TAU)
+        query = head(fast(views[0].images_NCHW).mean((2, 3)))
+        with torch.no_grad():
+            key = slow_head(slow(views[1].images_NCHW).mean((2, 3)))
+        loss = criterion(query, key)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    for module in (slow, slow_head):
+        module.requires_grad_(False)
+    return step
+
+
+def their_byol(views: list[View]) -> Callable[[], None]:
+    """Return a step of BYOL by lightly's heads, loss and momentum update."""
+    import torch
+    from lightly.loss import NegativeCosineSimilarity
+    from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
+    from lightly.models.utils import update_momentum
+
+    hidden, dim = OPTIONS.values()
+    fast, head = encoder(), BYOLProjectionHead(CHANNELS, hidden, dim)
+    predictor = BYOLPredictionHead(dim, hidden, dim)
+    slow, slow_head = copy.deepcopy(fast), copy.deepcopy(head)
+    criterion = NegativeCosineSimilarity()
+    optimiser = optimizer(fast, head, predictor)
+
+    def step() -> None:
+        made = [predictor(head(fast(view.images_NCHW).mean((2, 3)))) for view in views]
+        with torch.no_grad():
+            wanted = [slow_head(slow(view.images_NCHW).mean((2, 3))) for view in views]
+        loss = 2 * (criterion(made[0], wanted[1]) + criterion(made[1], wanted[0]))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        update_momentum(fast, slow, TAU)
+        update_momentum(head, slow_head, TAU)
+
+    for module in (slow, slow_head):
+        module.requires_grad_(False)
+    return step
+
+
+def boxes(count: int) -> dict[str, int]:
+    """Return pictures a second for which ten matched boxes are drawn."""
+    import torch
+
+    from magkit.selfsup.boxes import PARTS
+    from magkit.selfsup.overlap import BoxLaw, matched_boxes
+
+    law = BoxLaw(count=10, least=16, most_alike=0.5, whole=False)
+    views = [random_view(count) for _ in range(2)]
+    seconds = []
+    for _ in range(20):
+        start = time.perf_counter()
+        matched_boxes(views, torch.rand(count, 100, 2, PARTS), law)
+        seconds.append(time.perf_counter() - start)
+    return {"images_a_second": round(count / statistics.median(seconds))}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""BYOL: bootstrap your own latent."""

@@ -1,0 +1,1 @@
+"""Frames without labels: where they come from, and numbered batches of them."""

@@ -1,0 +1,1 @@
+"""MoCo v2: momentum contrast."""

@@ -1,0 +1,105 @@
+"""What is pretrained: the encoder of a magnifier, or a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from magkit.errors import UsageError, did_you_mean
+from magkit.magnify.encoder import encoder_spec
+from magkit.options import parse_options
+from magkit.registry import registry
+from magkit.runtime.seeds import derived_seed
+from magkit.selfsup.backbones import build_backbone
+
+WEIGHTS = 3  # first part of the key of the draw of random weights
+BOTH = "both"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """An encoder with random weights, and which of its branches are trained.
+
+    Attributes:
+        encoder: frames (N, 3, H, W) in [0, 1] to a dict of feature maps.
+        name: of the magnifier or backbone.
+        config: of the magnifier, of JSON's types.
+        branches: those that are trained.
+        strides: pixels to a cell of every branch's map.
+        channels: of every branch's map.
+    """
+
+    encoder: nn.Module
+    name: str
+    config: Mapping[str, Any]
+    branches: tuple[str, ...]
+    strides: Mapping[str, int]
+    channels: Mapping[str, int]
+
+
+def build_network(
+    magnifier: str,
+    options: Sequence[str],
+    backbone: str | None,
+    branch: str,
+    size: int,
+    seed: int,
+) -> Network:
+    """Build what is to be trained.
+
+    Args:
+        magnifier: name, as `--magnifier` takes it.
+        options: KEY=VALUE texts, the magnifier's own.
+        backbone: one of torchvision's, in place of a magnifier's encoder.
+        branch: of the encoder, or "both".
+        size: side of the views in pixels.
+        seed: of the random weights.
+
+    Raises:
+        UsageError: there is no such magnifier, option, backbone or branch, or views of that size
+            can't be encoded.
+    """
+    torch.manual_seed(derived_seed(seed, WEIGHTS))
+    config: Mapping[str, Any] = {}
+    if backbone is not None:
+        encoder: nn.Module
+        encoder, strides = build_backbone(backbone)
+    else:
+        spec = registry().magnifier(magnifier)
+        parsed = parse_options(spec.config, options, f"magnifier '{magnifier}'")
+        part = encoder_spec(spec)
+        encoder, strides, config = part.build(parsed), dict(part.strides), asdict(parsed)
+    name = backbone or magnifier
+    if size % max(strides.values()):
+        problem = f"views of {size} pixels don't suit '{name}'"
+        raise UsageError(problem, f"--size must be a multiple of {max(strides.values())}")
+    return Network(
+        encoder=encoder,
+        name=name,
+        config=config,
+        branches=_branches(name, branch, strides),
+        strides=strides,
+        channels=_channels(encoder, size),
+    )
+
+
+def _branches(name: str, branch: str, strides: Mapping[str, int]) -> tuple[str, ...]:
+    if branch == BOTH:
+        return tuple(strides)
+    if branch not in strides:
+        raise UsageError(
+            f"'{name}' has no branch '{branch}'", did_you_mean(branch, [BOTH, *strides])
+        )
+    return (branch,)
+
+
+def _channels(encoder: nn.Module, size: int) -> dict[str, int]:
+    encoder.eval()
+    with torch.no_grad():
+        maps = encoder(torch.zeros(1, 3, size, size))
+    encoder.train()
+    return {branch: int(found.shape[1]) for branch, found in maps.items()}

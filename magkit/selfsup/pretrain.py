@@ -1,0 +1,245 @@
+"""One call from a method's name and some frames to a run folder with an encoder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from magkit.errors import UsageError, did_you_mean
+from magkit.magnify.encoder_file import RUN, EncoderInfo, save_encoder
+from magkit.options import option_pairs, parse_options
+from magkit.progress import Progress, silent
+from magkit.registry import registry
+from magkit.runtime import ranks
+from magkit.runtime.seeds import derived_seed
+from magkit.runtime.share import default_workers
+from magkit.selfsup.frames.open import open_frames
+from magkit.selfsup.frames.source import FrameSource
+from magkit.selfsup.learner import Learner
+from magkit.selfsup.network import Network, build_network
+from magkit.selfsup.recipe import Recipe, make_recipe
+from magkit.selfsup.task import FrameTask
+from magkit.selfsup.watch import Watch
+from magkit.specs import MethodSpec, Preset
+from magkit.training.checkpoint import restore
+from magkit.training.lock import locked
+from magkit.training.loop import TrainState
+from magkit.training.metrics import recent_metrics
+from magkit.training.run import Run, open_run
+from magkit.training.train import train
+from magkit.training.versions import made_with
+
+HEADS = 9  # first part of the key of the draw of methods' random weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is to be trained, how, and on what.
+
+    Attributes:
+        method: name, as `--method` takes it.
+        options: KEY=VALUE texts, the method's own.
+        preset: one of the method's presets; None: its first.
+        magnifier: whose encoder is trained; its name, as `--magnifier` takes it.
+        magnifier_options: KEY=VALUE texts, the magnifier's own.
+        backbone: a torchvision network to train in place of a magnifier's encoder.
+        branch: of the encoder; "both": all that it has.
+        data: where frames come from; None: see `open_frames`.
+        scenes: how many scenes are rendered where there are no data.
+        settings: of the training, over the preset; see `make_recipe`.
+    """
+
+    method: str
+    options: Sequence[str] = ()
+    preset: str | None = None
+    magnifier: str = "magnet-fast"
+    magnifier_options: Sequence[str] = ()
+    backbone: str | None = None
+    branch: str = "both"
+    data: str | None = None
+    scenes: int = 1000
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A finished training.
+
+    Attributes:
+        run: its folder.
+        steps: how many there were in all.
+        continued: the step at which this process went on.
+        seconds: how long this process trained.
+        metrics: means over the last hundred steps.
+    """
+
+    run: Run
+    steps: int
+    continued: int
+    seconds: float
+    metrics: dict[str, float]
+
+
+def _ignore(_text: str) -> None:
+    pass
+
+
+def pretrain(
+    job: Job,
+    *,
+    output: Path | None = None,
+    new: bool = False,
+    device: torch.device | str = "cpu",
+    workers: int | None = None,
+    progress: Progress = silent,
+    note: Callable[[str], None] = _ignore,
+    tensorboard: bool = False,
+) -> Outcome:
+    """Train an encoder without labels, or go on with a training that was stopped.
+
+    Started by torchrun, its processes share the work: the batch, and what normalises over it, is
+    theirs together. The first one writes.
+
+    Args:
+        job: what determines the result.
+        output: the run's folder; None: the newest unfinished equal run under `runs/`, or a new one.
+        new: never go on with a run.
+        device: where to train.
+        workers: processes that read frames; 0: this one; None: as many as suit the machine.
+        progress: told about steps.
+        note: told what goes on, a sentence at a time.
+        tensorboard: whether what is measured goes there as well.
+
+    Raises:
+        MagkitError: frames or the run folder can't be used, or the training diverged.
+        UsageError: a method, magnifier, option or setting is unknown, or does not suit the others.
+    """
+    spec = registry().method(job.method)
+    preset = _preset(spec, job.preset)
+    recipe = make_recipe(preset.settings, job.settings)
+    network = build_network(
+        job.magnifier,
+        job.magnifier_options,
+        job.backbone,
+        job.branch,
+        recipe.views.size,
+        recipe.train.seed,
+    )
+    pairs = [*option_pairs(preset.options), *job.options]
+    config = parse_options(spec.config, pairs, f"method '{spec.name}'")
+    source = open_frames(job.data, recipe.frames.frame, scenes=job.scenes)
+    _check(spec, config, recipe, source)
+    learner = _learner(spec, config, network, recipe).to(device)
+    compared = _compared(spec, config, network, recipe, source)
+    run = ranks.shared(
+        lambda: open_run(RUN, compared, made_with=made_with(device), output=output, new=new)
+    )
+    export = Export(learner, network, spec.name)
+    with ranks.first(lambda: locked(run.folder)):
+        ranks.shared(run.sweep)
+        state = TrainState.start(learner.spread(), recipe.train)
+        for broken in restore(run.folder, state):
+            note(f"{broken} can't be read: going on from the checkpoint before it")
+        start, began = state.step, time.monotonic()
+        note(_summary(preset, run, spec, network, source, start))
+        count = default_workers() if workers is None else workers
+        watch = Watch(source, recipe, network, export, note)
+        task = FrameTask(source, recipe, network.branches, torch.device(device), count, watch)
+        ranks.shared(lambda: watch.show_views(run, task))
+        train(run, state, recipe.train, task, progress, tensorboard=tensorboard)
+        ranks.shared(lambda: export(run.model, state.step))
+    return Outcome(
+        run=run,
+        steps=state.step,
+        continued=start,
+        seconds=time.monotonic() - began,
+        metrics=recent_metrics(run.metrics),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Writes the encoder of a learner, as `magkit finetune --encoder` reads it."""
+
+    learner: Learner
+    network: Network
+    method: str
+
+    def __call__(self, path: Path, step: int) -> None:
+        """Write it, as it is after so many steps."""
+        info = EncoderInfo(
+            magnifier=self.network.name,
+            config=self.network.config,
+            branches=self.network.branches,
+            method=self.method,
+            steps=step,
+        )
+        save_encoder(path, self.learner.encoder.state_dict(), info, overwrite=True)
+
+
+def _preset(spec: MethodSpec[Any], name: str | None) -> Preset:
+    if name is None:
+        return next(iter(spec.presets.values()), Preset(why="magkit's defaults"))
+    if name not in spec.presets:
+        problem = f"the method '{spec.name}' has no preset '{name}'"
+        raise UsageError(problem, did_you_mean(name, spec.presets))
+    return spec.presets[name]
+
+
+def _check(spec: MethodSpec[Any], config: Any, recipe: Recipe, source: FrameSource) -> None:
+    batch, world = recipe.frames.batch, ranks.world()
+    if len(source) < 2:
+        raise UsageError(f"{source}: there is nothing to compare it with", "more frames")
+    if batch % (world * recipe.train.accumulate):
+        raise UsageError(
+            f"a batch of {batch} can't be shared by {world} processes in {recipe.train.accumulate}"
+            " equal parts"
+        )
+    if spec.check is not None:
+        spec.check(config, len(source), batch)
+
+
+def _learner(spec: MethodSpec[Any], config: Any, network: Network, recipe: Recipe) -> Learner:
+    methods = {}
+    for number, branch in enumerate(network.branches):
+        torch.manual_seed(derived_seed(recipe.train.seed, HEADS, number))
+        methods[branch] = spec.build(config, network.channels[branch])
+    return Learner(network.encoder, methods)
+
+
+def _compared(
+    spec: MethodSpec[Any],
+    config: Any,
+    network: Network,
+    recipe: Recipe,
+    source: FrameSource,
+) -> dict[str, Any]:
+    """Return all that determines the result: two runs with the same are the same run."""
+    return {
+        "method": spec.name,
+        "options": asdict(config),
+        "network": network.name,
+        "network_options": dict(network.config),
+        "branches": list(network.branches),
+        "settings": recipe.compared(),
+        "data": source.described(),
+    }
+
+
+def _summary(
+    preset: Preset,
+    run: Run,
+    spec: MethodSpec[Any],
+    network: Network,
+    source: FrameSource,
+    start: int,
+) -> str:
+    count = sum(p.numel() for p in network.encoder.parameters())
+    what = f"the encoder of {network.name} ({count:,} parameters, {' and '.join(network.branches)})"
+    text = f"training {what} by {spec.name} on {source} in {run.folder}"
+    return f"{text}, from step {start}" if start else f"{text}\nits settings are {preset.why}"

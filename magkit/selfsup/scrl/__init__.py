@@ -1,0 +1,1 @@
+"""SCRL: spatially consistent representations."""
