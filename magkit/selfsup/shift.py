@@ -6,7 +6,7 @@ import torch
 
 
 def shift_matrices(size: int, distances_N: torch.Tensor) -> torch.Tensor:
-    """Return the matrices (N, size, size) that displace signals of `size` samples: float64, CPU.
+    """Return the matrices (N, size, size) that displace signals: float64, on the CPU.
 
     The signal goes on as its mirror image, so that its ends meet: the cosine series through its
     samples (DCT-II) is evaluated at n - d. Exact for what that series holds below its highest
