@@ -65,7 +65,7 @@ def compared(kind: str, side: int, rounds: int) -> dict[str, Any]:
     ways: dict[str, Iterable[Any]] = {
         "magkit": served(Ours(frames, kind)),
         "lightly_pil": served(Theirs(frames, kind, tensors=False)),
-        "magkit_in_one_process": Ours(frames, kind),
+        "magkit_in_one_process": DataLoader(Ours(frames, kind), batch_size=None),
     }
     if kind == "moco":  # what solarizes takes no tensors
         ways["lightly_tensor"] = served(Theirs(frames, kind, tensors=True))
@@ -100,8 +100,6 @@ class Ours(Dataset[Any]):
         return BATCHES
 
     def __getitem__(self, step: int) -> list[torch.Tensor]:
-        if step >= BATCHES:
-            raise IndexError(step)
         epochs, indices = torch.full((BATCH,), step), torch.arange(BATCH)
         draws = [draw_views(0, epochs, indices, which) for which in (0, 1)]
         return [
