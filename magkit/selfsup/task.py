@@ -9,14 +9,12 @@ import torch
 from torch import nn
 
 from magkit.errors import UsageError
-from magkit.protocols import View
 from magkit.runtime import ranks
-from magkit.selfsup.draws import draw_views
 from magkit.selfsup.frames.batches import FrameBatch, FrameBatches
 from magkit.selfsup.frames.source import FrameSource
 from magkit.selfsup.learner import Learner
 from magkit.selfsup.recipe import Recipe
-from magkit.selfsup.views import make_views
+from magkit.selfsup.view_batches import ViewBatches, ViewMaker, Views
 from magkit.selfsup.watch import Watch
 from magkit.synth.stream import loader
 from magkit.training.run import Run
@@ -48,23 +46,29 @@ class FrameTask:
     ) -> None:
         self._source, self._recipe, self._device = source, recipe, device
         self._workers, self._watch = workers, watch
-        self.pairs = {branch: _pair(branch, source, recipe) for branch in branches}
+        pairs = {branch: _pair(branch, source, recipe) for branch in branches}
+        self._make = ViewMaker(recipe.train.seed, recipe.views, pairs)
 
-    def batches(self, start: int) -> Iterator[Sequence[FrameBatch]]:
-        """Yield this process' parts of the batches of steps `start` and on."""
-        train, frames = self._recipe.train, self._recipe.frames
-        roles = tuple(sorted({role for pair in self.pairs.values() for role in pair}))
-        batches = FrameBatches(
+    def batches(self, start: int) -> Iterator[Sequence[Views]]:
+        """Yield views of this process' parts of the batches of steps `start` and on.
+
+        On a CPU the processes that read frames make the views; elsewhere the device does.
+        """
+        train, workers = self._recipe.train, self._workers
+        frames = FrameBatches(
             self._source,
             train.seed,
-            frames.batch,
+            self._recipe.frames.batch,
             train.steps,
             rank=ranks.rank(),
             world=ranks.world(),
-            roles=roles,
+            roles=self._make.roles,
         )
-        for batch in loader(batches, start, self._workers):
-            yield batch.to(self._device).split(train.accumulate)
+        if self._device.type == "cpu":
+            yield from loader(ViewBatches(frames, self._make, train.accumulate), start, workers)
+            return
+        for batch in loader(frames, start, workers):
+            yield [self._make(part) for part in batch.to(self._device).split(train.accumulate)]
 
     def before_step(self, model: nn.Module, step: int) -> None:
         """Let methods move their slow copies."""
@@ -74,37 +78,20 @@ class FrameTask:
         """Let methods move their slow copies and fill their queues."""
         cast("Learner", model).after_step(step / self._recipe.train.steps)
 
-    def losses(self, model: nn.Module, part: FrameBatch) -> dict[str, torch.Tensor]:
+    def losses(self, model: nn.Module, part: Views) -> dict[str, torch.Tensor]:
         """Return the terms of all branches' methods."""
         learner, terms = cast("Learner", model), dict[str, torch.Tensor]()
-        for branch in self.pairs:
-            found = learner.losses(branch, self.views(branch, part))
+        for branch, views in part.items():
+            found = learner.losses(branch, views)
             terms.update({f"{branch}_{name}": term for name, term in found.items()})
         return terms
 
-    def examples(self, count: int) -> dict[str, list[View]]:
-        """Return the views of the source's first frames, by branch."""
+    def examples(self, count: int) -> Views:
+        """Return the views of the source's first frames."""
         indices = list(range(count))
-        frames = {
-            role: self._source.frames(indices, role).to(self._device)
-            for role in {role for pair in self.pairs.values() for role in pair}
-        }
-        part = FrameBatch(frames, torch.zeros(count, dtype=torch.long), torch.tensor(indices))
-        return {branch: self.views(branch, part) for branch in self.pairs}
-
-    def views(self, branch: str, part: FrameBatch) -> list[View]:
-        """Return the two views that a branch is shown: a function of seed, epoch and index."""
-        number = list(self.pairs).index(branch)
-        with torch.autocast(self._device.type, enabled=False), torch.no_grad():
-            return [self._view(part, role, number, which) for which, role in self._seen(branch)]
-
-    def _seen(self, branch: str) -> list[tuple[int, str]]:
-        return list(enumerate(self.pairs[branch]))
-
-    def _view(self, part: FrameBatch, role: str, branch: int, which: int) -> View:
-        seed, config = self._recipe.train.seed, self._recipe.views
-        draws = draw_views(seed, part.epochs_N, part.indices_N, branch, which).to(self._device)
-        return make_views(part.frames[role], draws, config, which)
+        frames = {role: self._source.frames(indices, role) for role in self._make.roles}
+        numbers = torch.tensor(indices)
+        return self._make(FrameBatch(frames, torch.zeros_like(numbers), numbers))
 
     def observe(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
         """Measure the encoder, and keep the best."""

@@ -31,10 +31,12 @@ GAP = 2  # pixels between them
 READOUT = "readout"  # error in pixels, of which the best encoder has least
 
 
-class Views(Protocol):
-    """Tells the views of the first frames, by branch."""
+class Examples(Protocol):
+    """Shows what methods are shown."""
 
-    def examples(self, count: int) -> dict[str, list[View]]: ...
+    def examples(self, count: int) -> dict[str, list[View]]:
+        """Return the views of the first frames, by branch."""
+        ...
 
 
 class Watch:
@@ -61,7 +63,7 @@ class Watch:
         self._branches = network.branches
         self._least = max(map(least_size, network.strides.values()))
 
-    def show_views(self, run: Run, views: Views) -> None:
+    def show_views(self, run: Run, views: Examples) -> None:
         """Draw the views of eight frames: a row for each of the two views of each branch."""
         pairs = views.examples(min(SHOWN, len(self._source)))
         rows = [view.images_NCHW.cpu() for pair in pairs.values() for view in pair]

@@ -16,6 +16,8 @@ from magkit.synth.build import build_sources
 from magkit.synth.cache import TensorCache
 from magkit.synth.scene import SceneConfig
 
+TEXTURES = 160  # 126 MB
+
 
 class SceneFrames:
     """A data set, as a `FrameSource`: single frames, or A, B and C of every scene.
@@ -71,9 +73,10 @@ def procedural_scenes(count: int, size: int, seed: int) -> SceneFrames:
     """Return scenes made of procedural textures and objects, which need no file.
 
     Each is rendered when it is first asked for and remembered: at 192 x 192 pixels, 1,000 scenes
-    take 111 MB where A alone is asked for, and else 332 MB.
+    take 111 MB where A alone is asked for, and else 332 MB. There are as many textures and objects
+    as a process remembers, since drawing them takes longer than all the rest.
     """
-    sources = build_sources((), None, None, 0)
+    sources = build_sources((), None, None, TEXTURES)
     plan = make_plan("triplets", "recipe", count, seed, SceneConfig(size=size), sources)
     return SceneFrames(
         RenderedScenes(plan, sources, "procedural scenes"), size, "procedural scenes"
