@@ -25,6 +25,7 @@ from magkit.cli.common import (
     add,
     group,
 )
+from magkit.cli.evaluate_encoder import encoder
 from magkit.cli.evaluation_tables import (
     comparison_table,
     score_table,
@@ -255,3 +256,4 @@ def _write(path: Path, result: Mapping[str, Any], overwrite: bool) -> None:
 
 add(evaluate, magnifier)
 add(evaluate, clip)
+add(evaluate, encoder)

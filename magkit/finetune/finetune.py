@@ -131,6 +131,7 @@ def finetune(
     config = origin.config()
     model, report = origin.network(config, recipe)
     model.to(device)
+    groups = parameter_groups(model, spec, config, recipe.encoder)
     material = _material(spec, job, recipe)
     compared = _compared(spec, config, job, recipe, material)
     run = open_run(
@@ -142,7 +143,6 @@ def finetune(
     )
     with locked(run.folder):
         run.sweep()
-        groups = parameter_groups(model, spec, config, recipe.encoder)
         state = TrainState.start(model, recipe.train, groups)
         for broken in restore(run.folder, state):
             note(f"{broken} can't be read: going on from the checkpoint before it")

@@ -1,4 +1,4 @@
-"""Whether embeddings collapse: to a point, to a line, or channel by channel.
+"""Tell whether embeddings collapse: to a point, to a line, or channel by channel.
 
 Meant for what a method compares (a projector's outputs) and for maps' means alike; warnings are
 drawn up so that they are silent about either where all is well.
@@ -64,7 +64,7 @@ def measure_collapse(
     Raises:
         MagkitError: there are fewer than two, or one is no number.
     """
-    x = embeddings_ND.detach().double()
+    x = embeddings_ND.detach().cpu().double()
     if len(x) < 2:
         raise MagkitError("whether embeddings collapse can't be told from fewer than two")
     if not x.isfinite().all():
@@ -73,7 +73,7 @@ def measure_collapse(
     deviation, size = x.std(0), x.square().mean().sqrt()
     apart = None
     if others_ND is not None:
-        others = F.normalize(others_ND.detach().double(), dim=1)
+        others = F.normalize(others_ND.detach().cpu().double(), dim=1)
         apart = (z - others).square().sum(1).mean().item()
     return Collapse(
         samples=len(x),
@@ -89,7 +89,8 @@ def measure_collapse(
 def _rank(x_ND: torch.Tensor) -> float:
     values = torch.linalg.svdvals(x_ND)
     shares = values / values.sum().clamp(min=1e-300) + 1e-7
-    return float((-(shares * shares.log()).sum()).exp())
+    entropy: torch.Tensor = -(shares * shares.log()).sum()
+    return entropy.exp().item()
 
 
 def warnings(found: Collapse) -> list[str]:

@@ -94,14 +94,18 @@ def motion_fitness(
     count = len(frames_NCHW)
     if count < LEAST_FRAMES:
         raise MagkitError(f"motion fitness needs {LEAST_FRAMES} frames, and there are {count}")
-    angles = GOLDEN * torch.arange(count, dtype=torch.float64, device=frames_NCHW.device)
+    angles = GOLDEN * torch.arange(count, dtype=torch.float64)
     units_N2 = torch.stack([angles.cos(), angles.sin()], 1)
     distances = sorted({0.0, *DISTANCES, *(2 * d for d in DISTANCES)})
     with torch.no_grad():
         seen = {d: encode(shift(frames_NCHW, d * units_N2)) for d in distances}
+        frames = frames_NCHW.cpu().double()  # not every device knows double precision
         return {
             branch: _fitness(
-                {d: maps[branch] for d, maps in seen.items()}, frames_NCHW, units_N2, border
+                {d: maps[branch].cpu().double() for d, maps in seen.items()},
+                frames,
+                units_N2,
+                border,
             )
             for branch in seen[0.0]
         }
@@ -120,7 +124,7 @@ def _fitness(
 ) -> Fitness:
     size = frames_NCHW.shape[-1]
     stride = size / maps[0.0].shape[-1]
-    inside = {d: _inside(m.double(), border / stride) for d, m in maps.items()}
+    inside = {d: _inside(m, border / stride) for d, m in maps.items()}
     start = inside[0.0]
     cells = start.shape[-1]
     if cells < LEAST_CELLS:
@@ -129,27 +133,15 @@ def _fitness(
             f"it takes {least_size(math.ceil(stride))} pixels",
         )
     regions = max(1, min((size - 2 * border) // REGION, cells // LEAST_CELLS))
-    scale = start.square().mean().item()
-    variance = (start - start.mean((0, 2, 3), keepdim=True)).square().mean().item()
     rows, guesses = [], []
     for d in DISTANCES:
-        carried = _inside(shift(maps[0.0].double(), units_N2 * (d / stride)), border / stride)
-        one, two = inside[d] - start, inside[2 * d] - start
-        away, once, twice = (x.square().mean().item() for x in (inside[d] - carried, one, two))
-        rows.append(
-            (
-                _over(away, variance, scale, otherwise=1.0),
-                _over(once, variance, scale, otherwise=1.0),
-                _over(twice, 4 * once, scale) ** 0.5,
-                _over((one * two).mean().item(), (once * twice) ** 0.5, scale),
-                _over(once, scale, scale) ** 0.5,
-            )
-        )
+        carried = _inside(shift(maps[0.0], units_N2 * (d / stride)), border / stride)
+        rows.append(_differences(start, inside[d], inside[2 * d], carried))
         guesses.append(displacements(start, inside[d], regions) * stride)
     equivariance, still, linearity, cosine, drift = zip(*rows, strict=True)
-    truth = torch.tensor(DISTANCES).to(units_N2)[:, None, None] * units_N2
-    errors, mean_mae = read_displacement(torch.stack(guesses), truth)
-    colours = pooled(_inside(frames_NCHW.double(), border), regions)
+    truth_DN2 = torch.tensor(DISTANCES, dtype=torch.float64)[:, None, None] * units_N2
+    errors, mean_mae = read_displacement(torch.stack(guesses), truth_DN2)
+    colours = pooled(_inside(frames_NCHW, border), regions)
     return Fitness(
         equivariance=equivariance,
         still=still,
@@ -160,6 +152,23 @@ def _fitness(
         mean_mae=mean_mae,
         drift=drift,
         colour_r2=explained(pooled(start, regions), colours),
+    )
+
+
+def _differences(
+    start: torch.Tensor, moved: torch.Tensor, further: torch.Tensor, carried: torch.Tensor
+) -> tuple[float, float, float, float, float]:
+    """Return equivariance, still, linearity, cosine and drift at one displacement."""
+    scale = start.square().mean().item()
+    variance = (start - start.mean((0, 2, 3), keepdim=True)).square().mean().item()
+    one, two = moved - start, further - start
+    away, once, twice = (x.square().mean().item() for x in (moved - carried, one, two))
+    return (
+        _over(away, variance, scale, otherwise=1.0),
+        _over(once, variance, scale, otherwise=1.0),
+        _over(twice, 4 * once, scale) ** 0.5,
+        _over((one * two).mean().item(), (once * twice) ** 0.5, scale),
+        _over(once, scale, scale) ** 0.5,
     )
 
 

@@ -6,7 +6,7 @@ import torch
 
 
 def shift_matrices(size: int, distances_N: torch.Tensor) -> torch.Tensor:
-    """Return the matrices (N, size, size) that displace signals of `size` samples, in float64.
+    """Return the matrices (N, size, size) that displace signals: float64, on the CPU.
 
     The signal goes on as its mirror image, so that its ends meet: the cosine series through its
     samples (DCT-II) is evaluated at n - d. Exact for what that series holds below its highest
@@ -16,10 +16,10 @@ def shift_matrices(size: int, distances_N: torch.Tensor) -> torch.Tensor:
         size: number of samples.
         distances_N: displacements in samples, towards higher indices.
     """
-    whole = torch.eye(size, dtype=torch.float64, device=distances_N.device)
+    whole = torch.eye(size, dtype=torch.float64)
     spectrum = torch.fft.rfft(torch.cat([whole, whole.flip(0)]), dim=0)
-    angles = torch.pi / size * torch.arange(size + 1, device=whole.device, dtype=whole.dtype)
-    turned = torch.exp(-1j * angles * distances_N.to(whole)[:, None])[:, :, None] * spectrum
+    angles = torch.pi / size * torch.arange(size + 1, dtype=whole.dtype)
+    turned = torch.exp(-1j * angles * distances_N.cpu().double()[:, None])[:, :, None] * spectrum
     moved: torch.Tensor = torch.fft.irfft(turned, n=2 * size, dim=1)[:, :size]
     return moved
 

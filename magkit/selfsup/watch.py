@@ -14,7 +14,7 @@ from PIL import Image
 
 from magkit.protocols import View
 from magkit.selfsup.collapse import measure_collapse, warnings
-from magkit.selfsup.fitness import LEAST_FRAMES, motion_fitness
+from magkit.selfsup.fitness import LEAST_FRAMES, least_size, motion_fitness
 from magkit.selfsup.frames.source import FrameSource
 from magkit.selfsup.learner import Learner
 from magkit.selfsup.network import Network
@@ -59,6 +59,7 @@ class Watch:
         self._source, self._size = source, recipe.views.size
         self._export, self._note = export, note
         self._branches = network.branches
+        self._least = max(map(least_size, network.strides.values()))
 
     def show_views(self, run: Run, views: Views) -> None:
         """Draw the views of eight frames: a row for each of the two views of each branch."""
@@ -76,8 +77,9 @@ class Watch:
         earlier = read_metrics(run.metrics)
         self._keep_best(run, earlier, seen, step)
         lines = [*earlier, {"step": step, **seen}]
-        names = [name for name in lines[-2] if name not in ("step", "rate", *seen)]
-        _save(run.folder / "curves.png", curves(lines, [*names, *seen]))
+        names = dict.fromkeys(name for line in lines for name in line)
+        shown = [name for name in names if name not in ("step", "rate")]
+        _save(run.folder / "curves.png", curves(lines, shown))
         return seen
 
     def _frames(self, count: int, device: torch.device) -> torch.Tensor:
@@ -89,7 +91,7 @@ class Watch:
 
     def _fitness(self, learner: Learner) -> dict[str, float]:
         frames = self._frames(JUDGED, _device(learner))
-        if len(frames) < LEAST_FRAMES:
+        if len(frames) < LEAST_FRAMES or self._size < self._least:
             return {}
         found = motion_fitness(learner.encoder, frames)
         seen = {}

@@ -31,7 +31,8 @@ def changed(
     turns: float = 0,
 ) -> Tensor:
     """Change the colours of pictures, all alike, without clipping."""
-    b, c, s, t = torch.tensor([brightness, contrast, saturation, turns]).to(pictures)[:, None]
+    values = brightness, contrast, saturation, turns
+    b, c, s, t = torch.tensor(values, dtype=pictures.dtype)[:, None]
     many = len(pictures)
     mean = pictures.mean((2, 3))
     matrix = colour_matrix(b.expand(many), c.expand(many), s.expand(many), t.expand(many), mean)

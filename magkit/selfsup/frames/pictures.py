@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -48,9 +49,7 @@ class PictureFrames:
         """Return frames (N, 3, S, S); see `FrameSource`."""
         del role
         self._pictures.prepare(index for index in indices if index not in self._kept)
-        return to_floats(
-            [self._kept.get(index, lambda i=index: self._made(i)) for index in indices]
-        )
+        return to_floats([self._kept.get(index, partial(self._made, index)) for index in indices])
 
     def described(self) -> dict[str, Any]:
         """Return the listing's description and the size."""

@@ -1,0 +1,392 @@
+"""What pretraining is worth: a magnifier trained on few or many scenes, from several encoders.
+
+    python benchmarks/transfer.py -o DIR [--images SRC] --encoder moco=RUN --encoder byol=RUN ...
+    python benchmarks/transfer.py -o DIR --report [--plot FILE.png]
+
+A cell is one training: from `scratch`, with a `frozen` random encoder, or from an encoder given as
+NAME=RUN|FILE; on 1, 5, 10 or 100 % of a fixed set of scenes; with one of three seeds. Every cell
+has as many steps, and is judged after all, a half, a quarter, ... of them, by scenes whose pictures
+and objects no training saw: DIR/train.txt and DIR/judged.txt name the pictures (pretrain on the
+former alone); procedural ones have other numbers.
+
+Sixty cells take about seven minutes each on two cores. Each finished one is a file,
+DIR/START-SHARE-SEED.json: the same command does those that are left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
+from functools import partial
+from hashlib import sha256
+from itertools import product
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+from scipy.stats import t as student
+
+from magkit.data.batches import StoredBatches
+from magkit.data.plan import Kind
+from magkit.errors import MagkitError, UsageError
+from magkit.evaluate.cases import cases
+from magkit.evaluate.magnifier import evaluate, predictor
+from magkit.evaluate.report import summary
+from magkit.finetune.origin import Origin, parameter_groups
+from magkit.finetune.recipe import Recipe, make_recipe
+from magkit.magnify.encoder_file import encoder_file
+from magkit.registry import registry
+from magkit.runtime.atomic import atomic_path
+from magkit.synth.build import build_sources, describe
+from magkit.synth.pictures import FilePictures
+from magkit.synth.render import Sources, render
+from magkit.synth.scene import SceneConfig, draw_scene
+from magkit.synth.shapes import ProceduralCutouts
+from magkit.synth.stream import loader
+from magkit.synth.textures import ProceduralPictures
+from magkit.synth.triplets import Triplets
+from magkit.training.loop import TrainState, train_step
+
+SCRATCH, FROZEN = "scratch", "frozen"
+SCENES = 17  # seed of the fixed set
+EVERY = 5  # every fifth picture is judged on
+PROCEDURAL = 2048  # numbers of procedural pictures and objects below this are trained on
+HELD_OUT = 512
+CONFIDENCE = 0.95
+MEASURES = ("gain", "region_ssim", "ssim")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training."""
+
+    start: str
+    share: float  # per cent of the scenes
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """As its file is called."""
+        return f"{self.start}-{self.share:g}-{self.seed}"
+
+
+class HeldOutPictures(ProceduralPictures):
+    """Procedural pictures that no training sees."""
+
+    def picture(self, index: int) -> torch.Tensor:
+        """Return picture `index` of them as uint8 RGB (3, h, w)."""
+        return super().picture(PROCEDURAL + index)
+
+
+class HeldOutCutouts(ProceduralCutouts):
+    """Procedural shapes that no training sees, cut out of pictures that none sees."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self._colours = HeldOutPictures(count)
+
+    def cutout(self, index: int, longest: int) -> torch.Tensor:
+        """Return object `index` of them as float RGBA (4, h, w)."""
+        alpha = super().cutout(PROCEDURAL + index, longest)[3:]
+        height, width = alpha.shape[1:]
+        colour = self._colours.picture(index)[:, :height, :width].float() / 255
+        return torch.cat([colour, alpha])
+
+
+class FixedScenes:
+    """A set of scenes, rendered as they are asked for; the first ones of a larger set."""
+
+    kind: Kind = "triplets"
+    has_motion = True
+
+    def __init__(self, config: SceneConfig, sources: Sources, count: int) -> None:
+        self.config, self.sources, self.count = config, sources, count
+        self.shape = config.size, config.size
+        self.fingerprint = ""
+
+    def __len__(self) -> int:
+        return self.count
+
+    def triplets(self, indices: Sequence[int]) -> Triplets:
+        """Return scenes as a batch."""
+        counts = len(self.sources.pictures), len(self.sources.cutouts)
+        scenes = [draw_scene(self.config, *counts, SCENES, index) for index in indices]
+        return render(scenes, self.config, self.sources)
+
+    def frames(self, indices: Sequence[int]) -> torch.Tensor:
+        """Return frame A of scenes."""
+        return self.triplets(indices).a
+
+
+def split(images: Sequence[str], folder: Path) -> list[str]:
+    """Write which pictures are trained on and which judged on; return the places of both."""
+    if not images:
+        return []
+    listings = [FilePictures(place).listing for place in images]
+    found = [listing.place(n) for listing in listings for n in range(len(listing))]
+    parts = {
+        "train.txt": [file for n, file in enumerate(found) if n % EVERY],
+        "judged.txt": found[::EVERY],
+    }
+    for name, files in parts.items():
+        with atomic_path(folder / name, overwrite=True) as path:
+            path.write_text("\n".join(files) + "\n", encoding="utf-8")
+    return [str(folder / name) for name in parts]
+
+
+def sources_of(given: argparse.Namespace) -> tuple[Sources, Sources]:
+    """Return what scenes are made of that are trained on, and those that are judged on."""
+    places = split(given.images or (), given.output)
+    train = build_sources(places[:1], given.objects or (), None, 0)
+    judged = Sources(HeldOutPictures(HELD_OUT), HeldOutCutouts(HELD_OUT))
+    if places:
+        pictures = build_sources(places[1:], (), None, 0).pictures
+        judged = Sources(pictures, judged.cutouts)
+    if given.judged_objects:
+        judged = Sources(judged.pictures, build_sources((), given.judged_objects, None, 0).cutouts)
+    return train, judged
+
+
+def encoders_of(pairs: Iterable[str]) -> dict[str, Path]:
+    """Read NAME=RUN|FILE."""
+    found = {}
+    for pair in pairs:
+        name, equals, path = pair.partition("=")
+        if not equals or name in (SCRATCH, FROZEN):
+            raise UsageError(f"'{pair}' is not of the form NAME=RUN|FILE")
+        found[name] = encoder_file(Path(path))
+    return found
+
+
+def train_cell(
+    cell: Cell,
+    given: argparse.Namespace,
+    encoder: Path | None,
+    sources: tuple[Sources, Sources],
+) -> list[dict[str, float]]:
+    """Train, judging on the way; return what was measured at each point."""
+    spec = registry().magnifier(given.magnifier)
+    assert spec.losses is not None
+    recipe = recipe_of(given, cell)
+    origin = Origin(spec, given.opt or (), None, encoder)
+    config = origin.config()
+    model, _ = origin.network(config, recipe)
+    model.to(given.device)
+    groups = parameter_groups(model, spec, config, recipe.encoder)
+    state, points = TrainState.start(model, recipe.train, groups), []
+    at = {math.ceil(given.steps / 2**n) for n in range(given.points)}
+    for batch in loader(batches_of(given, cell, recipe, sources[0]), 0, given.workers):
+        scenes = batch.to(given.device)
+        train_step(state, [partial(spec.losses, model, scenes)], recipe.train)
+        if state.step in at:
+            judged = cases(sources[1], given.repeats)
+            scores = evaluate(predictor(state.average), judged, sources[1], given.device)  # type: ignore[arg-type]
+            points.append({"step": state.step, **summary([s.as_dict() for s in scores])})
+            print(f"{cell.name}: step {state.step}, {shown(points[-1])}", file=sys.stderr)
+    return points
+
+
+def recipe_of(given: argparse.Namespace, cell: Cell) -> Recipe:
+    """Return the magnifier's preset, with what the benchmark sets."""
+    own = {"steps": given.steps, "batch": given.batch, "size": given.size, "seed": cell.seed}
+    frozen = {"freeze": given.steps} if cell.start == FROZEN else {}
+    warmup = {"warmup": given.steps // 20}
+    return make_recipe(registry().magnifier(given.magnifier).preset, own, frozen, warmup)
+
+
+def batches_of(
+    given: argparse.Namespace, cell: Cell, recipe: Recipe, sources: Sources
+) -> StoredBatches:
+    """Return batches out of the cell's share of the fixed set."""
+    count = max(1, round(given.scenes * cell.share / 100))
+    data = FixedScenes(recipe.scenes, sources, count)
+    train, size = recipe.train, recipe.scenes.size
+    return StoredBatches(data, cell.seed, given.batch, train.steps, size, recipe.degradation)
+
+
+def shown(point: Mapping[str, float]) -> str:
+    """Say what was measured."""
+    return ", ".join(f"{name} {point[name]:.3f}" for name in MEASURES)
+
+
+def settings_of(given: argparse.Namespace, sources: tuple[Sources, Sources]) -> dict[str, Any]:
+    """Return all that cells of one report must have in common."""
+    names = ("magnifier", "opt", "scenes", "steps", "batch", "size", "points", "repeats")
+    recipe = recipe_of(given, Cell(SCRATCH, 100.0, 0)).compared()
+    made_of = [describe(part) for part in sources]
+    return {**{n: getattr(given, n) for n in names}, "recipe": recipe, "sources": made_of}
+
+
+def run_cells(given: argparse.Namespace) -> None:
+    """Train the cells that are asked for and not done."""
+    encoders, sources = encoders_of(given.encoder or ()), sources_of(given)
+    settings = settings_of(given, sources)
+    starts = given.starts.split(",") if given.starts else [SCRATCH, FROZEN, *encoders]
+    for start in starts:
+        if start not in (SCRATCH, FROZEN, *encoders):
+            hint = f"--encoder {start}=RUN names what 'magkit pretrain --method {start}' made"
+            raise UsageError(f"there is no encoder for '{start}'", hint)
+    shares = [float(share) for share in given.shares.split(",")]
+    # Seeds last: a report has every start and share as early as can be.
+    cells = [
+        Cell(start, share, s) for s, share, start in product(range(given.seeds), shares, starts)
+    ]
+    for cell in cells:
+        if fnmatch(cell.name, given.cells):
+            run_cell(cell, given, encoders.get(cell.start), sources, settings)
+
+
+def run_cell(
+    cell: Cell,
+    given: argparse.Namespace,
+    encoder: Path | None,
+    sources: tuple[Sources, Sources],
+    settings: Mapping[str, Any],
+) -> None:
+    """Train a cell unless its file is there; a file of other settings is refused."""
+    mark = None if encoder is None else sha256(encoder.read_bytes()).hexdigest()
+    asked = json.loads(json.dumps({"settings": settings, "encoder": mark}))
+    file = given.output / f"{cell.name}.json"
+    if file.is_file():
+        there = json.loads(file.read_text(encoding="utf-8"))
+        if {key: there[key] for key in asked} != asked:
+            raise MagkitError(f"{file} was made with other settings", "choose another -o")
+        return
+    began = time.monotonic()
+    points = train_cell(cell, given, encoder, sources)
+    record = {"cell": asdict(cell), **asked, "points": points}
+    record["seconds"] = time.monotonic() - began
+    with atomic_path(file) as path:
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def read_cells(folder: Path) -> dict[tuple[str, float], list[list[dict[str, float]]]]:
+    """Read the points of finished cells, by start and share."""
+    found: dict[tuple[str, float], list[list[dict[str, float]]]] = {}
+    for file in sorted(folder.glob("*-*-*.json")):
+        record = json.loads(file.read_text(encoding="utf-8"))
+        key = record["cell"]["start"], record["cell"]["share"]
+        found.setdefault(key, []).append(record["points"])
+    if not found:
+        raise MagkitError(f"there are no finished cells in {folder}")
+    return found
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean and half of its confidence interval by Student's t; NaN of one value."""
+    if len(values) < 2:
+        return values[0], math.nan
+    quantile = float(student.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+    return fmean(values), quantile * stdev(values) / math.sqrt(len(values))
+
+
+def steps_to(
+    cells: Sequence[Sequence[Mapping[str, float]]],
+    scratch: Sequence[Sequence[Mapping[str, float]]],
+) -> str:
+    """Return the first step at which cells are, in the mean, where scratch ends."""
+    if not scratch:
+        return "?"
+    goal = fmean(points[-1]["region_ssim"] for points in scratch)
+    for points in zip(*cells, strict=True):
+        if fmean(point["region_ssim"] for point in points) >= goal:
+            return f"{points[0]['step']:.0f}"
+    return "never"
+
+
+def order(key: tuple[str, float]) -> tuple[float, int, str]:
+    """Sort by share; scratch and frozen first."""
+    return key[1], [SCRATCH, FROZEN].index(key[0]) if key[0] in (SCRATCH, FROZEN) else 2, key[0]
+
+
+def table(found: Mapping[tuple[str, float], Sequence[Sequence[Mapping[str, float]]]]) -> str:
+    """Return the report in Markdown."""
+    lines = [
+        "| scenes | start | seeds | gain | SSIM, moving | SSIM, frame | steps to scratch |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for key in sorted(found, key=order):
+        cells = found[key]
+        figures = [interval([points[-1][name] for points in cells]) for name in MEASURES]
+        written = [f"{m:.3f}" + ("" if math.isnan(h) else f" ± {h:.3f}") for m, h in figures]
+        steps = steps_to(cells, found.get((SCRATCH, key[1]), ()))
+        row = [f"{key[1]:g} %", key[0], str(len(cells)), *written, steps]
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def draw(
+    path: Path, found: Mapping[tuple[str, float], Sequence[Sequence[Mapping[str, float]]]]
+) -> None:
+    """Draw the similarity of what moves over the share of scenes, a curve for each start."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for start in dict.fromkeys(key[0] for key in sorted(found, key=order)):
+        shares = sorted(share for name, share in found if name == start)
+        values = [interval([c[-1]["region_ssim"] for c in found[start, s]]) for s in shares]
+        means, halves = zip(*values, strict=True)
+        bars = [0.0 if math.isnan(half) else half for half in halves]
+        axes.errorbar(shares, means, bars, marker="o", capsize=3, label=start)
+    axes.set_xscale("log")
+    axes.set_xlabel("scenes trained on, per cent")
+    axes.set_ylabel("SSIM of what moves")
+    axes.legend(frameon=False)
+    with atomic_path(path, overwrite=True) as temporary:
+        figure.savefig(temporary)
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="What pretraining is worth.")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the cells")
+    parser.add_argument("--magnifier", default="magnet-fast")
+    parser.add_argument("--opt", action="append", metavar="KEY=VALUE", help="the magnifier's own")
+    parser.add_argument("--encoder", action="append", metavar="NAME=RUN|FILE")
+    parser.add_argument("--images", action="append", help="backgrounds; procedural if not given")
+    parser.add_argument("--objects", action="append", help="to train on; procedural otherwise")
+    parser.add_argument("--judged-objects", action="append", help="to judge on; likewise")
+    parser.add_argument("--starts", help="some of scratch, frozen and the encoders' names")
+    parser.add_argument("--shares", default="1,5,10,100", help="per cent of the scenes")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--scenes", type=int, default=2000, help="in the whole set")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--points", type=int, default=4, help="judged at the end, the half, ...")
+    parser.add_argument("--repeats", type=int, default=2, help="times 17 scenes to judge on")
+    parser.add_argument("--cells", default="*", help="a pattern of the cells to do: byol-10-*")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--report", action="store_true", help="print what is there, and train none")
+    parser.add_argument("--plot", type=Path, help="draw the curves")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train what is left, and report."""
+    given = parsed(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    try:
+        if not given.report:
+            run_cells(given)
+        found = read_cells(given.output)
+        print(table(found))
+        if given.plot:
+            draw(given.plot, found)
+    except MagkitError as error:
+        sys.exit(f"{error.message}\n{error.hint}" if error.hint else error.message)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The benchmark of transfer, from end to end with next to nothing, and its statistics."""
+
+import json
+import math
+import runpy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from magkit.magnify.encoder_file import EncoderInfo, save_encoder
+from magkit.magnify.networks import fast_spec
+
+SIZES = ("stem=8", "width=8", "guide=8", "hidden=8")
+
+
+@pytest.fixture(scope="module")
+def transfer() -> dict[str, Any]:
+    return runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "transfer.py"))
+
+
+@pytest.fixture
+def quick(transfer: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One scene to judge on, at its real size."""
+    own = transfer["train_cell"].__globals__
+    original = own["cases"]
+    monkeypatch.setitem(own, "cases", lambda *args: list(original(*args))[:1])
+
+
+def arguments(folder: Path, *more: str) -> list[str]:
+    tiny = ["--steps", "2", "--batch", "1", "--size", "64", "--scenes", "8", "--points", "2"]
+    tiny += ["--shares", "25", "--seeds", "1", "--workers", "0", "--repeats", "1"]
+    return ["-o", str(folder), *tiny, *(x for size in SIZES for x in ("--opt", size)), *more]
+
+
+def test_from_end_to_end(
+    transfer: dict[str, Any], quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    config = fast_spec.FastConfig(stem=8, width=8, guide=8, hidden=8)
+    about = EncoderInfo(
+        magnifier="magnet-fast",
+        config=asdict(config),
+        branches=("texture", "motion"),
+        method="byol",
+        steps=1,
+    )
+    save_encoder(tmp_path / "e", fast_spec.build_encoder(config).state_dict(), about)
+    folder, plot = tmp_path / "cells", tmp_path / "curve.png"
+    given = arguments(folder, "--encoder", f"byol={tmp_path / 'e'}")
+    transfer["main"]([*given, "--cells", "scratch-*"])
+    files = sorted(path.name for path in folder.glob("*.json"))
+    assert files == ["scratch-25-0.json"]
+    before = (folder / files[0]).stat().st_mtime_ns
+    capsys.readouterr()
+    transfer["main"]([*given, "--plot", str(plot)])
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split(" | ")[1] for row in rows] == ["scratch", "frozen", "byol"]
+    assert Image.open(plot).size[0] > 100
+    assert (folder / files[0]).stat().st_mtime_ns == before, "what is done is not done again"
+    record = json.loads((folder / "byol-25-0.json").read_text())
+    assert [point["step"] for point in record["points"]] == [1, 2]
+    assert record["encoder"]
+    with pytest.raises(SystemExit, match="other settings"):
+        transfer["main"]([*given, "--steps", "3"])
+    with pytest.raises(SystemExit, match="no encoder for 'moco'"):
+        transfer["main"]([*given, "--starts", "moco"])
+
+
+def test_a_frozen_encoder_stays_random(transfer: dict[str, Any], tmp_path: Path) -> None:
+    given = transfer["parsed"](arguments(tmp_path))
+    frozen, scratch = (
+        transfer["recipe_of"](given, transfer["Cell"](start, 100.0, 0))
+        for start in ("frozen", "scratch")
+    )
+    assert (frozen.encoder.freeze, scratch.encoder.freeze) == (2, 0)
+    assert frozen.train == scratch.train
+
+
+def test_nothing_that_is_judged_on_is_trained_on(transfer: dict[str, Any], tmp_path: Path) -> None:
+    for n in range(11):
+        pixels = np.full((80, 80, 3), 20 * n, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{n:02}.png")
+    given = transfer["parsed"](["-o", str(tmp_path / "out"), "--images", str(tmp_path)])
+    train, judged = transfer["sources_of"](given)
+    assert (len(train.pictures), len(judged.pictures)) == (8, 3)
+    names = {part.name(n) for part in (train.pictures, judged.pictures) for n in range(len(part))}
+    assert len(names) == 11
+    given = transfer["parsed"](["-o", str(tmp_path / "out")])
+    train, judged = transfer["sources_of"](given)
+    shown = judged.pictures.picture(0)
+    assert torch.equal(shown, transfer["ProceduralPictures"]().picture(2048))
+    cutout = judged.cutouts.cutout(3, 64)
+    assert max(cutout.shape[1:]) <= 64
+    shapes = transfer["ProceduralCutouts"](512)
+    assert torch.equal(cutout[3], shapes.cutout(2051, 64)[3])
+    height, width = cutout.shape[1:]
+    colours = transfer["ProceduralPictures"]().picture(2051)[:, :height, :width] / 255
+    assert torch.equal(cutout[:3], colours)
+
+
+def test_intervals_and_steps(transfer: dict[str, Any]) -> None:
+    mean, half = transfer["interval"]([1.0, 2.0, 4.0])
+    assert mean == pytest.approx(7 / 3)
+    assert half == pytest.approx(4.302653 * np.std([1, 2, 4], ddof=1) / math.sqrt(3), rel=1e-6)
+    assert math.isnan(transfer["interval"]([1.0])[1])
+    cells = [
+        [{"step": 5, "region_ssim": a}, {"step": 10, "region_ssim": b}]
+        for a, b in ((0.2, 0.6), (0.4, 0.8))
+    ]
+    scratch = [[[{"step": 10, "region_ssim": goal}]] for goal in (0.3, 0.5, 0.71)]
+    assert [transfer["steps_to"](cells, there) for there in scratch] == ["5", "10", "never"]
+    assert transfer["steps_to"](cells, ()) == "?"
