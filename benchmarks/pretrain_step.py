@@ -126,11 +126,14 @@ def ours(name: str, more: dict[str, Any], views: list[View]) -> Callable[[], Non
 
     from magkit.registry import registry
     from magkit.selfsup.learner import Maps
+    from magkit.specs import MapInfo
 
     spec = registry().method(name)
     fast = encoder()
     keys = copy.deepcopy(fast).requires_grad_(False)
-    method = spec.build(spec.config(**OPTIONS, tau=TAU, **more), CHANNELS)
+    method = spec.build(
+        spec.config(**OPTIONS, tau=TAU, **more), MapInfo(channels=CHANNELS, stride=4, centre=2)
+    )
     optimiser = optimizer(fast, method)
 
     @torch.no_grad()

@@ -39,6 +39,8 @@ class EncoderSpec(Generic[C]):
             (N, 3, H, W) in [0, 1] to the feature map (N, C, h, w) of each branch, by its name; the
             names in its state dict are those in the magnifier's.
         strides: Pixels of the frame to a cell of each branch's map.
+        centres: Pixels from the frame's edge to the middle of what the first cell looks at, of each
+            branch's map; half the stride where nothing is said.
         groups: Patterns, as of `fnmatch`, of the names in its state dict; by what they belong to:
             a branch, several ("texture+motion"), or "trunk", which all branches share. A name
             belongs to the first group that it fits.
@@ -47,6 +49,7 @@ class EncoderSpec(Generic[C]):
     build: Callable[[C], nn.Module]
     strides: Mapping[str, int]
     groups: Mapping[str, Sequence[str]]
+    centres: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +106,21 @@ class Preset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MapInfo:
+    """What a method is told of the feature maps that it will see.
+
+    Attributes:
+        channels: Of a map.
+        stride: Pixels of the frame to a cell.
+        centre: Pixels from the frame's edge to the middle of what the first cell looks at.
+    """
+
+    channels: int
+    stride: int
+    centre: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MethodSpec(Generic[C]):
     """A self-supervised algorithm that trains an encoder.
 
@@ -110,8 +128,7 @@ class MethodSpec(Generic[C]):
         name: What `--method` is given: lower-case letters, digits and hyphens.
         summary: One line for lists.
         config: A frozen dataclass with a default for every field.
-        build: Makes the method for an encoder whose dense feature map has the given number of
-            channels; its body imports torch.
+        build: Makes the method for such dense feature maps; its body imports torch.
         presets: Ways to train it, by name; the first is what is done unless told otherwise.
         check: Called with the configuration, the number of frames and the batch: raises a
             UsageError where they don't go together.
@@ -124,7 +141,7 @@ class MethodSpec(Generic[C]):
     name: str
     summary: str
     config: type[C]
-    build: Callable[[C, int], Method]
+    build: Callable[[C, MapInfo], Method]
     presets: Mapping[str, Preset] = field(default_factory=dict, hash=False)
     check: Callable[[C, int, int], None] | None = None
     paper: str = ""

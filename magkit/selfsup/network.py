@@ -15,9 +15,11 @@ from magkit.options import parse_options
 from magkit.registry import registry
 from magkit.runtime.seeds import derived_seed
 from magkit.selfsup.backbones import build_backbone
+from magkit.specs import MapInfo
 
 WEIGHTS = 3  # first part of the key of the draw of random weights
 BOTH = "both"
+BACKBONE_CENTRE = 0.5  # pixels: kernels of odd sides start at the first pixel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +31,14 @@ class Network:
         name: of the magnifier or backbone.
         config: of the magnifier, of JSON's types.
         branches: those that are trained.
-        strides: pixels to a cell of every branch's map.
-        channels: of every branch's map.
+        maps: what every branch's map is like.
     """
 
     encoder: nn.Module
     name: str
     config: Mapping[str, Any]
     branches: tuple[str, ...]
-    strides: Mapping[str, int]
-    channels: Mapping[str, int]
+    maps: Mapping[str, MapInfo]
 
 
 def build_network(
@@ -65,14 +65,17 @@ def build_network(
     """
     torch.manual_seed(derived_seed(seed, WEIGHTS))
     config: Mapping[str, Any] = {}
+    centres: Mapping[str, float] = {}
     if backbone is not None:
         encoder: nn.Module
         encoder, strides = build_backbone(backbone)
+        centres = dict.fromkeys(strides, BACKBONE_CENTRE)
     else:
         spec = registry().magnifier(magnifier)
         parsed = parse_options(spec.config, options, f"magnifier '{magnifier}'")
         part = encoder_spec(spec)
         encoder, strides, config = part.build(parsed), dict(part.strides), asdict(parsed)
+        centres = part.centres
     name = backbone or magnifier
     if size % max(strides.values()):
         problem = f"views of {size} pixels don't suit '{name}'"
@@ -82,8 +85,7 @@ def build_network(
         name=name,
         config=config,
         branches=_branches(name, branch, strides),
-        strides=strides,
-        channels=_channels(encoder, size),
+        maps=_maps(encoder, size, strides, centres),
     )
 
 
@@ -97,9 +99,18 @@ def _branches(name: str, branch: str, strides: Mapping[str, int]) -> tuple[str, 
     return (branch,)
 
 
-def _channels(encoder: nn.Module, size: int) -> dict[str, int]:
+def _maps(
+    encoder: nn.Module, size: int, strides: Mapping[str, int], centres: Mapping[str, float]
+) -> dict[str, MapInfo]:
     encoder.eval()
     with torch.no_grad():
         maps = encoder(torch.zeros(1, 3, size, size))
     encoder.train()
-    return {branch: int(found.shape[1]) for branch, found in maps.items()}
+    return {
+        branch: MapInfo(
+            channels=int(maps[branch].shape[1]),
+            stride=stride,
+            centre=centres.get(branch, stride / 2),
+        )
+        for branch, stride in strides.items()
+    }

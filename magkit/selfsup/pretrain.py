@@ -208,7 +208,7 @@ def _learner(spec: MethodSpec[Any], config: Any, network: Network, recipe: Recip
     methods = {}
     for number, branch in enumerate(network.branches):
         torch.manual_seed(derived_seed(recipe.train.seed, HEADS, number))
-        methods[branch] = spec.build(config, network.channels[branch])
+        methods[branch] = spec.build(config, network.maps[branch])
     return Learner(network.encoder, methods)
 
 

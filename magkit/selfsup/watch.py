@@ -45,7 +45,7 @@ class Watch:
     Args:
         source: whose first frames are looked at.
         recipe: the size of views.
-        network: strides of the branches.
+        network: its branches.
         export: writes the encoder as it is after a number of steps.
         note: told when something goes wrong.
     """
@@ -61,7 +61,7 @@ class Watch:
         self._source, self._size = source, recipe.views.size
         self._export, self._note = export, note
         self._branches = network.branches
-        self._least = max(map(least_size, network.strides.values()))
+        self._least = max(least_size(each.stride) for each in network.maps.values())
 
     def show_views(self, run: Run, views: Examples) -> None:
         """Draw the views of eight frames: a row for each of the two views of each branch."""

@@ -10,6 +10,7 @@ from magkit.protocols import View
 from magkit.registry import registry
 from magkit.selfsup.learner import Learner, Maps
 from magkit.selfsup.shuffle import normalises_over_batch, shuffled_maps
+from magkit.specs import MapInfo
 
 
 class Encoder(nn.Module):
@@ -36,7 +37,13 @@ def learner(name: str, encoder: nn.Module, branches: Sequence[str] = ("texture",
     spec = registry().method(name)
     options = {"queue": 8} if name == "moco" else {}
     config = spec.config(hidden=8, dim=4, **options)
-    return Learner(encoder, {branch: spec.build(config, 2) for branch in branches})
+    return Learner(
+        encoder,
+        {
+            branch: spec.build(config, MapInfo(channels=2, stride=4, centre=2))
+            for branch in branches
+        },
+    )
 
 
 def test_a_view_is_encoded_when_it_is_asked_for_and_once() -> None:

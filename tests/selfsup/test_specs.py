@@ -8,6 +8,7 @@ from torch import nn
 from magkit.errors import UsageError
 from magkit.options import from_mapping, option_rows, parse_options
 from magkit.registry import registry
+from magkit.specs import MapInfo
 
 NAMES = ("moco", "byol", "scrl")
 
@@ -18,7 +19,9 @@ def test_every_preset_makes_a_method(name: str) -> None:
     assert next(iter(spec.presets)) == "small"
     assert {"small", "paper"} <= set(spec.presets)
     for preset in spec.presets.values():
-        method = spec.build(from_mapping(spec.config, preset.options), 8)
+        method = spec.build(
+            from_mapping(spec.config, preset.options), MapInfo(channels=8, stride=4, centre=2)
+        )
         assert isinstance(method, nn.Module)
         assert method.keyed
         assert {"batch", "lr", "optimizer", "weight_decay", "size"} <= set(preset.settings)
@@ -65,3 +68,10 @@ def test_values_that_mean_nothing_are_refused(name: str, option: str) -> None:
 def test_where_cells_look_goes_with_aligned_boxes() -> None:
     with pytest.raises(UsageError, match="centre"):
         parse_options(registry().method("scrl").config, ["centre=0.5", "aligned=no"])
+
+
+def test_scrl_reads_where_the_encoder_looks_unless_told_otherwise() -> None:
+    spec, maps = registry().method("scrl"), MapInfo(channels=8, stride=2, centre=0.5)
+    told = spec.build(spec.config(hidden=8, dim=4), maps)
+    other = spec.build(spec.config(hidden=8, dim=4, centre=1.0), maps)
+    assert [getattr(method, "centre", None) for method in (told, other)] == [0.5, 1.0]

@@ -69,6 +69,7 @@ SPEC = MagnifierSpec(
     encoder=EncoderSpec(
         build=build_encoder,
         strides={"texture": 4, "motion": 2},
+        centres={"texture": 0.5, "motion": 0.5},  # kernels of odd sides start at the first pixel
         groups={
             "trunk": ("encoder.cba_*", "encoder.resblks.*"),
             "texture": ("encoder.texture_*",),

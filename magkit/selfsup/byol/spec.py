@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from magkit.selfsup.small_data import SETTINGS, WHY
-from magkit.specs import MethodSpec, Preset
+from magkit.specs import MapInfo, MethodSpec, Preset
 
 if TYPE_CHECKING:
     from magkit.selfsup.byol.method import BYOL
@@ -29,11 +29,11 @@ class ByolConfig:
             raise ValueError("tau must be in [0, 1]")
 
 
-def build(config: ByolConfig, channels: int) -> BYOL:
-    """Build the method for feature maps of so many channels, with random weights."""
+def build(config: ByolConfig, maps: MapInfo) -> BYOL:
+    """Build the method for such feature maps, with random weights."""
     from magkit.selfsup.byol.method import BYOL
 
-    return BYOL(config, channels)
+    return BYOL(config, maps.channels)
 
 
 SPEC = MethodSpec(

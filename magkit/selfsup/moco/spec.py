@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from magkit.errors import UsageError
 from magkit.selfsup.small_data import SETTINGS, WHY
-from magkit.specs import MethodSpec, Preset
+from magkit.specs import MapInfo, MethodSpec, Preset
 
 if TYPE_CHECKING:
     from magkit.selfsup.moco.method import MoCo
@@ -36,11 +36,11 @@ class MocoConfig:
             raise ValueError("tau must be in [0, 1]")
 
 
-def build(config: MocoConfig, channels: int) -> MoCo:
-    """Build the method for feature maps of so many channels, with random weights."""
+def build(config: MocoConfig, maps: MapInfo) -> MoCo:
+    """Build the method for such feature maps, with random weights."""
     from magkit.selfsup.moco.method import MoCo
 
-    return MoCo(config, channels)
+    return MoCo(config, maps.channels)
 
 
 def check(config: MocoConfig, frames: int, batch: int) -> None:

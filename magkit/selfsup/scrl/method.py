@@ -34,9 +34,10 @@ class SCRL(nn.Module):
     keyed = True
     shuffled = False
 
-    def __init__(self, config: ScrlConfig, channels: int) -> None:
+    def __init__(self, config: ScrlConfig, channels: int, centre: float | None = None) -> None:
         super().__init__()
         self.config = config
+        self.centre = centre if config.centre is None else config.centre
         self.law = BoxLaw(config.boxes, config.min_size, config.max_iou, config.whole)
         self.projector = mlp(channels, config.hidden, config.dim, norm=True)
         self.predictor = mlp(config.dim, config.hidden, config.dim, norm=True)
@@ -97,7 +98,7 @@ class SCRL(nn.Module):
             view,
             boxes_M4,
             matched.image_M,
-            centre=self.config.centre,
+            centre=self.centre if self.config.aligned else None,
             sampling=self.config.sampling,
             aligned=self.config.aligned,
         )

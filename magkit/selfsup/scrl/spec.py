@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from magkit.selfsup.small_data import SETTINGS, WHY
-from magkit.specs import MethodSpec, Preset
+from magkit.specs import MapInfo, MethodSpec, Preset
 
 if TYPE_CHECKING:
     from magkit.selfsup.scrl.method import SCRL
@@ -38,8 +38,8 @@ class ScrlConfig:
     centre: float | None = field(
         default=None,
         metadata={
-            "help": "pixels from a view's edge to what the first cell looks at; none: half "
-            "the stride"
+            "help": "pixels from a view's edge to what the first cell looks at; none: as the "
+            "encoder says"
         },
     )
     aligned: bool = field(
@@ -62,11 +62,11 @@ class ScrlConfig:
             raise ValueError("centre has no meaning where aligned is false")
 
 
-def build(config: ScrlConfig, channels: int) -> SCRL:
-    """Build the method for feature maps of so many channels, with random weights."""
+def build(config: ScrlConfig, maps: MapInfo) -> SCRL:
+    """Build the method for such feature maps, with random weights."""
     from magkit.selfsup.scrl.method import SCRL
 
-    return SCRL(config, channels)
+    return SCRL(config, maps.channels, maps.centre)
 
 
 PAPER: dict[str, Any] = {
