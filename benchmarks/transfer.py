@@ -1,13 +1,15 @@
 """What pretraining is worth: a magnifier trained on few or many scenes, from several encoders.
 
-    python benchmarks/transfer.py -o DIR [--images SRC] --encoder moco=RUN --encoder byol=RUN ...
-    python benchmarks/transfer.py -o DIR --report [--plot FILE.png]
+    python benchmarks/transfer.py -o DIR [--images SRC] --starts scratch,frozen,moco,byol,scrl
+    python benchmarks/transfer.py -o DIR --encoder mine=RUN
+    python benchmarks/transfer_report.py DIR --plot FILE.png
 
-A cell is one training: from `scratch`, with a `frozen` random encoder, or from an encoder given as
-NAME=RUN|FILE; on 1, 5, 10 or 100 % of a fixed set of scenes; with one of three seeds. Every cell
-has as many steps, and is judged after all, a half, a quarter, ... of them, by scenes whose pictures
-and objects no training saw: DIR/train.txt and DIR/judged.txt name the pictures (pretrain on the
-former alone); procedural ones have other numbers.
+A cell is one training: from `scratch`, with a `frozen` random encoder, from the encoder that a
+method of `magkit pretrain` makes (once, in DIR/pretrain-METHOD, of what is trained on), or from one
+given as NAME=RUN|FILE; on 1, 5, 10 or 100 % of a fixed set of scenes; with one of three seeds.
+Every cell has as many steps, and is judged after all, a half, a quarter, ... of them, by scenes
+whose pictures and objects no training saw: DIR/train.txt and DIR/judged.txt name the pictures;
+procedural ones have other numbers.
 
 Sixty cells take about seven minutes each on two cores. Each finished one is a file,
 DIR/START-SHARE-SEED.json: the same command does those that are left.
@@ -27,11 +29,9 @@ from functools import partial
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import torch
-from scipy.stats import t as student
 
 from magkit.data.batches import StoredBatches
 from magkit.data.plan import Kind
@@ -44,6 +44,7 @@ from magkit.finetune.recipe import Recipe, make_recipe
 from magkit.magnify.encoder_file import encoder_file
 from magkit.registry import registry
 from magkit.runtime.atomic import atomic_path
+from magkit.selfsup.pretrain import Job, pretrain
 from magkit.synth.build import build_sources, describe
 from magkit.synth.pictures import FilePictures
 from magkit.synth.render import Sources, render
@@ -59,7 +60,6 @@ SCENES = 17  # seed of the fixed set
 EVERY = 5  # every fifth picture is judged on
 PROCEDURAL = 2048  # numbers of procedural pictures and objects below this are trained on
 HELD_OUT = 512
-CONFIDENCE = 0.95
 MEASURES = ("gain", "region_ssim", "ssim")
 
 
@@ -216,6 +216,23 @@ def shown(point: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {point[name]:.3f}" for name in MEASURES)
 
 
+def pretrained(method: str, given: argparse.Namespace) -> Path:
+    """Return the encoder that a method makes of what is trained on; train it unless it is there."""
+    run = given.output / f"pretrain-{method}"
+    if not (run / "model.safetensors").is_file():
+        pictures = given.output / "train.txt"
+        job = Job(
+            method=method,
+            magnifier=given.magnifier,
+            magnifier_options=given.opt or (),
+            data=str(pictures) if pictures.is_file() else None,
+            settings={"steps": given.pretrain_steps},
+        )
+        note = partial(print, file=sys.stderr)
+        pretrain(job, output=run, device=given.device, workers=given.workers, note=note)
+    return encoder_file(run)
+
+
 def settings_of(given: argparse.Namespace, sources: tuple[Sources, Sources]) -> dict[str, Any]:
     """Return all that cells of one report must have in common."""
     names = ("magnifier", "opt", "scenes", "steps", "batch", "size", "points", "repeats")
@@ -231,8 +248,7 @@ def run_cells(given: argparse.Namespace) -> None:
     starts = given.starts.split(",") if given.starts else [SCRATCH, FROZEN, *encoders]
     for start in starts:
         if start not in (SCRATCH, FROZEN, *encoders):
-            hint = f"--encoder {start}=RUN names what 'magkit pretrain --method {start}' made"
-            raise UsageError(f"there is no encoder for '{start}'", hint)
+            encoders[start] = pretrained(start, given)
     shares = [float(share) for share in given.shares.split(",")]
     # Seeds last: a report has every start and share as early as can be.
     cells = [
@@ -267,83 +283,6 @@ def run_cell(
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def read_cells(folder: Path) -> dict[tuple[str, float], list[list[dict[str, float]]]]:
-    """Read the points of finished cells, by start and share."""
-    found: dict[tuple[str, float], list[list[dict[str, float]]]] = {}
-    for file in sorted(folder.glob("*-*-*.json")):
-        record = json.loads(file.read_text(encoding="utf-8"))
-        key = record["cell"]["start"], record["cell"]["share"]
-        found.setdefault(key, []).append(record["points"])
-    if not found:
-        raise MagkitError(f"there are no finished cells in {folder}")
-    return found
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean and half of its confidence interval by Student's t; NaN of one value."""
-    if len(values) < 2:
-        return values[0], math.nan
-    quantile = float(student.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-    return fmean(values), quantile * stdev(values) / math.sqrt(len(values))
-
-
-def steps_to(
-    cells: Sequence[Sequence[Mapping[str, float]]],
-    scratch: Sequence[Sequence[Mapping[str, float]]],
-) -> str:
-    """Return the first step at which cells are, in the mean, where scratch ends."""
-    if not scratch:
-        return "?"
-    goal = fmean(points[-1]["region_ssim"] for points in scratch)
-    for points in zip(*cells, strict=True):
-        if fmean(point["region_ssim"] for point in points) >= goal:
-            return f"{points[0]['step']:.0f}"
-    return "never"
-
-
-def order(key: tuple[str, float]) -> tuple[float, int, str]:
-    """Sort by share; scratch and frozen first."""
-    return key[1], [SCRATCH, FROZEN].index(key[0]) if key[0] in (SCRATCH, FROZEN) else 2, key[0]
-
-
-def table(found: Mapping[tuple[str, float], Sequence[Sequence[Mapping[str, float]]]]) -> str:
-    """Return the report in Markdown."""
-    lines = [
-        "| scenes | start | seeds | gain | SSIM, moving | SSIM, frame | steps to scratch |",
-        "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for key in sorted(found, key=order):
-        cells = found[key]
-        figures = [interval([points[-1][name] for points in cells]) for name in MEASURES]
-        written = [f"{m:.3f}" + ("" if math.isnan(h) else f" ± {h:.3f}") for m, h in figures]
-        steps = steps_to(cells, found.get((SCRATCH, key[1]), ()))
-        row = [f"{key[1]:g} %", key[0], str(len(cells)), *written, steps]
-        lines.append(f"| {' | '.join(row)} |")
-    return "\n".join(lines)
-
-
-def draw(
-    path: Path, found: Mapping[tuple[str, float], Sequence[Sequence[Mapping[str, float]]]]
-) -> None:
-    """Draw the similarity of what moves over the share of scenes, a curve for each start."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for start in dict.fromkeys(key[0] for key in sorted(found, key=order)):
-        shares = sorted(share for name, share in found if name == start)
-        values = [interval([c[-1]["region_ssim"] for c in found[start, s]]) for s in shares]
-        means, halves = zip(*values, strict=True)
-        bars = [0.0 if math.isnan(half) else half for half in halves]
-        axes.errorbar(shares, means, bars, marker="o", capsize=3, label=start)
-    axes.set_xscale("log")
-    axes.set_xlabel("scenes trained on, per cent")
-    axes.set_ylabel("SSIM of what moves")
-    axes.legend(frameon=False)
-    with atomic_path(path, overwrite=True) as temporary:
-        figure.savefig(temporary)
-
-
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="What pretraining is worth.")
@@ -354,7 +293,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--images", action="append", help="backgrounds; procedural if not given")
     parser.add_argument("--objects", action="append", help="to train on; procedural otherwise")
     parser.add_argument("--judged-objects", action="append", help="to judge on; likewise")
-    parser.add_argument("--starts", help="some of scratch, frozen and the encoders' names")
+    parser.add_argument("--starts", help="some of scratch, frozen, methods and --encoder's names")
+    parser.add_argument("--pretrain-steps", type=int, default=2000)
     parser.add_argument("--shares", default="1,5,10,100", help="per cent of the scenes")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--scenes", type=int, default=2000, help="in the whole set")
@@ -367,25 +307,19 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--report", action="store_true", help="print what is there, and train none")
-    parser.add_argument("--plot", type=Path, help="draw the curves")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train what is left, and report."""
+    """Train what is left."""
     given = parsed(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
     try:
-        if not given.report:
-            run_cells(given)
-        found = read_cells(given.output)
-        print(table(found))
-        if given.plot:
-            draw(given.plot, found)
+        run_cells(given)
     except MagkitError as error:
         sys.exit(f"{error.message}\n{error.hint}" if error.hint else error.message)
+    print(f"python benchmarks/transfer_report.py {given.output}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,17 @@ from magkit.magnify.networks import fast_spec
 SIZES = ("stem=8", "width=8", "guide=8", "hidden=8")
 
 
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
 @pytest.fixture(scope="module")
 def transfer() -> dict[str, Any]:
-    return runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "transfer.py"))
+    return runpy.run_path(str(BENCHMARKS / "transfer.py"))
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    return runpy.run_path(str(BENCHMARKS / "transfer_report.py"))
 
 
 @pytest.fixture
@@ -38,7 +46,11 @@ def arguments(folder: Path, *more: str) -> list[str]:
 
 
 def test_from_end_to_end(
-    transfer: dict[str, Any], quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    transfer: dict[str, Any],
+    report: dict[str, Any],
+    quick: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("matplotlib")
     config = fast_spec.FastConfig(stem=8, width=8, guide=8, hidden=8)
@@ -56,8 +68,9 @@ def test_from_end_to_end(
     files = sorted(path.name for path in folder.glob("*.json"))
     assert files == ["scratch-25-0.json"]
     before = (folder / files[0]).stat().st_mtime_ns
+    transfer["main"](given)
     capsys.readouterr()
-    transfer["main"]([*given, "--plot", str(plot)])
+    report["main"]([str(folder), "--plot", str(plot)])
     rows = capsys.readouterr().out.splitlines()[2:]
     assert [row.split(" | ")[1] for row in rows] == ["scratch", "frozen", "byol"]
     assert Image.open(plot).size[0] > 100
@@ -67,8 +80,8 @@ def test_from_end_to_end(
     assert record["encoder"]
     with pytest.raises(SystemExit, match="other settings"):
         transfer["main"]([*given, "--steps", "3"])
-    with pytest.raises(SystemExit, match="no encoder for 'moco'"):
-        transfer["main"]([*given, "--starts", "moco"])
+    with pytest.raises(SystemExit, match="no method is named 'mocco'"):
+        transfer["main"]([*given, "--starts", "mocco"])
 
 
 def test_a_frozen_encoder_stays_random(transfer: dict[str, Any], tmp_path: Path) -> None:
@@ -103,15 +116,47 @@ def test_nothing_that_is_judged_on_is_trained_on(transfer: dict[str, Any], tmp_p
     assert torch.equal(cutout[:3], colours)
 
 
-def test_intervals_and_steps(transfer: dict[str, Any]) -> None:
-    mean, half = transfer["interval"]([1.0, 2.0, 4.0])
+def test_a_methods_encoder_is_trained_once(
+    transfer: dict[str, Any], quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = []
+
+    def pretrain(job: Any, *, output: Path, **_: Any) -> None:
+        jobs.append(job)
+        config = fast_spec.FastConfig(stem=8, width=8, guide=8, hidden=8)
+        branches = ("texture", "motion")
+        about = EncoderInfo(
+            magnifier="magnet-fast",
+            config=asdict(config),
+            branches=branches,
+            method="scrl",
+            steps=1,
+        )
+        output.mkdir()
+        record = {"kind": "pretrain", "format": 1, "config": {}}
+        (output / "config.json").write_text(json.dumps(record))
+        state = fast_spec.build_encoder(config).state_dict()
+        save_encoder(output / "model.safetensors", state, about)
+
+    monkeypatch.setitem(transfer["pretrained"].__globals__, "pretrain", pretrain)
+    given = arguments(tmp_path, "--starts", "scrl", "--pretrain-steps", "9")
+    transfer["main"](given)
+    transfer["main"](given)
+    (job,) = jobs
+    assert (job.method, job.magnifier_options, job.data) == ("scrl", list(SIZES), None)
+    assert job.settings == {"steps": 9}
+    assert (tmp_path / "scrl-25-0.json").is_file()
+
+
+def test_intervals_and_steps(report: dict[str, Any]) -> None:
+    mean, half = report["interval"]([1.0, 2.0, 4.0])
     assert mean == pytest.approx(7 / 3)
     assert half == pytest.approx(4.302653 * np.std([1, 2, 4], ddof=1) / math.sqrt(3), rel=1e-6)
-    assert math.isnan(transfer["interval"]([1.0])[1])
+    assert math.isnan(report["interval"]([1.0])[1])
     cells = [
         [{"step": 5, "region_ssim": a}, {"step": 10, "region_ssim": b}]
         for a, b in ((0.2, 0.6), (0.4, 0.8))
     ]
     scratch = [[[{"step": 10, "region_ssim": goal}]] for goal in (0.3, 0.5, 0.71)]
-    assert [transfer["steps_to"](cells, there) for there in scratch] == ["5", "10", "never"]
-    assert transfer["steps_to"](cells, ()) == "?"
+    assert [report["steps_to"](cells, there) for there in scratch] == ["5", "10", "never"]
+    assert report["steps_to"](cells, ()) == "?"
