@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
@@ -29,12 +28,9 @@ from magkit.runtime.share import default_workers
 from magkit.specs import MagnifierSpec
 from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig
-from magkit.training.checkpoint import restore
-from magkit.training.lock import locked
 from magkit.training.loop import TrainState
-from magkit.training.metrics import recent_metrics
 from magkit.training.run import Run, open_run
-from magkit.training.train import train
+from magkit.training.session import Note, Outcome, complete, unheard
 from magkit.training.versions import made_with
 
 KIND = "finetune"
@@ -73,28 +69,14 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """A finished training.
+class Finetuned(Outcome):
+    """A finished training of a magnifier.
 
     Attributes:
-        run: its folder.
-        steps: how many there were in all.
-        continued: the step at which this process went on.
-        seconds: how long this process trained.
-        metrics: means over the last hundred steps.
         encoder: what was loaded of the encoder to start from.
     """
 
-    run: Run
-    steps: int
-    continued: int
-    seconds: float
-    metrics: dict[str, float]
     encoder: Report | None = None
-
-
-def _ignore(_text: str) -> None:
-    pass
 
 
 def finetune(
@@ -105,9 +87,9 @@ def finetune(
     device: torch.device | str = "cpu",
     workers: int | None = None,
     progress: Progress = silent,
-    note: Callable[[str], None] = _ignore,
+    note: Note = unheard,
     tensorboard: bool = False,
-) -> Outcome:
+) -> Finetuned:
     """Train a magnifier on scenes with known motion, or go on with a training that was stopped.
 
     Args:
@@ -141,27 +123,21 @@ def finetune(
         output=output,
         new=new,
     )
-    with locked(run.folder):
-        run.sweep()
-        state = TrainState.start(model, recipe.train, groups)
-        for broken in restore(run.folder, state):
-            note(f"{broken} can't be read: going on from the checkpoint before it")
-        start, began = state.step, time.monotonic()
-        note(_summary(job, run, model, material, start))
-        if report is not None:
-            note(str(report))
-        count = default_workers() if workers is None else workers
-        task = SceneTask(spec, recipe, material, torch.device(device), count)
-        train(run, state, recipe.train, task, progress, tensorboard=tensorboard)
-        _export(run, state, spec, config, recipe, half=job.half)
-    return Outcome(
-        run=run,
-        steps=state.step,
-        continued=start,
-        seconds=time.monotonic() - began,
-        metrics=recent_metrics(run.metrics),
-        encoder=report,
+    if report is not None:
+        note(str(report))
+    count = default_workers() if workers is None else workers
+    done = complete(
+        run,
+        TrainState.start(model, recipe.train, groups),
+        recipe.train,
+        SceneTask(spec, recipe, material, torch.device(device), count),
+        lambda state: _export(run, state, spec, config, recipe, half=job.half),
+        title=_title(job, run, model, material),
+        progress=progress,
+        note=note,
+        tensorboard=tensorboard,
     )
+    return Finetuned(**{f.name: getattr(done, f.name) for f in fields(done)}, encoder=report)
 
 
 def _trainable(name: str) -> MagnifierSpec[Any]:
@@ -216,10 +192,9 @@ def _place(path: Path | None) -> str | None:
     return None if path is None else str(path.resolve())
 
 
-def _summary(job: Job, run: Run, model: nn.Module, material: Material, start: int) -> str:
+def _title(job: Job, run: Run, model: nn.Module, material: Material) -> str:
     count = sum(p.numel() for p in model.parameters())
-    what = f"training {job.magnifier} ({count:,} parameters) on {material} in {run.folder}"
-    return f"{what}, from step {start}" if start else what
+    return f"training {job.magnifier} ({count:,} parameters) on {material} in {run.folder}"
 
 
 def _export(

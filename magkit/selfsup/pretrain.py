@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,9 @@ from magkit.selfsup.recipe import Recipe, make_recipe
 from magkit.selfsup.task import FrameTask
 from magkit.selfsup.watch import Watch
 from magkit.specs import MethodSpec, Preset
-from magkit.training.checkpoint import restore
-from magkit.training.lock import locked
 from magkit.training.loop import TrainState
-from magkit.training.metrics import recent_metrics
 from magkit.training.run import Run, open_run
-from magkit.training.train import train
+from magkit.training.session import Note, Outcome, complete, unheard
 from magkit.training.versions import made_with
 
 HEADS = 9  # first part of the key of the draw of methods' random weights
@@ -66,29 +62,6 @@ class Job:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """A finished training.
-
-    Attributes:
-        run: its folder.
-        steps: how many there were in all.
-        continued: the step at which this process went on.
-        seconds: how long this process trained.
-        metrics: means over the last hundred steps.
-    """
-
-    run: Run
-    steps: int
-    continued: int
-    seconds: float
-    metrics: dict[str, float]
-
-
-def _ignore(_text: str) -> None:
-    pass
-
-
 def pretrain(
     job: Job,
     *,
@@ -97,7 +70,7 @@ def pretrain(
     device: torch.device | str = "cpu",
     workers: int | None = None,
     progress: Progress = silent,
-    note: Callable[[str], None] = _ignore,
+    note: Note = unheard,
     tensorboard: bool = False,
 ) -> Outcome:
     """Train an encoder without labels, or go on with a training that was stopped.
@@ -140,25 +113,21 @@ def pretrain(
         lambda: open_run(RUN, compared, made_with=made_with(device), output=output, new=new)
     )
     export = Export(learner, network, spec.name)
-    with ranks.first(lambda: locked(run.folder)):
-        ranks.shared(run.sweep)
-        state = TrainState.start(learner.spread(), recipe.train)
-        for broken in restore(run.folder, state):
-            note(f"{broken} can't be read: going on from the checkpoint before it")
-        start, began = state.step, time.monotonic()
-        note(_summary(preset, run, spec, network, source, start))
-        count = default_workers() if workers is None else workers
-        watch = Watch(source, recipe, network, export, note)
-        task = FrameTask(source, recipe, network.branches, torch.device(device), count, watch)
-        ranks.shared(lambda: watch.show_views(run, task))
-        train(run, state, recipe.train, task, progress, tensorboard=tensorboard)
-        ranks.shared(lambda: export(run.model, state.step))
-    return Outcome(
-        run=run,
-        steps=state.step,
-        continued=start,
-        seconds=time.monotonic() - began,
-        metrics=recent_metrics(run.metrics),
+    watch = Watch(source, recipe, network, export, note)
+    count = default_workers() if workers is None else workers
+    task = FrameTask(source, recipe, network.branches, torch.device(device), count, watch)
+    ranks.shared(lambda: watch.show_views(run, task))
+    note(f"settings: {preset.why}")
+    return complete(
+        run,
+        TrainState.start(learner.spread(), recipe.train),
+        recipe.train,
+        task,
+        lambda state: export(run.model, state.step),
+        title=_title(run, spec, network, source),
+        progress=progress,
+        note=note,
+        tensorboard=tensorboard,
     )
 
 
@@ -231,15 +200,7 @@ def _compared(
     }
 
 
-def _summary(
-    preset: Preset,
-    run: Run,
-    spec: MethodSpec[Any],
-    network: Network,
-    source: FrameSource,
-    start: int,
-) -> str:
+def _title(run: Run, spec: MethodSpec[Any], network: Network, source: FrameSource) -> str:
     count = sum(p.numel() for p in network.encoder.parameters())
     what = f"the encoder of {network.name} ({count:,} parameters, {' and '.join(network.branches)})"
-    text = f"training {what} by {spec.name} on {source} in {run.folder}"
-    return f"{text}, from step {start}" if start else f"{text}\nits settings are {preset.why}"
+    return f"training {what} by {spec.name} on {source} in {run.folder}"

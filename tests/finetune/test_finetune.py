@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from magkit.errors import MagkitError, UsageError
-from magkit.finetune.finetune import Job, Outcome, finetune
+from magkit.finetune.finetune import Finetuned, Job, finetune
 from magkit.finetune.task import SceneTask
 from magkit.magnify.encoder_file import EncoderInfo, save_encoder
 from magkit.magnify.load import load_magnifier
@@ -33,16 +33,16 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Finetuned:
     return finetune(TINY, output=tmp_path_factory.mktemp("runs") / "first", workers=0)
 
 
-def same_weights(one: Outcome, other: Outcome) -> bool:
+def same_weights(one: Finetuned, other: Finetuned) -> bool:
     left, right = load_file(one.run.model), load_file(other.run.model)
     return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
 
 
-def test_a_run_holds_all_that_there_is_to_know(outcome: Outcome) -> None:
+def test_a_run_holds_all_that_there_is_to_know(outcome: Finetuned) -> None:
     assert (outcome.steps, outcome.continued) == (3, 0)
     lines = read_metrics(outcome.run.metrics)
     assert [line["step"] for line in lines] == [1, 2, 3]
@@ -55,7 +55,7 @@ def test_a_run_holds_all_that_there_is_to_know(outcome: Outcome) -> None:
     assert picture.size == (5 * 64 + 4 * 2, 4 * 64 + 3 * 2)
 
 
-def test_the_result_is_the_average_and_loads_by_itself(outcome: Outcome) -> None:
+def test_the_result_is_the_average_and_loads_by_itself(outcome: Finetuned) -> None:
     with safe_open(outcome.run.model, "pt") as file:
         texts = file.metadata()
     assert (texts["magnifier"], texts["steps"], texts["seed"]) == ("magnet-fast", "3", "0")
@@ -65,12 +65,12 @@ def test_the_result_is_the_average_and_loads_by_itself(outcome: Outcome) -> None
     assert all(torch.equal(saved[k], v) for k, v in magnifier.state_dict().items())  # type: ignore[attr-defined]
 
 
-def test_the_number_of_workers_changes_nothing(outcome: Outcome, tmp_path: Path) -> None:
+def test_the_number_of_workers_changes_nothing(outcome: Finetuned, tmp_path: Path) -> None:
     assert same_weights(finetune(TINY, output=tmp_path / "run", workers=1), outcome)
 
 
 def test_a_resumed_run_equals_one_that_was_not_stopped(
-    outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    outcome: Finetuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(done: int, _: int | None) -> None:
         if done == 2:
@@ -89,7 +89,7 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(
     assert finetune(TINY, workers=0).run.folder == Path("runs/finetune-002"), "the first is done"
 
 
-def test_the_seed_and_the_data_determine_the_result(outcome: Outcome, tmp_path: Path) -> None:
+def test_the_seed_and_the_data_determine_the_result(outcome: Finetuned, tmp_path: Path) -> None:
     seeded = replace(TINY, settings={**TINY.settings, "seed": 1})
     more = replace(TINY, procedural=4)
     for number, job in enumerate((seeded, more)):
@@ -98,7 +98,9 @@ def test_the_seed_and_the_data_determine_the_result(outcome: Outcome, tmp_path: 
         assert other.run.config != outcome.run.config
 
 
-def test_weights_to_start_from_bring_their_configuration(outcome: Outcome, tmp_path: Path) -> None:
+def test_weights_to_start_from_bring_their_configuration(
+    outcome: Finetuned, tmp_path: Path
+) -> None:
     job = replace(TINY, options=(), weights=outcome.run.model, half=True)
     job = replace(job, settings={**TINY.settings, "steps": 1, "lr": 1e-12})
     further = finetune(job, output=tmp_path / "run", workers=0)
@@ -141,7 +143,7 @@ def test_a_frozen_encoder_stays_as_it_was_loaded(encoder: Path, tmp_path: Path) 
     assert report is not None
     assert report.parameters == sum(value.numel() for value in there.values())
     assert [group.name for group in report.groups] == ["trunk", "texture+motion", "rest"]
-    assert f"loaded {report.parameters:,} parameters of {encoder} (byol, 9 steps)" in notes[1]
+    assert f"loaded {report.parameters:,} parameters of {encoder} (byol, 9 steps)" in notes[0]
 
 
 def test_an_encoder_and_how_it_learns_determine_the_run(encoder: Path, tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_a_training_goes_on_with_a_frozen_encoder(
     assert same_weights(again, finetune(job, output=tmp_path / "whole", workers=0))
 
 
-def test_encoders_that_are_refused(outcome: Outcome, encoder: Path, tmp_path: Path) -> None:
+def test_encoders_that_are_refused(outcome: Finetuned, encoder: Path, tmp_path: Path) -> None:
     job = further(encoder)
     refused = [
         (replace(job, weights=outcome.run.model), UsageError, "not both"),
@@ -244,7 +246,7 @@ def test_an_error_in_a_worker_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_what_can_not_be_trained_is_refused_before_anything_is_written(
-    outcome: Outcome, tmp_path: Path
+    outcome: Finetuned, tmp_path: Path
 ) -> None:
     (tmp_path / "text.safetensors").write_text("no weights")
     other = ("stem=12", "width=8", "guide=8", "hidden=8")

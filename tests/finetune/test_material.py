@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from magkit.data.plan import Format, Kind, make_plan
 from magkit.data.write import write
 from magkit.errors import UsageError
-from magkit.finetune.finetune import Job, Outcome, finetune
+from magkit.finetune.finetune import Finetuned, Job, finetune
 from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig
 
@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return make
 
 
-def same_weights(one: Outcome, other: Outcome) -> bool:
+def same_weights(one: Finetuned, other: Finetuned) -> bool:
     left, right = load_file(one.run.model), load_file(other.run.model)
     return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
 

@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 
 from magkit.errors import MagkitError, UsageError
 from magkit.magnify.encoder_file import read_info
-from magkit.selfsup.pretrain import Job, Outcome, pretrain
+from magkit.selfsup.pretrain import Job, pretrain
 from magkit.training.metrics import read_metrics
+from magkit.training.session import Outcome
 
 SMALL = {"size": 64, "frame": 72, "batch": 4, "steps": 4, "warmup": 1}
 JOB = Job(
@@ -78,7 +79,7 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(
     notes: list[str] = []
     again = pretrain(job, output=tmp_path / "run", workers=1, note=notes.append)
     assert again.continued == stop_at
-    assert f"from step {stop_at}" in notes[0]
+    assert any(f"from step {stop_at}" in text for text in notes)
     assert same(again, whole)
     for name in ("model.safetensors", "best.safetensors", "metrics.jsonl"):
         left, right = (outcome.run.folder / name for outcome in (whole, again))
@@ -193,7 +194,7 @@ def test_a_checkpoint_cut_in_half_falls_back(tmp_path: Path) -> None:
     notes: list[str] = []
     again = pretrain(JOB, output=tmp_path / "run", workers=0, note=notes.append)
     assert again.continued == 2
-    assert "checkpoint-3.pt can't be read" in notes[0]
+    assert any("checkpoint-3.pt can't be read" in text for text in notes)
     assert same(again, whole)
 
 

@@ -1,0 +1,88 @@
+"""From a run's folder to its result, whatever is trained: lock, restore, train, export."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from magkit.progress import Progress, silent
+from magkit.runtime import ranks
+from magkit.training.checkpoint import restore
+from magkit.training.config import TrainConfig
+from magkit.training.lock import locked
+from magkit.training.loop import TrainState
+from magkit.training.metrics import recent_metrics
+from magkit.training.run import Run
+from magkit.training.train import Task, train
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A finished training.
+
+    Attributes:
+        run: its folder.
+        steps: how many there were in all.
+        continued: the step at which this process went on.
+        seconds: how long this process trained.
+        metrics: means over the last hundred steps.
+    """
+
+    run: Run
+    steps: int
+    continued: int
+    seconds: float
+    metrics: dict[str, float]
+
+
+def unheard(_text: str) -> None:
+    """Take no notice of a note."""
+
+
+def complete(
+    run: Run,
+    state: TrainState,
+    config: TrainConfig,
+    task: Task[Any],
+    export: Callable[[TrainState], None],
+    *,
+    title: str,
+    progress: Progress = silent,
+    note: Note = unheard,
+    tensorboard: bool = False,
+) -> Outcome:
+    """Train from the newest checkpoint of a run, or from the start, to the end.
+
+    Args:
+        run: its folder; no other training may be at work in it.
+        state: the networks as they are at the start.
+        config: steps, rates, intervals.
+        task: what is learnt, from what.
+        export: writes the result; called by the first process alone.
+        title: what is trained, for a note.
+        progress: told about steps.
+        note: told what goes on, a sentence at a time.
+        tensorboard: whether what is measured goes there as well.
+
+    Raises:
+        MagkitError: the folder is in use, its checkpoints can't be read, or as `train`.
+    """
+    with ranks.first(lambda: locked(run.folder)):
+        ranks.shared(run.sweep)
+        for broken in restore(run.folder, state):
+            note(f"{broken} can't be read: going on from the checkpoint before it")
+        start, began = state.step, time.monotonic()
+        note(f"{title}, from step {start}" if start else title)
+        train(run, state, config, task, progress, tensorboard=tensorboard)
+        ranks.shared(lambda: export(state))
+    return Outcome(
+        run=run,
+        steps=state.step,
+        continued=start,
+        seconds=time.monotonic() - began,
+        metrics=recent_metrics(run.metrics),
+    )
