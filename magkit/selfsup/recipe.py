@@ -14,7 +14,15 @@ from magkit.training.settings import make_parts
 OWNER = "the pretraining"
 RATED = 256  # samples: a rate of 0.03 is one of 0.03 for a batch of so many
 NOT_COMPARED = ("save_every", "sample_every")  # they change no result
-BASE = {"optimizer": "adamw", "lr": 1e-3, "steps": 2000, "warmup": 100, "final": 0.0, "ema": 0.0}
+BASE: Mapping[str, Any] = {
+    "optimizer": "adamw",
+    "lr": 1e-3,
+    "steps": 2000,
+    "warmup": 100,
+    "final": 0.0,
+    "ema": 0.0,
+    "sample_every": 100,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from magkit.training.run import Run
 from magkit.training.train import write_picture
 
 JUDGED = 32  # frames that fitness is measured on
-EMBEDDED = 256  # frames that a collapse is looked for in
+EMBEDDED = 64  # frames that a collapse is looked for in
 SHOWN = 8  # frames whose views are drawn
 GAP = 2  # pixels between them
 READOUT = "readout"  # error in pixels, of which the best encoder has least
