@@ -22,7 +22,7 @@ from magkit.finetune.task import SceneTask
 from magkit.magnify.encoder import Report
 from magkit.magnify.encoder_file import encoder_file
 from magkit.magnify.load import save_weights
-from magkit.progress import Progress, silent
+from magkit.progress import Note, Progress, silent, unheard
 from magkit.registry import registry
 from magkit.runtime.share import default_workers
 from magkit.specs import MagnifierSpec
@@ -30,7 +30,7 @@ from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig
 from magkit.training.loop import TrainState
 from magkit.training.run import Run, open_run
-from magkit.training.session import Note, Outcome, complete, unheard
+from magkit.training.session import Outcome, complete
 from magkit.training.versions import made_with
 
 KIND = "finetune"
@@ -114,7 +114,7 @@ def finetune(
     model, report = origin.network(config, recipe)
     model.to(device)
     groups = parameter_groups(model, spec, config, recipe.encoder)
-    material = _material(spec, job, recipe)
+    material = _material(spec, job, recipe, note)
     compared = _compared(spec, config, job, recipe, material)
     run = open_run(
         KIND,
@@ -147,14 +147,14 @@ def _trainable(name: str) -> MagnifierSpec[Any]:
     return spec
 
 
-def _material(spec: MagnifierSpec[Any], job: Job, recipe: Recipe) -> Material:
+def _material(spec: MagnifierSpec[Any], job: Job, recipe: Recipe, note: Note) -> Material:
     """Return what the training is fed with.
 
     Raises:
         UsageError: a data set is named together with what only scenes made on the way have.
     """
     if job.data is None:
-        sources = build_sources(job.images, job.objects, job.object_images, job.procedural)
+        sources = build_sources(job.images, job.objects, job.object_images, job.procedural, note)
         return Rendered(sources)
     if job.images or job.objects or job.object_images or job.procedural:
         raise UsageError("a data set is made already: it takes no pictures or objects to make it")

@@ -12,7 +12,7 @@ import torch
 from magkit.errors import UsageError, did_you_mean
 from magkit.magnify.encoder_file import RUN, EncoderInfo, save_encoder
 from magkit.options import option_pairs, parse_options
-from magkit.progress import Progress, silent
+from magkit.progress import Note, Progress, silent, unheard
 from magkit.registry import registry
 from magkit.runtime import ranks
 from magkit.runtime.seeds import derived_seed
@@ -27,7 +27,7 @@ from magkit.selfsup.watch import Watch
 from magkit.specs import MethodSpec, Preset
 from magkit.training.loop import TrainState
 from magkit.training.run import Run, open_run
-from magkit.training.session import Note, Outcome, complete, unheard
+from magkit.training.session import Outcome, complete
 from magkit.training.versions import made_with
 
 HEADS = 9  # first part of the key of the draw of methods' random weights

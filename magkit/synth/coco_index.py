@@ -19,6 +19,7 @@ from typing import IO, Any
 import ijson
 
 from magkit.errors import MagkitError
+from magkit.progress import Note, unheard
 from magkit.runtime.atomic import atomic_path
 from magkit.runtime.cache_folder import cache_folder
 from magkit.synth.storage import first_line, open_place, version
@@ -38,8 +39,12 @@ CREATE TABLE outlines (number INTEGER PRIMARY KEY, segmentation TEXT);
 """
 
 
-def index_of(location: str) -> Path:
+def index_of(location: str, note: Note = unheard) -> Path:
     """Return the index of an instances file, made now if there is none that is sound.
+
+    Args:
+        location: the file.
+        note: told before it is indexed, which may take a while.
 
     Raises:
         MagkitError: the file is missing or no COCO instances file, or the index can't be written.
@@ -50,6 +55,7 @@ def index_of(location: str) -> Path:
     path = cache_folder() / "coco" / f"{stem}-{digest}.sqlite"
     if is_sound(path, key):
         return path
+    note(f"indexing {location}, once: about a minute for 400 MB")
     try:
         with atomic_path(path, overwrite=True) as temporary:
             build(location, temporary, key)

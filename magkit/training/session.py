@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from magkit.progress import Progress, silent
+from magkit.progress import Note, Progress, silent, unheard
 from magkit.runtime import ranks
 from magkit.training.checkpoint import restore
 from magkit.training.config import TrainConfig
@@ -16,8 +16,6 @@ from magkit.training.loop import TrainState
 from magkit.training.metrics import recent_metrics
 from magkit.training.run import Run
 from magkit.training.train import Task, train
-
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +35,6 @@ class Outcome:
     continued: int
     seconds: float
     metrics: dict[str, float]
-
-
-def unheard(_text: str) -> None:
-    """Take no notice of a note."""
 
 
 def complete(

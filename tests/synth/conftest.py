@@ -1,12 +1,17 @@
 """Sources and scenes made by hand."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
+from PIL import Image
 
+from magkit.synth.coco import CocoCutouts
 from magkit.synth.render import Sources
 from magkit.synth.scene import Kind, Layer, Scene
 from magkit.synth.shapes import ProceduralCutouts
@@ -120,3 +125,74 @@ def noise_picture() -> Callable[..., torch.Tensor]:
         return torch.from_numpy(levels)
 
     return make
+
+
+SHAPE = (80, 96)  # height, width
+Picture = npt.NDArray[np.uint8]
+
+
+def colours(seed: int = 0) -> Picture:
+    levels = np.random.default_rng(seed).integers(0, 256, (*SHAPE, 3))
+    return levels.astype(np.uint8)
+
+
+def saved(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(colours(seed)).save(path)
+    return path
+
+
+class Coco:
+    """A COCO instances file in the making, and its pictures."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.images: list[dict[str, Any]] = []
+        self.annotations: list[dict[str, Any]] = []
+
+    def image(self, **changed: Any) -> int:
+        number = len(self.images) + 1
+        saved(self.folder / "images" / f"{number}.png", number)
+        info = {"id": number, "file_name": f"{number}.png", "height": SHAPE[0], "width": SHAPE[1]}
+        self.images.append({**info, **changed})
+        return number
+
+    def box(self, image: int, left: int, top: int, right: int, bottom: int, **changed: Any) -> None:
+        """Adds a rectangle."""
+        outline = [left, top, right, top, right, bottom, left, bottom]
+        annotation = {
+            "id": len(self.annotations) + 100,
+            "image_id": image,
+            "category_id": 1,
+            "iscrowd": 0,
+            "area": (right - left) * (bottom - top),
+            "bbox": [left, top, right - left, bottom - top],
+            "segmentation": [outline],
+        }
+        self.annotations.append({**annotation, **changed})
+
+    def open(self) -> CocoCutouts:
+        return CocoCutouts(self.write(), self.folder / "images")
+
+    def write(self) -> Path:
+        path = self.folder / "instances.json"
+        categories = [{"id": 1, "name": "thing"}]
+        content = {
+            "images": self.images,
+            "annotations": self.annotations,
+            "categories": categories,
+        }
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return path
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> Coco:
+    return Coco(tmp_path)
+
+
+@pytest.fixture
+def one(coco: Coco) -> Coco:
+    """A file of one object."""
+    coco.box(coco.image(), 20, 30, 60, 54)
+    return coco

@@ -1,8 +1,6 @@
 """The objects of COCO files, from an index that is made once."""
 
 import json
-import pickle
-import sqlite3
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,78 +17,14 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from magkit.errors import MagkitError
-from magkit.runtime.cache_folder import cache_folder
-from magkit.synth import coco_index
 from magkit.synth.coco import CocoCutouts, _from_runs
 from magkit.synth.pictures import FilePictures
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
 
-SHAPE = (80, 96)  # height, width
 Picture = npt.NDArray[np.uint8]
-
-
-def colours(seed: int = 0) -> Picture:
-    levels = np.random.default_rng(seed).integers(0, 256, (*SHAPE, 3))
-    return levels.astype(np.uint8)
-
-
-def saved(path: Path, seed: int = 0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(colours(seed)).save(path)
-    return path
-
-
-def cut_off(path: Path) -> Path:
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    return path
-
-
-class Coco:
-    """A COCO instances file in the making, and its pictures."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.images: list[dict[str, Any]] = []
-        self.annotations: list[dict[str, Any]] = []
-
-    def image(self, **changed: Any) -> int:
-        number = len(self.images) + 1
-        saved(self.folder / "images" / f"{number}.png", number)
-        info = {"id": number, "file_name": f"{number}.png", "height": SHAPE[0], "width": SHAPE[1]}
-        self.images.append({**info, **changed})
-        return number
-
-    def box(self, image: int, left: int, top: int, right: int, bottom: int, **changed: Any) -> None:
-        """Adds a rectangle."""
-        outline = [left, top, right, top, right, bottom, left, bottom]
-        annotation = {
-            "id": len(self.annotations) + 100,
-            "image_id": image,
-            "category_id": 1,
-            "iscrowd": 0,
-            "area": (right - left) * (bottom - top),
-            "bbox": [left, top, right - left, bottom - top],
-            "segmentation": [outline],
-        }
-        self.annotations.append({**annotation, **changed})
-
-    def open(self) -> CocoCutouts:
-        path = self.folder / "instances.json"
-        categories = [{"id": 1, "name": "thing"}]
-        content = {
-            "images": self.images,
-            "annotations": self.annotations,
-            "categories": categories,
-        }
-        path.write_text(json.dumps(content), encoding="utf-8")
-        return CocoCutouts(path, self.folder / "images")
-
-
-@pytest.fixture
-def coco(tmp_path: Path) -> Coco:
-    return Coco(tmp_path)
+Coco = Any  # a file in the making: conftest.py
+SHAPE = (80, 96)  # height and width of its pictures
 
 
 def run_lengths(mask: Picture) -> dict[str, Any]:
@@ -102,7 +36,7 @@ def test_polygons(coco: Coco) -> None:
     coco.box(coco.image(), 20, 30, 60, 54)
     made = coco.open().cutout(0, 100)
     assert made.shape == (4, 27, 43)  # a pixel around it, two at the end
-    window = colours(1)[29:56, 19:62]
+    window = np.asarray(Image.open(coco.folder / "images" / "1.png"))[29:56, 19:62]
     np.testing.assert_allclose(made[:3], window.transpose(2, 0, 1) / 255, atol=1e-6)
     assert made[3].sum() == pytest.approx(40 * 24, rel=0.05)
     assert made[3, 0].max() == made[3, :, 0].max() == made[3, :, -1].max() == 0
@@ -159,7 +93,8 @@ def test_broken_objects_are_replaced_by_the_next(coco: Coco) -> None:
     coco.box(other, 20, 20, 60, 60)  # its picture has another size than is said
     coco.box(good, 20, 20, 60, 60, segmentation=[[1, 2]])
     coco.box(good, 30, 20, 60, 60)
-    bad = cut_off(coco.folder / "images" / f"{cut}.png")
+    bad = coco.folder / "images" / f"{cut}.png"
+    bad.write_bytes(bad.read_bytes()[: bad.stat().st_size // 2])
     cutouts = coco.open()
     assert {cutouts.name(index) for index in range(4)} == {"1.png#103"}
     assert str(bad) in cutouts.unreadable
@@ -225,110 +160,6 @@ def test_the_numbering_is_that_of_pycocotools(data_root: Path) -> None:
         assert name == expected[index]
         mask = reference.annToMask(reference.anns[int(name.partition("#")[2])])
         assert cutouts.cutout(index, 4000)[3].sum() == pytest.approx(mask.sum())
-
-
-@pytest.fixture
-def one(coco: Coco) -> Coco:
-    """A file of one object."""
-    coco.box(coco.image(), 20, 30, 60, 54)
-    return coco
-
-
-def indices() -> list[Path]:
-    return sorted((cache_folder() / "coco").iterdir())
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MAGKIT_CACHE", str(tmp_path / "cache"))
-
-
-def refuse(*_: object) -> None:
-    raise AssertionError("the file is parsed again")
-
-
-def test_a_file_is_parsed_once(one: Coco, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = one.open()
-    monkeypatch.setattr(coco_index, "build", refuse)
-    again = CocoCutouts(one.folder / "instances.json", one.folder / "images")
-    assert torch.equal(again.cutout(0, 50), first.cutout(0, 50))
-    assert again.describe() == first.describe()
-    moved = pickle.loads(pickle.dumps(first))  # as worker processes get it
-    assert torch.equal(moved.cutout(0, 50), first.cutout(0, 50))
-
-
-def test_a_changed_file_is_indexed_anew(one: Coco) -> None:
-    before = one.open().describe()
-    one.box(1, 25, 30, 60, 54)
-    after = one.open()
-    assert len(after) == 2
-    assert after.describe()[0]["sha256"] != before[0]["sha256"]
-
-
-def _foreign(path: Path) -> None:
-    path.unlink()
-    with sqlite3.connect(path) as database:
-        database.execute("CREATE TABLE facts (name TEXT, value TEXT)")
-    database.close()
-
-
-def _cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:9000])
-
-
-def _overwritten(path: Path) -> None:
-    data = path.read_bytes()
-    path.write_bytes(data[:4096] + bytes(len(data) - 4096))
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda path: path.write_bytes(b"junk" * 2000), _foreign, _cut, _overwritten]
-)
-def test_a_damaged_index_is_made_anew(one: Coco, damage: Any) -> None:
-    exact = one.open().cutout(0, 50)
-    (index,) = indices()
-    damage(index)
-    again = CocoCutouts(one.folder / "instances.json", one.folder / "images")
-    assert torch.equal(again.cutout(0, 50), exact)
-    assert indices() == [index]
-
-
-def test_a_stopped_index_leaves_nothing(one: Coco, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(coco_index, "_usable", stop)
-    with pytest.raises(KeyboardInterrupt):
-        one.open()
-    assert not (cache_folder() / "coco").exists()
-
-
-def test_a_cache_that_can_not_be_written(one: Coco, monkeypatch: pytest.MonkeyPatch) -> None:
-    (one.folder / "file").write_text("")
-    monkeypatch.setenv("MAGKIT_CACHE", str(one.folder / "file"))
-    with pytest.raises(MagkitError, match="can't be written"):
-        one.open()
-
-
-def test_an_index_removed_under_way_is_a_sentence(one: Coco) -> None:
-    cutouts = pickle.loads(pickle.dumps(one.open()))
-    indices()[0].unlink()
-    with pytest.raises(MagkitError, match="can't be read"):
-        cutouts.cutout(0, 50)
-
-
-def test_keys_come_in_any_order(one: Coco) -> None:
-    exact = one.open().cutout(0, 50)
-    path = one.folder / "turned.json"
-    path.write_text(json.dumps({"annotations": one.annotations, "images": one.images}))
-    assert torch.equal(CocoCutouts(path, one.folder / "images").cutout(0, 50), exact)
-
-
-def test_a_file_cut_off_is_none(one: Coco) -> None:
-    one.open()
-    path = cut_off(one.folder / "instances.json")
-    with pytest.raises(MagkitError, match="not a COCO instances file"):
-        CocoCutouts(path, one.folder / "images")
 
 
 def test_the_file_and_its_pictures_may_lie_anywhere(one: Coco, tmp_path: Path) -> None:
@@ -397,9 +228,9 @@ def test_nonsense_is_left_out(coco: Coco, changed: dict[str, Any]) -> None:
     image = coco.image()
     coco.image(width="wide")
     coco.image(height=10**9)
-    coco.images += [3, None, {"id": {}}]  # type: ignore[list-item]
+    coco.images += [3, None, {"id": {}}]
     coco.box(image, 20, 30, 60, 54, **changed)
-    coco.annotations += [3, None, []]  # type: ignore[list-item]
+    coco.annotations += [3, None, []]
     coco.annotations.append({**coco.annotations[0], "id": 7, "bbox": [20, 30, 40, 24]})
     coco.annotations[-1] |= {"area": 900, "image_id": 1, "segmentation": [[20, 30, 60, 30, 60, 54]]}
     text = json.dumps({"images": coco.images, "annotations": coco.annotations})
