@@ -229,7 +229,7 @@ def test_pictures_and_coco_objects(tmp_path: Path) -> None:
     job = replace(TINY, objects=(str(objects),), procedural=0)
     notes: list[str] = []
     outcome = finetune(job, output=tmp_path / "run", workers=0, note=notes.append)
-    assert "on 1 pictures and 1 objects" in notes[0]
+    assert "on 1 pictures and 1 objects" in notes[1], "the first tells that objects are indexed"
     assert [part["count"] for part in outcome.run.config["data"]["objects"]] == [1]
 
 
