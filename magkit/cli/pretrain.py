@@ -99,6 +99,7 @@ def pretrain(
         _start(devices)
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.runtime.launch import joined
+    from magkit.runtime.share import launched_share
     from magkit.selfsup.pretrain import Job
     from magkit.selfsup.pretrain import pretrain as run_training
 
@@ -115,7 +116,8 @@ def pretrain(
         scenes=scenes,
         settings=given(train, steps=steps, batch=batch, size=size, lr=lr, seed=seed),
     )
-    if os.environ.get("RANK", "0") != "0":
+    speaks = launched_share().number == 1
+    if not speaks:
         out.quiet = out.json = True
     with (
         joined(resolve_device(device)) as where,
@@ -132,7 +134,7 @@ def pretrain(
             note=out.note,
             tensorboard=tensorboard,
         )
-    if os.environ.get("RANK", "0") != "0":
+    if not speaks:
         return
     out.show(metrics_table(outcome.metrics, outcome.steps))
     out.finish(

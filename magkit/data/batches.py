@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import lru_cache
 
 import torch
 from torch.utils.data import Dataset
 
 from magkit.data.dataset import DataSet
+from magkit.runtime.order import in_epochs
 from magkit.runtime.seeds import generator
 from magkit.synth.degrade import CLEAN, Degradation, degraded
 from magkit.synth.triplets import Triplets
@@ -47,15 +47,9 @@ class StoredBatches(Dataset[Triplets]):
 
     def __getitem__(self, step: int) -> Triplets:
         places = range(step * self.batch, (step + 1) * self.batch)
-        count = len(self.data)
-        indices = [int(_order(self.seed, place // count, count)[place % count]) for place in places]
+        indices = [number for _, number in in_epochs(places, len(self.data), self.seed, ORDER)]
         scenes = _cut(self.data.triplets(indices), self.size, generator(self.seed, CROP, step))
         return degraded(scenes, self.degradation, self.seed, step)
-
-
-@lru_cache(maxsize=2)  # an epoch and, where it ends within a batch, the next
-def _order(seed: int, epoch: int, count: int) -> torch.Tensor:
-    return torch.randperm(count, generator=generator(seed, ORDER, epoch))
 
 
 def _cut(scenes: Triplets, size: int, draws: torch.Generator) -> Triplets:

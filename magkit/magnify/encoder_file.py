@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from magkit import __version__
 from magkit.errors import MagkitError
-from magkit.runtime.atomic import atomic_path
+from magkit.magnify.tensor_file import stored, write_tensors
 from magkit.training.run import Run, read_config
 
 KIND = "encoder"  # what a file says that it holds
@@ -57,7 +56,7 @@ def save_encoder(
     Raises:
         MagkitError: the file exists or can't be written, or a weight is no number.
     """
-    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
+    tensors = {key: stored(value) for key, value in state.items()}
     _check_finite(path, tensors)
     texts = {
         "kind": KIND,
@@ -68,20 +67,7 @@ def save_encoder(
         "steps": str(info.steps),
         "magkit": info.magkit,
     }
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(_ordered(save(tensors, texts)))
-
-
-def _ordered(content: bytes) -> bytes:
-    """Sort the metadata of a safetensors file, which the library writes in an order of chance.
-
-    The header is JSON, padded with spaces; its length in 8 bytes goes before it.
-    """
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:end])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    return content[:8] + text.ljust(end - 8) + content[end:]
+    write_tensors(path, tensors, texts, overwrite=overwrite)
 
 
 def encoder_file(path: Path) -> Path:

@@ -13,15 +13,14 @@ from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
 from magkit.magnify.networks.layouts import translate
+from magkit.magnify.tensor_file import stored, write_tensors
 from magkit.options import from_mapping, parse_options
 from magkit.protocols import Magnifier
 from magkit.registry import registry
-from magkit.runtime.atomic import atomic_path
 from magkit.specs import MagnifierSpec
 
 DEFAULT = "magnet-fast"
@@ -261,15 +260,10 @@ def save_weights(
         MagkitError: The file exists or can't be written, or a weight is beyond half precision.
     """
     tensors = {
-        key: (value.half() if half and value.is_floating_point() else value)
-        .detach()
-        .cpu()
-        .contiguous()
-        .clone()
+        key: stored(value.half() if half and value.is_floating_point() else value)
         for key, value in module.state_dict().items()
     }
     for key, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
             raise MagkitError(f"{path} is not written: {key} holds values that are no numbers")
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(save(tensors, dict(metadata)))
+    write_tensors(path, tensors, metadata, overwrite=overwrite)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast, overload
 
@@ -11,6 +10,7 @@ from torch import nn
 
 from magkit.protocols import Method, View
 from magkit.runtime import ranks
+from magkit.selfsup.momentum import follower_of
 from magkit.selfsup.shuffle import normalises_over_batch, shuffled_maps
 from magkit.training.global_norm import globalised
 
@@ -30,9 +30,7 @@ class Learner(nn.Module):
             for branch, method in methods.items()
         }
         copies = {
-            branch: copy.deepcopy(encoder).requires_grad_(False)
-            for branch, method in methods.items()
-            if method.keyed
+            branch: follower_of(encoder) for branch, method in methods.items() if method.keyed
         }
         self.encoder = encoder
         self.methods = nn.ModuleDict({b: _module(method) for b, method in methods.items()})

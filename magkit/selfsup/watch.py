@@ -8,11 +8,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Protocol
 
-import numpy as np
 import torch
-from PIL import Image
 
 from magkit.protocols import View
+from magkit.runtime.atomic import atomic_path
 from magkit.selfsup.collapse import measure_collapse, warnings
 from magkit.selfsup.fitness import LEAST_FRAMES, least_size, motion_fitness
 from magkit.selfsup.frames.source import FrameSource
@@ -81,7 +80,8 @@ class Watch:
         lines = [*earlier, {"step": step, **seen}]
         names = dict.fromkeys(name for line in lines for name in line)
         shown = [name for name in names if name not in ("step", "rate")]
-        _save(run.folder / "curves.png", curves(lines, shown))
+        with atomic_path(run.folder / "curves.png", overwrite=True) as temporary:
+            curves(lines, shown).save(temporary)
         return seen
 
     def _frames(self, count: int, device: torch.device) -> torch.Tensor:
@@ -130,8 +130,3 @@ class Watch:
 
 def _device(learner: Learner) -> torch.device:
     return next(learner.parameters()).device
-
-
-def _save(path: Path, image: Image.Image) -> None:
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
-    write_picture(path, pixels)

@@ -1,10 +1,13 @@
 """Commands in this process, small clips, and a network small enough for them."""
 
 import json
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,3 +68,17 @@ def clip(tmp_path: Path) -> Clip:
         return path
 
     return write
+
+
+@pytest.fixture
+def wait_for() -> Callable[[Callable[[], bool], "subprocess.Popen[Any]"], None]:
+    """Waits until something happened while a process is at work."""
+
+    def wait(happened: Callable[[], bool], process: "subprocess.Popen[Any]") -> None:
+        deadline = time.monotonic() + 300
+        while not happened():
+            assert process.poll() is None, "it ended by itself"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    return wait

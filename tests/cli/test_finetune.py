@@ -5,12 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
 
 import pytest
 import torch
@@ -112,7 +110,7 @@ def test_an_encoder_is_loaded_and_reported(recipe: Path, capsys: Captured) -> No
 
 
 def test_killed_without_warning_and_continued_equals_undisturbed(
-    recipe: Path, capsys: Captured
+    recipe: Path, capsys: Captured, wait_for: Callable[..., None]
 ) -> None:
     steps = ("--steps", "30")
     command = [sys.executable, "-m", "magkit", "finetune", "--config", str(recipe), *steps]
@@ -134,7 +132,9 @@ def test_killed_without_warning_and_continued_equals_undisturbed(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes to end")
-def test_ended_with_all_its_processes_it_says_nothing_odd(recipe: Path) -> None:
+def test_ended_with_all_its_processes_it_says_nothing_odd(
+    recipe: Path, wait_for: Callable[..., None]
+) -> None:
     command = [sys.executable, "-m", "magkit", "finetune", "--config", str(recipe)]
     process = subprocess.Popen(
         [*command, "--steps", "5000", "--workers", "2", "-o", "ended"],
@@ -147,14 +147,6 @@ def test_ended_with_all_its_processes_it_says_nothing_odd(recipe: Path) -> None:
     _, shown = process.communicate(timeout=60)
     assert process.returncode == 143
     assert "error" not in shown
-
-
-def wait_for(happened: Callable[[], bool], process: "subprocess.Popen[Any]") -> None:
-    deadline = time.monotonic() + 300
-    while not happened():
-        assert process.poll() is None, "it ended by itself"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_an_interrupted_training_says_how_to_go_on(

@@ -4,10 +4,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -89,16 +87,8 @@ def test_json_is_one_object_and_help_lists_the_methods_options(
     assert "--opt of the method scrl" in capsys.readouterr().out
 
 
-def wait_for(happened: Callable[[], bool], process: "subprocess.Popen[Any]") -> None:
-    deadline = time.monotonic() + 300
-    while not happened():
-        assert process.poll() is None, "it ended by itself"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_killed_without_warning_and_continued_equals_undisturbed(
-    recipe: Path, capsys: Captured
+    recipe: Path, capsys: Captured, wait_for: Callable[..., None]
 ) -> None:
     steps = ("--method", "moco", "--opt", "queue=8", "--steps", "25")
     killed = Path("runs") / "pretrain-001"

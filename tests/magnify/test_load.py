@@ -205,3 +205,12 @@ def test_a_magnifier_without_weights_is_ready_as_it_is_built(tmp_path: Path) -> 
 
 def test_metadata_comes_back(saved: Path) -> None:
     assert read_weights(saved).metadata == METADATA
+
+
+def test_equal_weights_give_equal_bytes(tmp_path: Path) -> None:
+    texts = {f"text {n}": str(n) for n in range(9)}
+    layer = torch.nn.Linear(2, 2)
+    for name in range(6):
+        save_weights(tmp_path / f"{name}", layer, dict(sorted(texts.items(), reverse=name % 2 > 0)))
+    assert len({(tmp_path / f"{name}").read_bytes() for name in range(6)}) == 1
+    assert read_weights(tmp_path / "0").metadata == texts

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from magkit.errors import UsageError
-from magkit.runtime.seeds import generator
+from magkit.runtime.order import in_epochs
 from magkit.selfsup.frames.source import SINGLE, FrameSource, to_bytes
 
 ORDER = 9  # first part of the key of an epoch's order
@@ -88,17 +87,12 @@ class FrameBatches(Dataset[FrameBatch]):
         return self.steps
 
     def __getitem__(self, step: int) -> FrameBatch:
-        share, count = self.batch // self.world, len(self.source)
+        share = self.batch // self.world
         start = step * self.batch + self.rank * share
-        times = [divmod(place, count) for place in range(start, start + share)]
-        indices = [int(_order(self.seed, epoch, count)[number]) for epoch, number in times]
+        times = in_epochs(range(start, start + share), len(self.source), self.seed, ORDER)
+        indices = [number for _, number in times]
         # B and C bring their A along; asked for first, it would be read by itself.
         roles = sorted(self.roles, reverse=True)
         frames = {role: to_bytes(self.source.frames(indices, role)) for role in roles}
         epochs = torch.tensor([epoch for epoch, _ in times])
         return FrameBatch(frames, epochs, torch.tensor(indices))
-
-
-@lru_cache(maxsize=2)  # an epoch and, where it ends within a batch, the next
-def _order(seed: int, epoch: int, count: int) -> Tensor:
-    return torch.randperm(count, generator=generator(seed, ORDER, epoch))
