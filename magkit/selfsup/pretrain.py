@@ -30,7 +30,7 @@ from magkit.training.run import Run, open_run
 from magkit.training.session import Outcome, complete
 from magkit.training.versions import made_with
 
-HEADS = 9  # first part of the key of the draw of methods' random weights
+HEADS = 11  # first part of the key of the draw of methods' random weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +162,6 @@ def _preset(spec: MethodSpec[Any], name: str | None) -> Preset:
 
 def _check(spec: MethodSpec[Any], config: Any, recipe: Recipe, source: FrameSource) -> None:
     batch, world = recipe.frames.batch, ranks.world()
-    if len(source) < 2:
-        raise UsageError(f"{source}: there is nothing to compare it with", "more frames")
     if batch % (world * recipe.train.accumulate):
         raise UsageError(
             f"a batch of {batch} can't be shared by {world} processes in {recipe.train.accumulate}"
