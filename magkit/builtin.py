@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from magkit.hookspecs import hookimpl
+from magkit.invert.targets.maskrcnn import spec as maskrcnn
+from magkit.invert.targets.segmenter import spec as segmenter
 from magkit.magnify.classical import linear_spec, phase_spec
 from magkit.magnify.networks import fast_spec, magnet_spec
 from magkit.selfsup.byol import spec as byol
 from magkit.selfsup.moco import spec as moco
 from magkit.selfsup.scrl import spec as scrl
-from magkit.specs import MagnifierSpec, MethodSpec
+from magkit.specs import MagnifierSpec, MethodSpec, TargetSpec
 
 
 @hookimpl
@@ -24,3 +26,9 @@ def magkit_magnifiers() -> Iterable[MagnifierSpec[Any]]:
 def magkit_methods() -> Iterable[MethodSpec[Any]]:
     """Contrast, regression, and regression place by place."""
     return [moco.SPEC, byol.SPEC, scrl.SPEC]
+
+
+@hookimpl
+def magkit_targets() -> Iterable[TargetSpec[Any]]:
+    """Mask R-CNNs, and the network that looks at what they were made to see."""
+    return [maskrcnn.SMALL_SPEC, maskrcnn.V1_SPEC, maskrcnn.V2_SPEC, segmenter.SPEC]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -106,7 +106,7 @@ class Annotation:
     """One thing in a picture, asked for or predicted.
 
     Attributes:
-        label: The name of its class, as the target spells it.
+        label: The name of its class, as the target spells it; "any": whichever it takes it for.
         mask_HW: Where it is, a float in [0, 1] for each pixel; None: somewhere.
         score: How sure a prediction is, in [0, 1].
     """
@@ -137,12 +137,15 @@ class Statistic:
         name: The layer's name in the model.
         module: The layer, whose inputs are to have these statistics.
         mean_C, variance_C: What it remembers, for each channel.
+        group: "picture", or "region" for a layer that sees parts of pictures, whose statistics
+            say less and weigh less.
     """
 
     name: str
     module: nn.Module
     mean_C: Tensor
     variance_C: Tensor
+    group: Literal["picture", "region"] = "picture"
 
 
 class Target(Protocol[L]):

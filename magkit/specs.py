@@ -161,6 +161,7 @@ class TargetSpec(Generic[C]):
         config: A frozen dataclass with a default for every field.
         build: Makes the target from a weights file (None: those that it ships or knows) on a
             device; its body imports torch.
+        weights: The safetensors file that ships with it, if any.
         paper: Authors, year and a link.
         api: The version of magkit's plugin interface that it was written against.
     """
@@ -171,6 +172,7 @@ class TargetSpec(Generic[C]):
     summary: str
     config: type[C]
     build: Callable[[C, Path | None, torch.device], Target[Any]]
+    weights: Path | None = None
     paper: str = ""
     api: int = 1
 

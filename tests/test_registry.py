@@ -42,9 +42,10 @@ def plugin(name: str) -> Plugin:
 def test_the_built_ins_come_first_and_are_sound() -> None:
     first = registry().plugins[0]
     assert (first.distribution, first.state, first.error) == ("magkit", "ok", "")
-    assert first.hooks == ["magkit_methods", "magkit_magnifiers"]
+    assert first.hooks == ["magkit_methods", "magkit_targets", "magkit_magnifiers"]
     assert [spec.name for spec in first.specs] == [
         *("moco", "byol", "scrl"),
+        *("maskrcnn-small", "maskrcnn", "maskrcnn-v2", "segmenter"),
         *("magnet-fast", "magnet", "linear", "phase"),
     ]
 

@@ -14,9 +14,11 @@ from magkit.cli.demo import demo
 from magkit.cli.evaluate import evaluate
 from magkit.cli.finetune import finetune
 from magkit.cli.gen_data import gen_data
+from magkit.cli.invert import invert
 from magkit.cli.magnify import magnify
 from magkit.cli.plugins import plugins
 from magkit.cli.pretrain import pretrain
+from magkit.cli.stitch import stitch
 
 
 def _show_version(wanted: bool) -> None:
@@ -44,5 +46,7 @@ add(app, magnify)
 add(app, pretrain)
 add(app, finetune)
 add(app, gen_data)
+add(app, invert)
+add(app, stitch)
 app.add_typer(evaluate, name="evaluate")
 add(app, plugins)

@@ -175,7 +175,9 @@ class _Command(TyperCommand):
             kind = next((kind for kind in _KINDS if kind in params), "")
             name = kind and (ctx.params.get(kind) or params[kind].get_default(ctx))
             if name:
-                yield kind, str(name)
+                # Of several targets the first has the options; its weight is no part of its name.
+                first = name[0] if isinstance(name, list | tuple) else name
+                yield kind, str(first).partition("=")[0]
 
 
 def _show_options(kind: str, name: str) -> None:

@@ -26,6 +26,7 @@ from magkit.cli.common import (
     group,
 )
 from magkit.cli.evaluate_encoder import encoder
+from magkit.cli.evaluate_inversion import inversion
 from magkit.cli.evaluation_tables import (
     comparison_table,
     score_table,
@@ -257,3 +258,4 @@ def _write(path: Path, result: Mapping[str, Any], overwrite: bool) -> None:
 add(evaluate, magnifier)
 add(evaluate, clip)
 add(evaluate, encoder)
+add(evaluate, inversion)

@@ -15,11 +15,12 @@ from magkit.data.dataset import DataSet
 from magkit.errors import MagkitError
 from magkit.magnify.encoder import encoder_config, encoder_spec
 from magkit.magnify.encoder_file import EncoderInfo, encoder_file, read_info, read_state
-from magkit.magnify.load import load_magnifier, read_weights
+from magkit.magnify.load import load_magnifier
 from magkit.options import from_mapping
 from magkit.progress import Progress, silent
 from magkit.registry import registry
 from magkit.runtime.seeds import derived_seed
+from magkit.runtime.weights_file import read_weights
 from magkit.selfsup.backbones import BACKBONES, build_backbone
 from magkit.selfsup.collapse import measure_collapse, warnings
 from magkit.selfsup.fitness import DISTANCES, least_size, motion_fitness

@@ -21,10 +21,11 @@ from magkit.magnify.encoder import (
     load_encoder,
 )
 from magkit.magnify.encoder_file import encoder_file
-from magkit.magnify.load import load_magnifier, read_weights
+from magkit.magnify.load import load_magnifier
 from magkit.magnify.networks.layouts import translate
 from magkit.options import from_mapping, parse_options
 from magkit.runtime.seeds import derived_seed
+from magkit.runtime.weights_file import read_weights
 from magkit.specs import MagnifierSpec
 
 WEIGHTS = 3  # first part of the key of the draw of random weights

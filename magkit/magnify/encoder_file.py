@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from magkit import __version__
 from magkit.errors import MagkitError
-from magkit.magnify.tensor_file import stored, write_tensors
+from magkit.runtime.tensor_file import stored, write_tensors
 from magkit.training.run import Run, read_config
 
 KIND = "encoder"  # what a file says that it holds

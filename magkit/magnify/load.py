@@ -1,47 +1,26 @@
-"""Weights in and out: safetensors with what they were made for, and what others published."""
+"""Magnifiers' weights in and out: with what they were made for, and what others published."""
 
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
 from magkit.magnify.networks.layouts import translate
-from magkit.magnify.tensor_file import stored, write_tensors
 from magkit.options import from_mapping, parse_options
 from magkit.protocols import Magnifier
 from magkit.registry import registry
+from magkit.runtime.tensor_file import stored, write_tensors
+from magkit.runtime.weights_file import OTHER, Weights, misfit, read_weights
 from magkit.specs import MagnifierSpec
 
 DEFAULT = "magnet-fast"
 WEIGHTS = Path(__file__).parents[1] / "weights"
-
-# Where training programs put the weights in a checkpoint, beside the optimiser's state.
-_NESTS = ("state_dict", "model_state_dict", "model")
-_OTHER = "give a safetensors file, or the state_dict that torch.save wrote"
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """What a weights file holds.
-
-    Attributes:
-        tensors: By their names in the network.
-        metadata: Texts; magkit writes "magnifier" (a name) and "config" (a JSON object).
-    """
-
-    tensors: dict[str, torch.Tensor]
-    metadata: dict[str, str]
 
 
 def load_magnifier(
@@ -109,75 +88,11 @@ def _named(weights: str | Path) -> Path:
     if str(weights) in shipped:
         return shipped[str(weights)]
     if path.is_dir():
-        raise MagkitError(f"{path} is a folder, not a weights file", _OTHER)
+        raise MagkitError(f"{path} is a folder, not a weights file", OTHER)
     raise MagkitError(
         f"there is no weights file {path}, and none of that name ships",
         did_you_mean(str(weights), shipped),
     )
-
-
-def read_weights(path: Path) -> Weights:
-    """Read a safetensors file or a PyTorch state dict, never running code that a file holds.
-
-    A state dict may be nested in a checkpoint, and its keys may start with "module.". Half
-    precision becomes single.
-
-    Raises:
-        MagkitError: It can't be read, or holds something else.
-    """
-    try:
-        tensors, metadata = _read(path)
-    except OSError as error:
-        raise MagkitError(f"{path} can't be read: {error.strerror or error}") from error
-    tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
-    for key, value in tensors.items():
-        if value.is_floating_point():
-            tensors[key] = value.float()
-            if not value.isfinite().all():
-                raise MagkitError(f"{path} holds values that are no numbers, in {key}", _OTHER)
-    return Weights(tensors, metadata)
-
-
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
-        if not (is_zipfile(path) or _is_pickle(path)):
-            raise MagkitError(f"{path} is not a weights file", _OTHER) from error
-    return _state_dict(_unpickle(path), path), {}
-
-
-def _is_pickle(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(1) == b"\x80"
-
-
-def _unpickle(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles by others than PyTorch: it reads them
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise MagkitError(
-            f"{path} holds a pickled Python object, which could run code when it is loaded",
-            "save the model's state_dict() where it comes from, and load that",
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise MagkitError(f"{path} is damaged, or not a weights file", _OTHER) from error
-
-
-def _state_dict(content: Any, path: Path) -> dict[str, torch.Tensor]:
-    for nest in _NESTS:
-        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
-            content = content[nest]
-    if not isinstance(content, Mapping) or not content:
-        raise MagkitError(f"{path} holds no state_dict", _OTHER)
-    tensors = {str(key): value for key, value in content.items() if torch.is_tensor(value)}
-    if len(tensors) < len(content):
-        stray = next(str(key) for key, value in content.items() if not torch.is_tensor(value))
-        raise MagkitError(f"{path} is no state_dict: '{stray}' is not a tensor", _OTHER)
-    return tensors
 
 
 def _check_owner(found: Weights, spec: MagnifierSpec[Any], path: Path) -> None:
@@ -203,33 +118,13 @@ def _fill(magnifier: Magnifier, tensors: Mapping[str, torch.Tensor], path: Path,
     if not isinstance(magnifier, nn.Module):
         raise UsageError(f"the magnifier '{name}' has no weights to load", "leave out --weights")
     wanted = magnifier.state_dict()
-    problem = _misfit(wanted, tensors)
+    problem = misfit(wanted, tensors)
     if problem:
         raise MagkitError(
             f"{path} does not fit the magnifier '{name}': {problem}",
             "are these another magnifier's weights? --magnifier names the one to build",
         )
     magnifier.load_state_dict(tensors)
-
-
-def _misfit(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> str:
-    """What is wrong with the given tensors, each kind with its first example; "" if nothing is."""
-    missing = [key for key in wanted if key not in given]
-    stray = [key for key in given if key not in wanted]
-    other = [key for key in wanted if key in given and wanted[key].shape != given[key].shape]
-    problems = []
-    if missing:
-        problems.append(f"{len(missing)} of its {len(wanted)} tensors are missing ({missing[0]})")
-    if stray:
-        problems.append(f"{len(stray)} are unknown ({stray[0]})")
-    if other:
-        shapes = f"{other[0]} is {_shape(given[other[0]])}, not {_shape(wanted[other[0]])}"
-        problems.append(f"{len(other)} are of another shape ({shapes})")
-    return ", ".join(problems)
-
-
-def _shape(tensor: torch.Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "a number"
 
 
 def _ready(magnifier: Magnifier, device: torch.device | str) -> Magnifier:

@@ -1,4 +1,6 @@
-"""The folder of one training: what it was asked for, how it goes, and what came out of it.
+"""The folder of one long job: what it was asked for, how it goes, and what came out of it.
+
+Of a training:
 
 runs/finetune-001/
   config.json          the configuration, and what it was made with
@@ -20,6 +22,7 @@ from typing import Any
 from magkit.errors import MagkitError
 from magkit.runtime.atomic import atomic_path
 
+MODEL = "model.safetensors"  # the result of a training
 FORMAT = 1  # of the folder: raised when an older magkit could not go on with it
 _TEMPORARY = re.compile(r"\..+-[0-9a-f]{8}\.[a-z]+")  # what `atomic_path` writes to
 
@@ -31,10 +34,12 @@ class Run:
     Attributes:
         folder: where it is.
         config: everything that determines the result.
+        result: the name of the file that is there when it has come to its end.
     """
 
     folder: Path
     config: Mapping[str, Any]
+    result: str = MODEL
 
     @property
     def metrics(self) -> Path:
@@ -49,11 +54,11 @@ class Run:
     @property
     def model(self) -> Path:
         """The result."""
-        return self.folder / "model.safetensors"
+        return self.folder / self.result
 
     @property
     def finished(self) -> bool:
-        """Whether the training came to its end."""
+        """Whether it came to its end."""
         return self.model.is_file()
 
     def sweep(self) -> None:
@@ -72,6 +77,8 @@ def open_run(
     output: Path | None = None,
     new: bool = False,
     root: Path = Path("runs"),
+    result: str = MODEL,
+    resume_finished: bool = False,
 ) -> Run:
     """Find the run to go on with, or make the folder of a new one.
 
@@ -85,6 +92,8 @@ def open_run(
         output: the run's folder; it may exist if it is empty or holds this very run, unfinished.
         new: never go on with a run.
         root: where numbered folders are made.
+        result: the name of the file that says that a run is finished.
+        resume_finished: whether a finished run may be opened once more.
 
     Raises:
         MagkitError: `output` holds something else, or a finished run; or no folder can be made.
@@ -92,13 +101,13 @@ def open_run(
     asked: dict[str, Any] = json.loads(json.dumps(config))
     if output is not None:
         if not new and (output / "config.json").is_file():
-            return _continued(kind, asked, output)
-        return _started(kind, asked, made_with, _claim(output))
+            return _continued(kind, asked, output, result, may_end=resume_finished)
+        return _started(kind, asked, made_with, _claim(output), result)
     for folder in [] if new else reversed(list(_numbered(kind, root))):
-        run = Run(folder, asked)
+        run = Run(folder, asked, result)
         if not run.finished and _recorded(kind, folder) == asked:
             return run
-    return _started(kind, asked, made_with, _next(kind, root))
+    return _started(kind, asked, made_with, _next(kind, root), result)
 
 
 def read_config(kind: str, folder: Path) -> dict[str, Any]:
@@ -112,9 +121,9 @@ def read_config(kind: str, folder: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
         found, version, config = record["kind"], record["format"], dict(record["config"])
     except OSError as error:
-        raise MagkitError(f"{folder} is not the folder of a training: no config.json") from error
+        raise MagkitError(f"{folder} is not the folder of a run: no config.json") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise MagkitError(f"{path} is not the configuration of a training") from error
+        raise MagkitError(f"{path} is not the configuration of a run") from error
     if found != kind:
         raise MagkitError(f"{folder} is a run of '{found}', not of '{kind}'")
     if version != FORMAT:
@@ -125,16 +134,18 @@ def read_config(kind: str, folder: Path) -> dict[str, Any]:
     return config
 
 
-def _continued(kind: str, config: dict[str, Any], folder: Path) -> Run:
+def _continued(
+    kind: str, config: dict[str, Any], folder: Path, result: str, *, may_end: bool
+) -> Run:
     recorded = read_config(kind, folder)
     if recorded != config:
         raise MagkitError(
-            f"{folder} holds another training: {'; '.join(_differences(recorded, config))}",
+            f"{folder} holds another run: {'; '.join(_differences(recorded, config))}",
             "choose another --output, or ask for the same",
         )
-    run = Run(folder, config)
-    if run.finished:
-        raise MagkitError(f"{folder} holds a finished training", "choose another --output")
+    run = Run(folder, config, result)
+    if run.finished and not may_end:
+        raise MagkitError(f"{folder} holds a finished run", "choose another --output")
     return run
 
 
@@ -154,12 +165,16 @@ def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _started(
-    kind: str, config: Mapping[str, Any], made_with: Mapping[str, Any], folder: Path
+    kind: str,
+    config: Mapping[str, Any],
+    made_with: Mapping[str, Any],
+    folder: Path,
+    result: str,
 ) -> Run:
     record = {"kind": kind, "format": FORMAT, "config": config, "made_with": made_with}
     with atomic_path(folder / "config.json") as path:
         path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return Run(folder, config)
+    return Run(folder, config, result)
 
 
 def _recorded(kind: str, folder: Path) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from fractions import Fraction
 from functools import partial
@@ -44,15 +44,9 @@ def open_folder(
     if not paths:
         kinds = ", ".join(sorted(SUFFIXES))
         raise MagkitError(f"{folder} holds no frames", hint=f"a frame is a file named {kinds}")
-    width, height = size = _size(paths[0])
-    for path in paths:
-        if (other := _size(path)) != size:
-            raise MagkitError(
-                f"{path} is {other[0]}x{other[1]}, but the frames before it are {width}x{height}",
-                hint="all frames of a clip must have one size",
-            )
-    info = read_sidecar(folder, plain_info(width, height, DEFAULT_RATE, len(paths)))
-    return info, partial(_stream, paths, size)
+    size = common_size(paths)
+    info = read_sidecar(folder, plain_info(*size, DEFAULT_RATE, len(paths)))
+    return info, partial(stream_pictures, paths, size)
 
 
 def list_frames(folder: Path) -> list[Path]:
@@ -67,14 +61,35 @@ def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
     return key, path.name
 
 
+def common_size(paths: Sequence[Path]) -> tuple[int, int]:
+    """Width and height of pictures that all have one size; no pixels are read.
+
+    Raises:
+        MagkitError: They differ in size, or one can't be read.
+    """
+    width, height = size = _size(paths[0])
+    for path in paths:
+        if (other := _size(path)) != size:
+            raise MagkitError(
+                f"{path} is {other[0]}x{other[1]}, but the frames before it are {width}x{height}",
+                hint="all frames of a clip must have one size",
+            )
+    return size
+
+
 def _size(path: Path) -> tuple[int, int]:
     with _picture(path) as image:
         return upright_size(image)
 
 
-def _stream(
-    paths: list[Path], size: tuple[int, int], first: int, last: int
+def stream_pictures(
+    paths: Sequence[Path], size: tuple[int, int], first: int = 0, last: int | None = None
 ) -> Iterator[NDArray[np.uint8]]:
+    """The pictures first <= n < last, one at a time: (H, W, 3) uint8 RGB of `size` (W, H).
+
+    Raises:
+        MagkitError: One can't be read, or is of another size.
+    """
     for path in paths[first:last]:
         frame = read_picture(path)
         if (frame.shape[1], frame.shape[0]) != size:

@@ -165,7 +165,7 @@ def test_another_runs_folder_is_refused_and_nothing_is_lost(
 ) -> None:
     before = outcome.run.model.read_bytes()
     for job, words in (
-        (JOB, "holds a finished training"),
+        (JOB, "holds a finished run"),
         (replace(JOB, method="scrl"), "method is byol there, scrl here"),
     ):
         with pytest.raises(MagkitError, match=words):

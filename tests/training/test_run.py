@@ -77,7 +77,7 @@ def test_folders_that_are_something_else_stay_as_they_are(tmp_path: Path) -> Non
         opened(tmp_path, output=album)
     assert [path.name for path in album.iterdir()] == ["picture.jpg"]
     (album / "config.json").write_text('{"name": "another program"}')
-    with pytest.raises(MagkitError, match="is not the configuration of a training"):
+    with pytest.raises(MagkitError, match="is not the configuration of a run"):
         opened(tmp_path, output=album)
     file = tmp_path / "file"
     file.write_text("text")

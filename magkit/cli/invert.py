@@ -1,0 +1,229 @@
+"""`magkit invert`: pictures and videos that a trained network takes for what it was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from magkit.cli.common import Device, Opt, Threads
+from magkit.cli.config import merged_options
+from magkit.cli.inversion_tables import inversion_table
+from magkit.cli.output import Output
+from magkit.cli.trainings import New, RunFolder, given, hint_when_interrupted
+
+if TYPE_CHECKING:
+    from magkit.invert.job import Inverted, Job
+
+VERIFIER = "segmenter"
+
+Videos = Annotated[
+    list[str] | None,
+    typer.Option("--video", metavar="NAME", help="A video of DAVIS, or all; may be given again."),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="NAME[=WEIGHT]",
+        is_eager=True,
+        help="What is inverted: maskrcnn-small unless told otherwise; several at a time share the"
+        " picture, by their weights.",
+    ),
+]
+Verifier = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Who looks at the result and took no part; none: nobody."),
+]
+VerifierWeights = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Its weights; those that ship if unset.")
+]
+Davis = Annotated[
+    Path | None,
+    typer.Option(metavar="ROOT", help="DAVIS; MAGKIT_DAVIS, ./DAVIS, ./data/DAVIS if unset."),
+]
+
+
+def invert(
+    out: Output,
+    *,
+    video: Videos = None,
+    masks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder of masks in place of DAVIS.")
+    ] = None,
+    davis: Davis = None,
+    frames: Annotated[
+        str, typer.Option(metavar="LIST", help="all, first, 0-9 or 0,5: which frames.")
+    ] = "all",
+    object_class: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class",
+            metavar="NAME",
+            help="What the objects are to be seen as; for each object, or once for all; any"
+            " leaves it to the target. Unset: what DAVIS' videos show.",
+        ),
+    ] = None,
+    target: Targets = None,
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Weights for each target, in their order."),
+    ] = None,
+    opt: Opt = None,
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="fast, or thesis: as it was published.")
+    ] = "fast",
+    iterations: Annotated[
+        int | None, typer.Option(help="Steps of a picture that starts from noise.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    var_l1: Annotated[
+        float | None, typer.Option(help="Weight of the total variation by absolute values.")
+    ] = None,
+    var_l2: Annotated[
+        float | None, typer.Option(help="Weight of the total variation by Euclidean norms.")
+    ] = None,
+    l2_norm: Annotated[float | None, typer.Option(help="Weight of the picture's norm.")] = None,
+    bn: Annotated[
+        float | None, typer.Option(help="Weight of the distance from the layers' statistics.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Height of the result in pixels; 0: the masks' own.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            callback=merged_options,
+            help="Any other setting, such as keyframe=8; may be given again.",
+        ),
+    ] = None,
+    tables: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Settings of single videos and frames."),
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=A,B,...",
+            help="Every value in turn, a folder each; may be given again: every combination.",
+        ),
+    ] = None,
+    verifier: Verifier = VERIFIER,
+    verifier_weights: VerifierWeights = None,
+    snapshots: Annotated[
+        int, typer.Option(min=0, help="Keep a picture every so many steps; 0: none.")
+    ] = 0,
+    output: RunFolder = None,
+    new: New = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only the I-th of N shares of the work, from 1."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Fixes every random draw.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Optimise noise until a network sees in it what the masks say.
+
+    Stopped at any time, the same command goes on. What is made lies in RUN/VIDEO/frames; RUN's
+    report says what the target and an independent network find in it.
+    """
+    from magkit.invert.job import Job
+    from magkit.invert.sweep import read_tables, swept
+    from magkit.invert.targets.choice import TargetChoice, parse_targets
+    from magkit.runtime.device import resolve_device, set_threads
+    from magkit.runtime.share import launched_share, parse_share
+
+    set_threads(threads)
+    chosen = parse_targets(target or ["maskrcnn-small"], weights or [], opt or [])
+    flags = {"iterations": iterations, "lr": lr, "var_l1": var_l1, "var_l2": var_l2}
+    flags |= {"l2_norm": l2_norm, "bn": bn, "size": size, "seed": seed}
+    job = Job(
+        videos=video or (),
+        masks=masks,
+        davis=davis,
+        frames=frames,
+        classes=object_class or (),
+        targets=chosen,
+        preset=preset,
+        settings=given(settings, **flags),
+        tables=read_tables(tables) if tables else {},
+        sweep=swept(sweep or ()),
+    )
+    looker = None if verifier == "none" else TargetChoice(verifier, weights=verifier_weights)
+    _check_verifier(out, looker, chosen)
+    share = parse_share(shard) if shard else launched_share()
+    place = resolve_device(device)
+    with out.progress("inverting") as progress, hint_when_interrupted(out):
+        from magkit.invert.job import invert as run
+
+        done = run(
+            job,
+            output=output,
+            new=new,
+            share=share,
+            device=place,
+            snapshots=snapshots,
+            progress=progress,
+            note=lambda text: _tell(out, text),
+        )
+    report = _reported(out, job, done, looker, place) if done.whole and looker else None
+    _finish(out, done, report, str(share))
+
+
+def _tell(out: Output, text: str) -> None:
+    warning = text.removeprefix("warning: ")
+    if warning != text:
+        out.warn(warning)
+    else:
+        out.note(text)
+
+
+def _check_verifier(out: Output, verifier: Any, chosen: Any) -> None:
+    if verifier is not None and any(verifier.name == each.name for each in chosen):
+        out.warn(
+            f"'{verifier.name}' is inverted and verifies too: what it sees proves nothing; "
+            "--verifier names another"
+        )
+
+
+def _reported(
+    out: Output, job: Job, done: Inverted, verifier: Any, device: Any
+) -> dict[str, Any] | None:
+    """Judge the frames, unless another process is at it."""
+    from magkit.errors import MagkitError
+    from magkit.invert.report import judges_of, write_report
+
+    judges = judges_of(job.targets, verifier, device)
+    try:
+        with out.progress("judging") as progress:
+            return write_report(done.run, done.plans, judges, progress)
+    except MagkitError as error:
+        out.note(f"{error.message}: it writes the report")
+        return None
+
+
+def _finish(out: Output, done: Inverted, report: dict[str, Any] | None, share: str) -> None:
+    run, names = done.run.folder, [plan.name for plan in done.plans]
+    if report is not None:
+        out.show(inversion_table(report))
+    steps = f"magkit stitch {run / names[0]}"
+    if not done.whole:
+        steps = "the other shares; the one that ends last writes the report"
+    out.finish(
+        {
+            "run": run,
+            "clips": names,
+            "frames": done.frames,
+            "share": share,
+            "whole": done.whole,
+            "seconds": done.seconds,
+            "mean": report and report["mean"],
+            "report": run / "report.json" if report else None,
+        },
+        wrote=[run, *([run / "contact.png"] if report else [])],
+        then=steps,
+    )

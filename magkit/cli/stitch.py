@@ -1,0 +1,121 @@
+"""`magkit stitch`: frames become a video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from magkit.cli.common import Overwrite
+from magkit.cli.magnify import Quality
+from magkit.cli.output import Output
+
+if TYPE_CHECKING:
+    from magkit.video.stitch import Strip
+
+# A list of more would be the size of the gap, not of the folder.
+MOST_MISSING = 1000
+
+Frames = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR", help="The folder of the frames, or of a job that keeps them as */frames."
+    ),
+]
+To = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="A video by its suffix, or a folder of PNG frames without one. Unset: here, DIR's "
+        "name, as mp4.",
+    ),
+]
+Fps = Annotated[
+    str | None,
+    typer.Option(
+        "--fps",
+        metavar="FPS",
+        help="Frames a second, such as 24 or 30000/1001; what DIR's sidecar says, or 24, if unset.",
+    ),
+]
+Beside = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--beside",
+        metavar="DIR",
+        help="Set the pictures of the same names of this folder beside the frames; may be given "
+        "again.",
+    ),
+]
+Panels = Annotated[
+    str | None,
+    typer.Option(
+        "--panels",
+        metavar="NAMES",
+        help="Show these folders beside DIR's frames, from left to right: masks,frames,seen,real.",
+    ),
+]
+Gaps = Annotated[
+    bool, typer.Option("--gaps", help="String the frames that are there, though some are missing.")
+]
+
+
+def stitch(
+    out: Output,
+    folder: Frames,
+    *,
+    output: To = None,
+    fps: Fps = None,
+    beside: Beside = None,
+    panels: Panels = None,
+    gaps: Gaps = False,
+    quality: Quality = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """String frames into a video, in the order of their numbers.
+
+    Colours and the shape of pixels are those of the sidecar that magkit writes into a folder.
+    """
+    from magkit.video.stitch import open_strip, parse_rate, write_strip
+
+    strip = open_strip(
+        folder,
+        others=beside or (),
+        panels=[name.strip() for name in panels.split(",")] if panels else (),
+        rate=None if fps is None else parse_rate(fps),
+        gaps=gaps,
+    )
+    _tell(out, strip)
+    target = output or Path(f"{strip.name}.mp4")
+    with out.progress(str(folder)) as progress:
+        count = write_strip(strip, target, quality=quality, overwrite=overwrite, progress=progress)
+    info = strip.info
+    out.finish(
+        {
+            "output": target,
+            "frames": count,
+            "fps": float(info.rate),
+            "rate": f"{info.rate.numerator}/{info.rate.denominator}",
+            "size": [info.width, info.height],
+            "missing": strip.missing.first(MOST_MISSING),
+            "missing_count": strip.missing.count,
+            "foreign": strip.foreign,
+        },
+        wrote=[target],
+        then="play it; --beside and --panels show other pictures beside the frames",
+    )
+
+
+def _tell(out: Output, strip: Strip) -> None:
+    """Name what is not as it should be, though the clip can be strung."""
+    from magkit.video.numbering import few
+
+    if strip.missing.count:
+        out.warn(f"strung without the frames that are missing: {strip.missing}")
+    if strip.foreign:
+        out.warn(f"left out, for they are no frames: {few(strip.foreign, len(strip.foreign))}")
+    if strip.spare:
+        out.note(f"left out, for no frame has their name: {few(strip.spare, len(strip.spare))}")

@@ -1,0 +1,122 @@
+"""The frames of a clip that are made, as they lie in its folder.
+
+CLIP/frames/00000.png       what was made, named as the mask is
+CLIP/frames/magkit.json     rate and size, for the commands that read folders of frames
+CLIP/records/00000.json     how it was made: steps, seconds, terms
+CLIP/state-00000.pt         a frame that is being made
+
+A finished frame is 8 bits a channel, and the frames that follow start from these bits: the pictures
+are all that a job needs to go on with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from magkit.invert import priors
+from magkit.invert.optimise import Position
+from magkit.runtime.atomic import atomic_path
+from magkit.video.folder import DEFAULT_RATE, SIDECAR, read_picture, write_sidecar
+from magkit.video.info import plain_info
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The folder of one clip."""
+
+    path: Path
+
+    def frame(self, stem: str) -> Path:
+        """Return where a frame belongs."""
+        return self.path / "frames" / f"{stem}.png"
+
+    def record(self, stem: str) -> Path:
+        """Return where it is told how a frame was made."""
+        return self.path / "records" / f"{stem}.json"
+
+    def has(self, stem: str) -> bool:
+        """Return whether a frame is finished."""
+        return self.frame(stem).is_file()
+
+    def read(self, stem: str) -> Tensor:
+        """Return a finished frame in normalised space, (3, H, W).
+
+        Raises:
+            MagkitError: it can't be read.
+        """
+        return priors.normalised(picture(self.frame(stem))[None])[0]
+
+    def write(self, stem: str, x_3HW: Tensor, record: Mapping[str, Any]) -> None:
+        """Write a finished frame, what is told of it first; by whichever process comes last."""
+        with atomic_path(self.record(stem), overwrite=True) as path:
+            path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        save_picture(self.frame(stem), shown(x_3HW))
+        self.state(stem).unlink(missing_ok=True)
+
+    def told(self, stem: str) -> dict[str, Any]:
+        """Return what is told of how a frame was made; nothing where that is lost."""
+        try:
+            told = json.loads(self.record(stem).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return told if isinstance(told, dict) else {}
+
+    def write_sidecar(self, size: tuple[int, int], rate: Fraction = DEFAULT_RATE) -> None:
+        """Write the frames' size and rate, unless they are there."""
+        final = self.path / "frames" / SIDECAR
+        if not final.is_file():
+            with atomic_path(self.path / "frames.new", kind="folder", overwrite=True) as folder:
+                write_sidecar(folder, plain_info(size[1], size[0], rate))
+                final.parent.mkdir(parents=True, exist_ok=True)
+                (folder / SIDECAR).replace(final)
+            (self.path / "frames.new").rmdir()
+
+    def state(self, stem: str) -> Path:
+        """Return where a frame stands that is being made."""
+        return self.path / f"state-{stem}.pt"
+
+    def keep(self, stem: str, position: Position) -> None:
+        """Save where a frame stands."""
+        content = {f.name: getattr(position, f.name) for f in fields(Position)}
+        with atomic_path(self.state(stem), overwrite=True) as path:
+            torch.save(content, path)
+
+    def kept(self, stem: str) -> Position | None:
+        """Return where a frame stands; None where nothing is saved, or it is damaged."""
+        try:
+            content = torch.load(self.state(stem), map_location="cpu", weights_only=True)
+            return Position(**content)
+        except Exception:  # torch says in many ways that a file is cut
+            return None
+
+
+def shown(x_3HW: Tensor) -> Tensor:
+    """Return a picture in [0, 1] of one in normalised space."""
+    mean, std = (x_3HW.new_tensor(v)[:, None, None] for v in (priors.MEAN, priors.STD))
+    return (x_3HW * std + mean).clamp(0, 1)
+
+
+def picture(path: Path) -> Tensor:
+    """Read a picture as (3, H, W) in [0, 1].
+
+    Raises:
+        MagkitError: it can't be read.
+    """
+    return torch.from_numpy(read_picture(path)).permute(2, 0, 1).float() / 255
+
+
+def save_picture(path: Path, picture_3HW: Tensor) -> None:
+    """Write a picture in [0, 1] as a PNG, in place of one that is there."""
+    pixels = (picture_3HW.detach().cpu() * 255).round().byte().permute(1, 2, 0)
+    with atomic_path(path, overwrite=True) as temporary:
+        Image.fromarray(np.ascontiguousarray(pixels.numpy())).save(temporary, compress_level=2)

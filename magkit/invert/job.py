@@ -1,0 +1,251 @@
+"""A whole job of inversion: clips, targets, variants of settings; shared, resumed, reported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from magkit.errors import MagkitError, UsageError
+from magkit.invert.davis import Clip, find_davis, list_videos, open_masks, open_video_masks
+from magkit.invert.frames_on_disk import Folder
+from magkit.invert.maker import Chosen, Maker
+from magkit.invert.plan import ClipPlan, plan_clip, renamed
+from magkit.invert.settings import make_settings
+from magkit.invert.targets.choice import TargetChoice, build_target
+from magkit.progress import Note, Progress, silent, unheard
+from magkit.runtime.share import Share
+from magkit.training.run import Run, open_run
+from magkit.training.versions import made_with
+
+KIND = "invert"
+RESULT = "report.json"
+ALL = Share()
+PATIENCE = 60.0  # seconds for another process to make the job's folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is to be inverted.
+
+    Attributes:
+        videos: names of DAVIS' videos; "all" of them.
+        masks: a folder of masks in their place.
+        davis: the folder of DAVIS; None: where it usually is.
+        frames: which frames, as `choose_frames` reads it.
+        classes: of the objects; empty: what DAVIS' videos are known to show.
+        targets: what is inverted, at least one.
+        preset: of settings.
+        settings: over the preset's.
+        tables: settings by clip, and under "frames" by frames, over these.
+        sweep: several values of settings: every combination is made.
+    """
+
+    videos: Sequence[str] = ()
+    masks: Path | None = None
+    davis: Path | None = None
+    frames: str = "all"
+    classes: Sequence[str] = ()
+    targets: Sequence[TargetChoice] = (TargetChoice("maskrcnn-small"),)
+    preset: str = "fast"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sweep: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inverted:
+    """What became of a job.
+
+    Attributes:
+        run: its folder.
+        plans: what was made, a folder each.
+        frames: that this process made.
+        whole: whether all frames of the job are there, of whichever process.
+        seconds: that this process took.
+    """
+
+    run: Run
+    plans: Sequence[ClipPlan]
+    frames: int
+    whole: bool
+    seconds: float
+
+
+def invert(
+    job: Job,
+    *,
+    output: Path | None = None,
+    new: bool = False,
+    share: Share = ALL,
+    device: torch.device | None = None,
+    snapshots: int = 0,
+    progress: Progress = silent,
+    note: Note = unheard,
+) -> Inverted:
+    """Make the frames of a job, or those that are left of one that was stopped.
+
+    Args:
+        job: what determines the result.
+        output: its folder; None: the newest unfinished equal one under `runs/`, or a new one.
+        new: never go on with one.
+        share: of the segments: those that this process makes.
+        device: where they are made; None: the processor.
+        snapshots: keep a picture of a frame every so many steps; 0: none.
+        progress: told about frames.
+        note: told what goes on.
+
+    Raises:
+        MagkitError: DAVIS, masks, weights or the folder can't be used, or an optimisation failed.
+        UsageError: an unknown video, frame, class, target or setting.
+    """
+    if share.count > 1 and output is None:
+        raise UsageError("processes that share a job need to be told its folder", "-o RUN")
+    began, place = time.monotonic(), device or torch.device("cpu")
+    plans = plans_of(job)
+    chosen = [_chosen(each, place) for each in job.targets]
+    for plan in plans:
+        _check_statistics(plan, chosen)
+    config = {
+        "clips": {plan.name: plan.described() for plan in plans},
+        "masks": _masks_mark(plans),
+        "targets": [each.described() for each in job.targets],
+    }
+    run = _opened(config, share, output=output, new=new, device=place)
+
+    def maker(plan: ClipPlan, made: Callable[[float], None]) -> Maker:
+        return Maker(plan, chosen, folder_of(run, plan), place, note, made, snapshots)
+
+    count = _make_all(run, plans, share, maker, progress)
+    whole = all(folder_of(run, p).has(f.stem) for p in plans for f in p.frames)
+    return Inverted(
+        run=run, plans=plans, frames=count, whole=whole, seconds=time.monotonic() - began
+    )
+
+
+def plans_of(job: Job) -> list[ClipPlan]:
+    """Return the plans of a job's clips, each in all of its variants."""
+    clips, plans = _clips(job), list[ClipPlan]()
+    _check_tables(job, clips)
+    for clip in clips:
+        table = dict(job.tables.get(clip.name, {}))
+        own = table.pop("frames", {})
+        base = make_settings(job.preset, job.settings, table)
+        plan = plan_clip(clip, job.frames, job.classes, base, own)
+        if job.masks is not None:
+            plan = replace(plan, masks_folder=str(job.masks.resolve()))
+        plans.extend(_variants(plan, job, table))
+    return plans
+
+
+def _clips(job: Job) -> list[Clip]:
+    if job.masks is not None:
+        if job.videos:
+            raise UsageError("--masks takes the place of DAVIS' videos", "leave out --video")
+        return [open_masks(job.masks)]
+    if not job.videos:
+        raise UsageError("nothing is named to invert", "--video bear, or --masks DIR")
+    root = find_davis(job.davis)
+    names = list_videos(root) if "all" in job.videos else list(dict.fromkeys(job.videos))
+    return [open_video_masks(root, name) for name in names]
+
+
+def _check_tables(job: Job, clips: Sequence[Clip]) -> None:
+    names = [clip.name for clip in clips]
+    for name in job.tables:
+        if name not in names:
+            raise UsageError(f"there are settings for '{name}', which is not inverted")
+
+
+def _variants(plan: ClipPlan, job: Job, table: Mapping[str, Any]) -> Iterator[ClipPlan]:
+    """Yield a plan for each combination of the values that are swept over."""
+    if not job.sweep:
+        yield plan
+        return
+    for values in product(*job.sweep.values()):
+        swept = dict(zip(job.sweep, values, strict=True))
+        settings = make_settings(job.preset, job.settings, table, swept)
+        mark = ",".join(f"{key}={value}" for key, value in swept.items())
+        yield renamed(plan, f"{mark}/{plan.name}", settings)
+
+
+def _chosen(choice: TargetChoice, device: torch.device) -> Chosen:
+    target = build_target(choice, device)
+    return Chosen(choice.name, target, choice.weight, target.statistics())
+
+
+def _check_statistics(plan: ClipPlan, chosen: Sequence[Chosen]) -> None:
+    for each in chosen:
+        if plan.settings.bn and not each.statistics:
+            raise MagkitError(
+                f"the target '{each.name}' remembers no statistics: no layer has a running mean",
+                "--bn 0 does without them",
+            )
+
+
+def _masks_mark(plans: Sequence[ClipPlan]) -> str:
+    """Return a hash of all masks, so that a job never goes on with other ones."""
+    paths = dict.fromkeys(frame.mask for plan in plans for frame in plan.frames)
+    marks = [sha256(path.read_bytes()).hexdigest() for path in paths]
+    return sha256("".join(marks).encode()).hexdigest()
+
+
+def _opened(
+    config: Mapping[str, Any],
+    share: Share,
+    *,
+    output: Path | None,
+    new: bool,
+    device: torch.device,
+) -> Run:
+    """Make or find the job's folder, together with the processes that share the job."""
+    deadline = time.monotonic() + (PATIENCE if share.count > 1 else 0)
+    while True:
+        try:
+            return open_run(
+                KIND,
+                config,
+                made_with=made_with(device),
+                output=output,
+                new=new,
+                result=RESULT,
+                resume_finished=share.count > 1,
+            )
+        except MagkitError:
+            # Another process may be making it right now.
+            if time.monotonic() > deadline or (output and (output / "config.json").is_file()):
+                raise
+            time.sleep(0.2)
+
+
+def folder_of(run: Run, plan: ClipPlan) -> Folder:
+    """Return the folder of a clip's frames."""
+    return Folder(run.folder / plan.name)
+
+
+def _make_all(
+    run: Run,
+    plans: Sequence[ClipPlan],
+    share: Share,
+    maker: Callable[[ClipPlan, Callable[[float], None]], Maker],
+    progress: Progress,
+) -> int:
+    items = [(plan, n) for plan in plans for n in range(len(plan.segments()))]
+    mine = [item for number, item in enumerate(items) if number in share]
+    wanted = [(plan, place) for plan, n in mine for place in plan.segments()[n]]
+
+    def done() -> int:
+        return sum(folder_of(run, p).has(p.frames[place].stem) for p, place in wanted)
+
+    before = done()
+    progress(before, len(wanted))
+    for plan, number in mine:
+        folder_of(run, plan).write_sidecar(plan.size)
+        maker(plan, lambda _: progress(done(), len(wanted))).segment(number)
+    return done() - before

@@ -1,0 +1,188 @@
+"""How good the frames of a job are, by networks and by measures that were never optimised.
+
+Every picture is judged as a stranger would: by full detection, without the true boxes. The target
+sees what it was made to see; the verifier, which took no part, is what counts. Beside the frames
+stand controls that need no inversion.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from magkit.invert.classes import ANY
+from magkit.invert.frames_on_disk import Folder, picture
+from magkit.invert.maker import Chosen
+from magkit.invert.measures import controls
+from magkit.invert.measures.agreement import best_agreement
+from magkit.invert.measures.flicker import flicker
+from magkit.invert.measures.resemblance import histogram_distance, ssim
+from magkit.invert.plan import ClipPlan
+from magkit.invert.statistics import distance, watched
+from magkit.protocols import Annotation
+
+CONTROLS = 8  # frames of a clip, evenly spread, that controls are made for
+
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """Who looks at the pictures.
+
+    Attributes:
+        targets: what was inverted.
+        verifier: what took no part.
+        device: where they are.
+    """
+
+    targets: Sequence[Chosen]
+    verifier: Chosen
+    device: torch.device
+
+    def each(self) -> Iterable[tuple[str, Chosen]]:
+        """Yield the judges by the part that they play."""
+        for number, target in enumerate(self.targets, 1):
+            yield "target" if len(self.targets) == 1 else f"target{number}", target
+        yield "verifier", self.verifier
+
+
+def judge_clip(
+    plan: ClipPlan, folder: Folder, judges: Judges, progress: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Return all that is measured of a clip's frames, of JSON's types.
+
+    "frames": scores of each; "mean": of all; "flicker": of the background, of what was made and of
+    the real frames; "controls": mean scores of each control, on evenly spread frames.
+    """
+    rows = []
+    for place, frame in enumerate(plan.frames):
+        shown = picture(folder.frame(frame.stem))
+        scores = judge_picture(plan, place, shown, judges)
+        scores.update(_record(folder, frame.stem))
+        rows.append({"frame": frame.stem, **scores})
+        progress()
+    return {
+        "frames": rows,
+        "mean": mean_scores(rows),
+        "flicker": {
+            "made": _flicker(plan, lambda n: picture(folder.frame(plan.frames[n].stem))),
+            "real": _flicker(plan, lambda n: real(plan, n)),
+        },
+        "controls": _controls(plan, judges),
+    }
+
+
+def judge_picture(plan: ClipPlan, place: int, shown_3HW: Tensor, judges: Judges) -> Scores:
+    """Return the scores of one picture for the frame at a place.
+
+    For each judge J and F of what it finds of the right class, and how sure it is, means over the
+    objects that are seen; the verifier's distance of statistics; likeness to the real frame.
+    """
+    scores: Scores = {}
+    for part, judge in judges.each():
+        found = [_on_cpu(a) for a in judge.target.predict(shown_3HW[None].to(judges.device))[0]]
+        agreements = [
+            best_agreement(found, mask, None if label == ANY else label)
+            for label, mask in zip(plan.classes, plan.masks(place), strict=True)
+            if mask.any()
+        ]
+        for name, measure in (("J", "region"), ("F", "boundary"), ("score", "score")):
+            values = [float(getattr(a, measure)) for a in agreements]
+            scores[f"{part}_{name}"] = fmean(values) if values else math.nan
+    scores["verifier_bn"] = statistics_distance(judges.verifier, shown_3HW.to(judges.device))
+    true = real(plan, place)
+    if true is not None:
+        scores["ssim"] = ssim(shown_3HW, true)
+        inside = plan.masks(place).any(0)
+        scores["colours"] = histogram_distance(shown_3HW, true, inside)
+    return scores
+
+
+def _on_cpu(found: Annotation) -> Annotation:
+    mask = None if found.mask_HW is None else found.mask_HW.cpu()
+    return Annotation(found.label, mask, found.score)
+
+
+@torch.no_grad()
+def statistics_distance(judge: Chosen, shown_3HW: Tensor) -> float:
+    """Return the scaled distance of a picture from what a network remembers; NaN if nothing."""
+    if not judge.statistics:
+        return math.nan
+    whole = [s for s in judge.statistics if s.group == "picture"]
+    with watched(whole) as seen:
+        judge.target.predict(shown_3HW[None])
+    return float(distance(whole, seen.of))
+
+
+def real(plan: ClipPlan, place: int) -> Tensor | None:
+    """Return the real frame (3, H, W) at the size that is made; None where there is none."""
+    path = plan.frames[place].image
+    if path is None:
+        return None
+    return F.interpolate(
+        picture(path)[None], plan.size, mode="bilinear", align_corners=False, antialias=True
+    )[0].clamp(0, 1)
+
+
+def mean_scores(rows: Sequence[Mapping[str, Any]]) -> Scores:
+    """Return the means of all numbers, without those that are none."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    means = {}
+    for name in names:
+        values = [row[name] for row in rows if isinstance(row.get(name), int | float)]
+        values = [value for value in values if not math.isnan(value)]
+        if values:
+            means[name] = fmean(values)
+    return means
+
+
+def _record(folder: Folder, stem: str) -> Scores:
+    told = folder.told(stem)
+    return {name: float(told[name]) for name in ("steps", "seconds") if name in told}
+
+
+def _flicker(plan: ClipPlan, shown: Callable[[int], Tensor | None]) -> float:
+    """Return the mean flicker of neighbouring pairs, few of which are in memory at a time."""
+    values = []
+    for place in range(1, len(plan.frames)):
+        pair = shown(place - 1), shown(place)
+        if pair[0] is None or pair[1] is None:
+            return math.nan
+        masks = torch.stack([plan.masks(n).any(0) for n in (place - 1, place)])
+        values.append(flicker(torch.stack([pair[0], pair[1]]), masks))
+    values = [value for value in values if not math.isnan(value)]
+    return fmean(values) if values else math.nan
+
+
+def _controls(plan: ClipPlan, judges: Judges) -> dict[str, Scores]:
+    rows: dict[str, list[Scores]] = {}
+    count = len(plan.frames)
+    for place in sorted({round(n * (count - 1) / max(1, CONTROLS - 1)) for n in range(CONTROLS)}):
+        if place >= count or not plan.masks(place).any():
+            continue
+        for name, shown in control_pictures(plan, place).items():
+            rows.setdefault(name, []).append(judge_picture(plan, place, shown, judges))
+    return {name: mean_scores(found) for name, found in rows.items()}
+
+
+def control_pictures(plan: ClipPlan, place: int) -> dict[str, Tensor]:
+    """Return pictures that need no inversion: noise, flat masks, and of the real frame."""
+    seed, number = plan.settings.seed, plan.frames[place].number
+    mask = plan.masks(place).any(0)
+    found = {
+        "noise": controls.noise(plan.size, seed, number),
+        "flat mask": controls.flat_mask(mask),
+    }
+    true = real(plan, place)
+    if true is not None:
+        found["cut-out"] = controls.textured_cutout(true, mask, seed, number)
+        found["real frame"] = true
+    return found

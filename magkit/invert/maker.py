@@ -1,0 +1,271 @@
+"""Makes the frames of one clip, segment by segment.
+
+The first keyframe starts from noise, each further one from the keyframe before it, warped; the
+frames of a segment start from the frame before, warped, and are drawn ever more towards the next
+keyframe, so that nothing jumps where a segment ends. A frame depends on the bits of finished ones
+alone: whoever makes it, in whatever order, and after whatever interruption, makes the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from magkit.errors import MagkitError
+from magkit.invert.frames_on_disk import Folder, save_picture, shown
+from magkit.invert.objective import Goal, Guide, Objective, gradient_norms
+from magkit.invert.optimise import (
+    Optimised,
+    Position,
+    Stage,
+    optimise,
+    resized,
+    scaled,
+    stages,
+)
+from magkit.invert.plan import ClipPlan
+from magkit.invert.settings import InvertSettings
+from magkit.invert.warp import warped
+from magkit.progress import Note, unheard
+from magkit.protocols import Statistic, Target
+from magkit.runtime.precision import autocast
+from magkit.runtime.seeds import derived_seed, generator
+
+SAVED_EVERY = 20.0  # seconds between the states of a frame that takes long
+FLAT = 0.05  # standard deviation of a picture that has lost its contrast
+DROWNED = 0.02  # of the largest term's gradient: a term below it hardly counts
+NOISE = 0  # first part of the key of the start
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A target that is inverted.
+
+    Attributes:
+        name: as it was asked for.
+        target: itself.
+        weight: in the sum of all.
+        statistics: the layers that it remembers statistics in.
+    """
+
+    name: str
+    target: Target[Any]
+    weight: float
+    statistics: Sequence[Statistic]
+
+
+@dataclass(slots=True)
+class Maker:
+    """Makes the frames of one clip.
+
+    Attributes:
+        plan: which, and how.
+        chosen: the targets.
+        folder: where they go.
+        device: where they are made.
+        note: told what goes on.
+        made: called when a frame was made, with the seconds that it took.
+        snapshots: keep a picture of a frame every so many steps; 0: none.
+    """
+
+    plan: ClipPlan
+    chosen: Sequence[Chosen]
+    folder: Folder
+    device: torch.device
+    note: Note = unheard
+    made: Callable[[float], None] = lambda _: None
+    snapshots: int = 0
+    _saved: float = field(default=0.0, init=False)
+
+    def segment(self, number: int) -> None:
+        """Make the frames of a segment that are not there yet."""
+        places = self.plan.segments()[number]
+        if self.plan.settings.start == "noise":
+            self._from_noise(places)
+            return
+        self.key(number)
+        following = number + 1 < len(self.plan.segments())
+        if following:
+            self.key(number + 1)
+        for place in places[1:]:
+            self._frame(place, places.stop if following else None)
+
+    def key(self, number: int) -> None:
+        """Make a segment's keyframe, and those that it starts from, unless they are there."""
+        place = self.plan.segments()[number].start
+        if self._has(place):
+            return
+        if number == 0:
+            self._from_noise(range(place, place + 1))
+            return
+        self.key(number - 1)
+        before = self.plan.segments()[number - 1].start
+        settings = self.plan.settings_of(place)
+        plan = [Stage(s.size, settings.key) for s in stages(settings, self.plan.size, warm=False)]
+        self._make(range(place, place + 1), plan[-2:], self._guide(before, place), "keyframe")
+
+    def _frame(self, place: int, next_key: int | None) -> None:
+        if self._has(place):
+            return
+        guide = self._guide(place - 1, place)
+        if next_key is not None:
+            guide = mixed(guide, self._guide(next_key, place), 1 / (next_key - place + 1))
+        plan = stages(self.plan.settings_of(place), self.plan.size, warm=True)
+        self._make(range(place, place + 1), plan, guide, "frame before")
+
+    def _from_noise(self, places: range) -> None:
+        if all(self._has(place) for place in places):
+            return
+        settings = self.plan.settings_of(places.start)
+        self._make(places, stages(settings, self.plan.size, warm=False), None, "noise")
+
+    def _has(self, place: int) -> bool:
+        return self.folder.has(self.plan.frames[place].stem)
+
+    def _guide(self, source: int, place: int) -> Guide:
+        """Return a finished frame moved as the masks moved."""
+        pixels = self.folder.read(self.plan.frames[source].stem)
+        return warped(pixels, self.plan.masks(source), self.plan.masks(place))
+
+    def _make(self, places: range, plan: Sequence[Stage], guide: Guide | None, start: str) -> None:
+        """Make one frame, or several at a time that start from noise."""
+        began, stem = time.monotonic(), self.plan.frames[places.start].stem
+        settings = self.plan.settings_of(places.start)
+        asked = [self.plan.annotations(place) for place in places]
+        if not any(asked):
+            self._carry(places, guide)
+            return
+        objective = self.objective(asked, guide, settings)
+        key = self._key(places)
+        position = self.folder.kept(stem) or self._start(plan, guide, settings, key)
+        position.x_N3HW = position.x_N3HW.to(self.device)
+        if start == "noise" and position.done == 0:
+            self._report(objective, position.x_N3HW, plan)
+        self._saved = began
+        with autocast(self.device, settings.precision):
+            found = optimise(
+                position, plan, objective, settings, key, lambda p: self._save(stem, p)
+            )
+        self._check(found, places)
+        self._finish(places, found, objective, start, time.monotonic() - began)
+
+    def objective(
+        self, asked: Sequence[Sequence[Any]], guide: Guide | None, settings: InvertSettings
+    ) -> Objective:
+        """Return what is minimised for frames that show what is asked for."""
+        goals = [
+            Goal(each.name, each.target, each.target.labels(asked), each.statistics, each.weight)
+            for each in self.chosen
+        ]
+        return Objective(goals, settings, _placed(guide, self.device))
+
+    def _key(self, places: range) -> tuple[int, ...]:
+        """Return what tells these frames' draws from others': the clip and their numbers."""
+        clip = derived_seed(0, *self.plan.clip.encode())
+        return clip, *(self.plan.frames[place].number for place in places)
+
+    def _start(
+        self,
+        plan: Sequence[Stage],
+        guide: Guide | None,
+        settings: InvertSettings,
+        key: tuple[int, ...],
+    ) -> Position:
+        if guide is not None:
+            return Position(resized(guide.pixels_N3HW, plan[0].size))
+        draws = [
+            torch.randn(3, *plan[0].size, generator=generator(settings.seed, NOISE, key[0], number))
+            for number in key[1:]
+        ]
+        return Position(torch.stack(draws))
+
+    def _save(self, stem: str, position: Position) -> None:
+        if self.snapshots and position.done % self.snapshots == 0:
+            path = self.folder.path / "snapshots" / f"{stem}-{position.done:05d}.png"
+            save_picture(path, shown(position.x_N3HW[0]))
+        if time.monotonic() - self._saved >= SAVED_EVERY:
+            self._saved = time.monotonic()
+            self.folder.keep(stem, position)
+
+    def _carry(self, places: range, guide: Guide | None) -> None:
+        """Take over what was there, where no object is seen."""
+        assert guide is not None  # the first frame shows an object
+        stem = self.plan.frames[places.start].stem
+        self.note(f"{self.plan.name}: no object in frame {stem}: the background goes on")
+        self.folder.write(stem, guide.pixels_N3HW[0], {"start": "carried", "steps": 0})
+        self.made(0.0)
+
+    def _finish(
+        self,
+        places: range,
+        found: Optimised,
+        objective: Objective,
+        start: str,
+        seconds: float,
+    ) -> None:
+        with torch.no_grad(), autocast(self.device, objective.settings.precision):
+            terms = objective.terms(found.x_N3HW)
+        told = {name: float(term) for name, term in terms.items()}
+        for x, place in zip(found.x_N3HW, places, strict=True):
+            record = {"start": start, "steps": found.steps, "terms": told}
+            record["seconds"] = seconds / len(places)
+            self.folder.write(self.plan.frames[place].stem, x, record)
+            self.made(seconds / len(places))
+
+    def _report(self, objective: Objective, x: Tensor, plan: Sequence[Stage]) -> None:
+        """Say how strong each term's pull is at the start, and which of them drowns another."""
+        smaller = scaled(objective, plan[0].size, plan[-1].size, len(x))
+        norms = gradient_norms(smaller, x)
+        self.note(
+            f"{self.plan.name}: gradients at the start: "
+            + ", ".join(f"{name} {norm:.3g}" for name, norm in norms.items())
+        )
+        for warning in drowned(norms):
+            self.note(f"warning: {self.plan.name}: {warning}")
+
+    def _check(self, found: Optimised, places: range) -> None:
+        stem = self.plan.frames[places.start].stem
+        if not found.finite:
+            raise MagkitError(
+                f"{self.plan.name}, frame {stem}: the loss is no number after {found.steps} steps",
+                "try a smaller --lr, or --set precision=full",
+            )
+        if float(shown(found.x_N3HW[0]).std()) < FLAT:
+            self.note(
+                f"warning: {self.plan.name}, frame {stem} has lost its contrast: lower --var-l1, "
+                "--var-l2 and --l2-norm, or raise --bn"
+            )
+
+
+def drowned(norms: Mapping[str, float]) -> list[str]:
+    """Return a sentence for each term that hardly counts, by the norms of all gradients."""
+    strongest = max(norms, key=lambda name: norms[name])
+    return [
+        f"'{strongest}' drowns '{name}' ({norms[strongest]:.2g} against {norm:.2g}): "
+        "change the weight of one"
+        for name, norm in norms.items()
+        if norm < DROWNED * norms[strongest]
+    ]
+
+
+def mixed(guide: Guide, other: Guide, share: float) -> Guide:
+    """Return a guide with `share` parts of another, where both know something."""
+    here, there = guide.known_N1HW, other.known_N1HW
+    both = torch.where(there > 0, torch.where(here > 0, share, 1.0), 0.0)
+    pixels = torch.lerp(guide.pixels_N3HW, other.pixels_N3HW, both)
+    return Guide(pixels, torch.maximum(here, there))
+
+
+def _placed(guide: Guide | None, device: torch.device) -> Guide | None:
+    if guide is None:
+        return None
+    return replace(
+        guide,
+        pixels_N3HW=guide.pixels_N3HW.to(device),
+        known_N1HW=guide.known_N1HW.to(device),
+    )

@@ -1,0 +1,153 @@
+"""What is minimised: the weighted sum of the targets' losses, statistics and the priors.
+
+With pictures x in normalised space, targets t of weight w_t that are asked for labels y:
+
+    L(x) = sum_t w_t (mask BCE_t + label CE_t + other terms of t + bn R_t)
+         + var_l1 TV1 + var_l2 TV2 + l2_norm |x| + beyond B + colour C + temporal T
+
+Each target term is explained at its target (`losses`), R in `statistics`, the priors in `priors`.
+T is the mean square of x minus a guide, over the pixels that the guide knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from magkit.invert import priors
+from magkit.invert.affine import resample
+from magkit.invert.settings import InvertSettings
+from magkit.invert.statistics import Moments, blended, distance, watched
+from magkit.protocols import Labels, Statistic, Target
+
+NAMED = {"mask": "mask", "class": "label"}  # what targets call their terms: the weights' names
+PRIORS = {
+    "var_l1": priors.tv_l1,
+    "var_l2": priors.tv_l2,
+    "l2_norm": priors.l2_norm,
+    "beyond": priors.beyond,
+    "colour": priors.colour,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What one of the targets is to see.
+
+    Attributes:
+        name: of the target.
+        target: itself.
+        labels: in its own form, of pictures of the size that is optimised.
+        statistics: the layers that it remembers statistics in.
+        weight: in the sum.
+        before: moments of frames that were made before, by layer, and how many frames they are of.
+    """
+
+    name: str
+    target: Target[Any]
+    labels: Labels
+    statistics: Sequence[Statistic]
+    weight: float = 1.0
+    before: Mapping[str, Moments] = field(default_factory=dict)
+    frames: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """The frame before, warped: normalised pixels (N, 3, H, W), and where they are known (0, 1)."""
+
+    pixels_N3HW: Tensor
+    known_N1HW: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """Goals, an optional guide, and the weights of all terms."""
+
+    goals: Sequence[Goal]
+    settings: InvertSettings
+    guide: Guide | None = None
+
+    def terms(self, x_N3HW: Tensor, move: Move | None = None) -> dict[str, Tensor]:
+        """Return the weighted terms of pictures in normalised space, scalars by name.
+
+        Args:
+            x_N3HW: the pictures.
+            move: how pictures and labels are shifted and mirrored for the targets.
+        """
+        found = dict(self._of_priors(x_N3HW))
+        seen = x_N3HW if move is None else move.pictures(x_N3HW)
+        for goal in self.goals:
+            found.update(self._of_target(goal, seen, move))
+        return found
+
+    def _of_priors(self, x: Tensor) -> dict[str, Tensor]:
+        weights = {name: float(getattr(self.settings, name)) for name in PRIORS}
+        found = {name: w * PRIORS[name](x) for name, w in weights.items() if w}
+        if self.guide is not None and self.settings.temporal:
+            error = (x - self.guide.pixels_N3HW).square() * self.guide.known_N1HW
+            known = self.guide.known_N1HW.sum().clamp(min=1) * x.shape[1]
+            found["temporal"] = self.settings.temporal * error.sum() / known
+        return found
+
+    def _of_target(self, goal: Goal, x: Tensor, move: Move | None) -> dict[str, Tensor]:
+        settings = self.settings
+        mean, std = (x.new_tensor(v)[:, None, None] for v in (priors.MEAN, priors.STD))
+        labels = goal.labels if move is None else move.labels(goal.labels, x)
+        prefix = f"{goal.name} " if len(self.goals) > 1 else ""
+        with watched(goal.statistics if settings.bn else ()) as seen:
+            losses = goal.target.losses(x * std + mean, labels)
+        found = {}
+        for name, loss in losses.items():
+            weight = float(getattr(settings, NAMED.get(name, "other"))) * goal.weight
+            if weight:
+                found[prefix + name] = weight * loss
+        if settings.bn:
+            found[f"{prefix}bn"] = goal.weight * settings.bn * self._far(goal, seen.of)
+        return found
+
+    def _far(self, goal: Goal, seen: Mapping[str, Moments]) -> Tensor:
+        share = 1 / (1 + goal.frames)
+        taken = {
+            name: blended(now, goal.before[name], share) if name in goal.before else now
+            for name, now in seen.items()
+        }
+        s = self.settings
+        return distance(
+            goal.statistics, taken, form=s.bn_form, first=s.bn_first, region=s.bn_region
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """How pictures and their labels are resampled alike: affine maps (N, 2, 3) of pixels."""
+
+    source_from_output_N23: Tensor
+
+    def pictures(self, x_NCHW: Tensor) -> Tensor:
+        """Return the pictures as they are shown to the targets."""
+        return resample(x_NCHW, self.source_from_output_N23, (x_NCHW.shape[2], x_NCHW.shape[3]))
+
+    def labels(self, labels: Labels, x_NCHW: Tensor) -> Labels:
+        """Return what is asked for in the pictures as they are shown."""
+        return labels.moved(self.source_from_output_N23, (x_NCHW.shape[2], x_NCHW.shape[3]))
+
+
+def total(terms: Mapping[str, Tensor]) -> Tensor:
+    """Return the sum of terms."""
+    return torch.stack(list(terms.values())).sum()
+
+
+def gradient_norms(objective: Objective, x_N3HW: Tensor) -> dict[str, float]:
+    """Return the Euclidean norm of each weighted term's gradient at x."""
+    x = x_N3HW.detach().clone().requires_grad_()
+    norms = {}
+    terms = objective.terms(x)
+    for name, term in terms.items():
+        (gradient,) = torch.autograd.grad(term, x, retain_graph=True)
+        norms[name] = float(gradient.norm())
+    return norms

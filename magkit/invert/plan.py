@@ -1,0 +1,185 @@
+"""What is to be made of one clip: its frames, their masks at the size that is made, its segments.
+
+A segment is a keyframe and the frames up to the next one: the unit of work. Its borders are fixed
+by the list of frames alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from magkit.errors import MagkitError, UsageError
+from magkit.invert.classes import ANY, class_of_video
+from magkit.invert.davis import Clip, ClipFrame
+from magkit.invert.frame_choice import choose_frames
+from magkit.invert.mask_files import labels_in, mask_size, read_labels
+from magkit.invert.settings import OWNER, InvertSettings
+from magkit.options import from_mapping
+from magkit.protocols import Annotation
+
+MULTIPLE = 32  # of pixels, for widths that follow from a height
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipPlan:
+    """What is to be made of one clip.
+
+    Attributes:
+        name: of the folder that it goes to.
+        clip: the clip's name.
+        masks_folder: where its masks lie; None: in DAVIS.
+        frames: that are made, in order.
+        objects: the labels of its objects in the masks.
+        classes: of each object.
+        source: height and width of the masks.
+        size: of what is made.
+        settings: for its frames.
+        own: settings of single frames, by their numbers.
+    """
+
+    name: str
+    clip: str
+    masks_folder: str | None = None
+    frames: tuple[ClipFrame, ...]
+    objects: tuple[int, ...]
+    classes: tuple[str, ...]
+    source: tuple[int, int]
+    size: tuple[int, int]
+    settings: InvertSettings
+    own: Mapping[int, Mapping[str, Any]]
+
+    def segments(self) -> list[range]:
+        """Return the places of the frames of each segment, its keyframe first."""
+        count, step = len(self.frames), self.settings.keyframe
+        if self.settings.start == "noise":
+            step = self.settings.batch
+        return [range(first, min(first + step, count)) for first in range(0, count, step)]
+
+    def settings_of(self, place: int) -> InvertSettings:
+        """Return the settings of the frame at a place."""
+        table = self.own.get(self.frames[place].number)
+        if not table:
+            return self.settings
+        return from_mapping(InvertSettings, {**asdict(self.settings), **table}, OWNER)
+
+    def masks(self, place: int) -> Tensor:
+        """Return the masks (K, H, W) of all objects at a place, bool; empty where one is not seen.
+
+        Raises:
+            MagkitError: the mask can't be read, or has another size than the first.
+        """
+        path = self.frames[place].mask
+        labels = read_labels(path)
+        if labels.shape != self.source:
+            there, first = (f"{s[1]}x{s[0]}" for s in (labels.shape, self.source))
+            raise MagkitError(f"{path} is {there}, but the masks before it are {first}")
+        each = np.array(self.objects, np.uint8)[:, None, None] == labels
+        masks = torch.from_numpy(each)[None].float()
+        return F.interpolate(masks, self.size, mode="area")[0] >= 0.5
+
+    def annotations(self, place: int) -> list[Annotation]:
+        """Return what is asked for at a place: the objects that are seen, the background too."""
+        masks = self.masks(place)
+        found = [
+            Annotation(label, mask.float())
+            for label, mask in zip(self.classes, masks, strict=True)
+            if mask.any()
+        ]
+        if found and self.settings.background:
+            found.append(Annotation(ANY, (~masks.any(0)).float()))
+        return found
+
+    def described(self) -> dict[str, Any]:
+        """Return what determines the frames, of JSON's types."""
+        return {
+            "clip": self.clip,
+            "masks": self.masks_folder,
+            "source": list(self.source),
+            "frames": [frame.stem for frame in self.frames],
+            "objects": dict(zip(map(str, self.objects), self.classes, strict=True)),
+            "size": list(self.size),
+            "settings": asdict(self.settings),
+            "own": {str(number): dict(table) for number, table in self.own.items()},
+        }
+
+
+def plan_clip(
+    clip: Clip,
+    frames: str,
+    classes: Sequence[str],
+    settings: InvertSettings,
+    own: Mapping[str, Mapping[str, Any]],
+) -> ClipPlan:
+    """Return the plan of a clip.
+
+    Args:
+        clip: its frames.
+        frames: which of them, as `--frames` takes it.
+        classes: of its objects, in the order of their labels, or one for all; empty: what the clip
+            is known to show, or else whatever the target takes it for.
+        settings: for its frames.
+        own: tables of settings by choices of frames.
+
+    Raises:
+        UsageError: a choice of frames or a setting is wrong, or classes and objects don't go
+            together.
+        MagkitError: a mask can't be read, or no object is seen in the first frame.
+    """
+    chosen = tuple(clip.frames[n] for n in choose_frames(frames, len(clip.frames), clip.name))
+    objects = sorted({label for frame in chosen for label in labels_in(frame.mask)})
+    if not objects:
+        raise MagkitError(f"no mask of '{clip.name}' shows an object: {chosen[0].mask} is empty")
+    if not labels_in(chosen[0].mask):
+        raise MagkitError(
+            f"{chosen[0].mask}, the first frame's mask, is empty",
+            "begin with a frame that shows an object: --frames",
+        )
+    tables: dict[int, dict[str, Any]] = {}
+    for text, table in own.items():
+        from_mapping(InvertSettings, {**asdict(settings), **table}, OWNER)
+        for number in choose_frames(text, len(clip.frames), clip.name):
+            tables.setdefault(number, {}).update(table)
+    source = mask_size(chosen[0].mask)
+    return ClipPlan(
+        name=clip.name,
+        clip=clip.name,
+        frames=chosen,
+        objects=tuple(objects),
+        classes=_classes(clip.name, classes, len(objects)),
+        source=source,
+        size=result_size(source, settings.size),
+        settings=settings,
+        own=tables,
+    )
+
+
+def _classes(clip: str, given: Sequence[str], count: int) -> tuple[str, ...]:
+    names = list(given) or [class_of_video(clip) or ANY]
+    if len(names) == 1:
+        names *= count
+    if len(names) != count:
+        raise UsageError(
+            f"'{clip}' shows {count} objects, and {len(names)} classes are given",
+            "give --class once for all of them, or once for each",
+        )
+    return tuple(names)
+
+
+def result_size(source: tuple[int, int], height: int) -> tuple[int, int]:
+    """Return the height and width of what is made of masks of a size; height 0: theirs."""
+    if not height:
+        return source
+    width = round(source[1] / source[0] * height / MULTIPLE) * MULTIPLE
+    return height, max(MULTIPLE, width)
+
+
+def renamed(plan: ClipPlan, name: str, settings: InvertSettings) -> ClipPlan:
+    """Return the plan with other settings, for a folder of its own."""
+    return replace(plan, name=name, settings=settings, size=result_size(plan.source, settings.size))

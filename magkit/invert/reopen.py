@@ -1,0 +1,84 @@
+"""A finished job, opened again from its record: to judge it by other networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from magkit.errors import MagkitError
+from magkit.invert.davis import Clip, find_davis, open_masks, open_video_masks
+from magkit.invert.job import KIND, RESULT, folder_of
+from magkit.invert.plan import ClipPlan
+from magkit.invert.settings import OWNER, InvertSettings
+from magkit.invert.targets.choice import TargetChoice
+from magkit.options import from_mapping, option_pairs
+from magkit.training.run import Run, read_config
+
+
+def reopened(
+    folder: Path, davis: Path | None, weights: Sequence[Path]
+) -> tuple[Run, list[ClipPlan], list[TargetChoice]]:
+    """Return a job's run, plans and targets.
+
+    Args:
+        folder: of the job.
+        davis: the folder of DAVIS; None: where it usually is.
+        weights: of the targets, in their order, where they were given when the job was made.
+
+    Raises:
+        MagkitError: the folder holds no job, its frames are not all there, or masks are missing.
+    """
+    config = read_config(KIND, folder)
+    run = Run(folder, config, RESULT)
+    try:
+        clips = {name: dict(table) for name, table in config["clips"].items()}
+        targets = [_target(table, weights, n) for n, table in enumerate(config["targets"])]
+        plans = [_plan(name, table, davis) for name, table in clips.items()]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise MagkitError(f"{folder / 'config.json'} is not what magkit invert writes") from error
+    for plan in plans:
+        missing = [f.stem for f in plan.frames if not folder_of(run, plan).has(f.stem)]
+        if missing:
+            raise MagkitError(
+                f"{len(missing)} frames of '{plan.name}' are missing, {missing[0]} for one",
+                "the command that began the job goes on with it",
+            )
+    return run, plans, targets
+
+
+def _target(table: Mapping[str, Any], weights: Sequence[Path], number: int) -> TargetChoice:
+    path = weights[number] if number < len(weights) else None
+    options = tuple(option_pairs(table["options"]))
+    choice = TargetChoice(table["name"], table["weight"], path, options)
+    if choice.described()["weights"] != table["weights"]:
+        raise MagkitError(
+            f"these are not the weights of '{table['name']}' that were inverted",
+            "give with --weights what the job was made with",
+        )
+    return choice
+
+
+def _plan(name: str, table: Mapping[str, Any], davis: Path | None) -> ClipPlan:
+    clip = _clip(table, davis)
+    frames = {frame.stem: frame for frame in clip.frames}
+    missing = [stem for stem in table["frames"] if stem not in frames]
+    if missing:
+        raise MagkitError(f"'{clip.name}' has no mask {missing[0]} any more")
+    return ClipPlan(
+        name=name,
+        clip=clip.name,
+        frames=tuple(frames[stem] for stem in table["frames"]),
+        objects=tuple(int(label) for label in table["objects"]),
+        classes=tuple(table["objects"].values()),
+        source=(int(table["source"][0]), int(table["source"][1])),
+        size=(int(table["size"][0]), int(table["size"][1])),
+        settings=from_mapping(InvertSettings, table["settings"], OWNER),
+        own={int(number): own for number, own in table["own"].items()},
+    )
+
+
+def _clip(table: Mapping[str, Any], davis: Path | None) -> Clip:
+    if table["masks"] is not None:
+        return open_masks(Path(table["masks"]))
+    return open_video_masks(find_davis(davis), table["clip"])

@@ -1,0 +1,137 @@
+"""The report of a job: figures, the pictures that stand beside the frames, a contact sheet."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from magkit.invert.frames_on_disk import Folder, picture, save_picture
+from magkit.invert.job import RESULT, folder_of
+from magkit.invert.judge import Judges, judge_clip, mean_scores, real
+from magkit.invert.maker import Chosen
+from magkit.invert.plan import ClipPlan
+from magkit.invert.targets.choice import TargetChoice, build_target
+from magkit.progress import Progress, silent
+from magkit.runtime.atomic import atomic_path
+from magkit.training.lock import locked
+from magkit.training.run import Run
+
+SHOWN = 8  # frames of a clip on the contact sheet
+CELL = 224  # pixels: width of a picture there
+GAP = 4
+TINT = (1.0, 0.2, 0.2)  # of what the verifier sees
+LOCK = ".report"
+
+
+def judges_of(
+    targets: Sequence[TargetChoice], verifier: TargetChoice, device: torch.device
+) -> Judges:
+    """Build those that look at the pictures."""
+    built = [build_target(choice, device) for choice in (*targets, verifier)]
+    chosen = [
+        Chosen(choice.name, target, choice.weight, target.statistics())
+        for choice, target in zip((*targets, verifier), built, strict=True)
+    ]
+    return Judges(chosen[:-1], chosen[-1], device)
+
+
+def write_report(
+    run: Run, plans: Sequence[ClipPlan], judges: Judges, progress: Progress = silent
+) -> dict[str, Any]:
+    """Judge all frames of a job, and write report.json, contact.png and the panels beside frames.
+
+    Panels: masks/, seen/ (the frame, with what the verifier sees in it) and real/ in each clip's
+    folder.
+
+    Raises:
+        MagkitError: another process is at it.
+    """
+    total, done = sum(len(plan.frames) for plan in plans), 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        progress(done, total)
+
+    with locked(run.folder, LOCK, "judging", "wait for it"):
+        clips = {}
+        for plan in plans:
+            folder = folder_of(run, plan)
+            write_panels(plan, folder, judges)
+            clips[plan.name] = judge_clip(plan, folder, judges, count)
+        report = {"verifier": judges.verifier.name, "clips": clips, "mean": mean_of_clips(clips)}
+        write_sheet(run.folder / "contact.png", [(plan, folder_of(run, plan)) for plan in plans])
+        with atomic_path(run.folder / RESULT, overwrite=True) as path:
+            path.write_text(json.dumps(_finite(report), indent=1) + "\n", encoding="utf-8")
+    return report
+
+
+def mean_of_clips(clips: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Return the means over clips of their mean scores."""
+    return mean_scores([clip["mean"] for clip in clips.values()])
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_panels(plan: ClipPlan, folder: Folder, judges: Judges) -> None:
+    """Write the pictures that stand beside the frames in a video."""
+    for place, frame in enumerate(plan.frames):
+        name, mask = f"{frame.stem}.png", plan.masks(place).any(0)
+        save_picture(folder.path / "masks" / name, mask.float().expand(3, -1, -1))
+        shown = picture(folder.frame(frame.stem))
+        save_picture(folder.path / "seen" / name, seen_by(judges, plan, shown))
+        true = real(plan, place)
+        if true is not None:
+            save_picture(folder.path / "real" / name, true)
+
+
+def seen_by(judges: Judges, plan: ClipPlan, shown_3HW: Tensor) -> Tensor:
+    """Return a picture in which what the verifier finds of the right classes is tinted."""
+    found = judges.verifier.target.predict(shown_3HW[None].to(judges.device))[0]
+    result = shown_3HW * 0.5
+    for each in found:
+        if each.mask_HW is not None and (each.label in plan.classes or "any" in plan.classes):
+            inside = (each.mask_HW.cpu() >= 0.5).float()
+            tint = torch.tensor(TINT)[:, None, None]
+            result = torch.lerp(result, 0.5 * shown_3HW + 0.5 * tint, inside * each.score)
+    return result
+
+
+def write_sheet(path: Path, clips: Sequence[tuple[ClipPlan, Folder]]) -> None:
+    """Write the contact sheet: for each clip rows of real frames, masks, frames, what is seen."""
+    rows = []
+    for plan, folder in clips:
+        count = len(plan.frames)
+        places = sorted({round(n * (count - 1) / max(1, SHOWN - 1)) for n in range(SHOWN)})
+        stems = [plan.frames[place].stem for place in places if place < count]
+        for panel in ("real", "masks", "frames", "seen"):
+            files = [folder.path / panel / f"{stem}.png" for stem in stems]
+            if all(file.is_file() for file in files):
+                rows.append(_row([picture(file) for file in files]))
+    width = max(row.shape[2] for row in rows)
+    padded = [F.pad(row, (0, width - row.shape[2], 0, GAP), value=1.0) for row in rows]
+    save_picture(path, torch.cat(padded, 1))
+
+
+def _row(pictures: Sequence[Tensor]) -> Tensor:
+    cells = []
+    for each in pictures:
+        size = round(each.shape[1] * CELL / each.shape[2]), CELL
+        small = F.interpolate(
+            each[None], size, mode="bilinear", align_corners=False, antialias=True
+        )[0]
+        cells.append(F.pad(small, (0, GAP), value=1.0))
+    return torch.cat(cells, 2)

@@ -1,0 +1,1 @@
+"""The models to invert that ship, a folder each."""

@@ -1,0 +1,1 @@
+"""A small network that gives every pixel a class: the default verifier."""

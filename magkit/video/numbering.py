@@ -1,0 +1,93 @@
+"""What the names of frames tell: which are missing, and which are there twice."""
+
+import re
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, pairwise
+from pathlib import Path
+from typing import TypeVar
+
+from magkit.errors import MagkitError
+
+K = TypeVar("K", bound=Hashable)
+
+_FEW = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The numbers that no frame has, though frames before and after are there.
+
+    Args:
+        runs: Each gap, in rising order; a slip of the pen may make one of billions.
+    """
+
+    runs: tuple[range, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many numbers are missing."""
+        # `len` fails on a range longer than a machine word counts.
+        return sum(run.stop - run.start for run in self.runs)
+
+    def first(self, most: int) -> list[int]:
+        """The lowest of them, at most so many."""
+        return list(islice(chain.from_iterable(self.runs), most))
+
+    def __str__(self) -> str:
+        return few(chain.from_iterable(self.runs), self.count)
+
+
+def find_missing(paths: Sequence[Path]) -> Missing:
+    """The gaps in the numbers of a clip's frames; none where no name has a number.
+
+    Of several numbers in the names, that counts which tells most frames apart, or the last of such.
+
+    Raises:
+        MagkitError: Two frames have one number, or some have none.
+    """
+    numbers = [[int(digits) for digits in re.findall(r"\d+", path.stem)] for path in paths]
+    if not any(numbers):
+        return Missing()
+    if not all(numbers):
+        raise MagkitError(
+            f"{paths[numbers.index([])]} has no frame number, though others have",
+            hint="number all frames, and move pictures that are no frames elsewhere",
+        )
+    known = sorted(_index(_telling(numbers), paths))
+    return Missing(tuple(range(a + 1, b) for a, b in pairwise(known) if b - a > 1))
+
+
+def _telling(numbers: list[list[int]]) -> tuple[int, ...]:
+    """Of the numbers in every name, the one that is the frame's."""
+    if len({len(one) for one in numbers}) > 1:
+        return tuple(one[-1] for one in numbers)
+    places = list(zip(*numbers, strict=True))
+    return max(reversed(places), key=lambda place: len(set(place)))
+
+
+def by_name(paths: Sequence[Path]) -> dict[str, Path]:
+    """Pictures by their names without suffixes, in which 7, 007 and 00007 are the same.
+
+    Raises:
+        MagkitError: Two have one name.
+    """
+    return _index((re.sub(r"\d+", lambda n: str(int(n[0])), path.stem) for path in paths), paths)
+
+
+def _index(keys: Iterable[K], paths: Sequence[Path]) -> dict[K, Path]:
+    found: dict[K, Path] = {}
+    for key, path in zip(keys, paths, strict=True):
+        if key in found:
+            raise MagkitError(
+                f"{found[key]} and {path.name} are both frame {key}",
+                hint="move one of them elsewhere: a folder holds each frame of one clip once",
+            )
+        found[key] = path
+    return found
+
+
+def few(items: Iterable[object], count: int) -> str:
+    """The first few of `count` items, for a message."""
+    shown = ", ".join(map(str, islice(items, _FEW)))
+    return shown if count <= _FEW else f"{shown}, ... ({count} in all)"
