@@ -9,7 +9,13 @@ import typer
 
 from magkit.cli.common import Device, Threads
 from magkit.cli.inversion_tables import inversion_table
-from magkit.cli.invert import VERIFIER, Davis, VerifierWeights
+from magkit.cli.invert import (
+    VERIFIER,
+    Davis,
+    VerifierWeights,
+    check_verifier,
+    warn_of_classes,
+)
 from magkit.cli.output import Output
 
 
@@ -41,8 +47,10 @@ def inversion(
 
     set_threads(threads)
     run, plans, targets = reopened(job, davis, weights or ())
-    looker = TargetChoice(verifier, weights=verifier_weights)
-    judges = judges_of(targets, looker, resolve_device(device))
+    looker, place = TargetChoice(verifier, weights=verifier_weights), resolve_device(device)
+    check_verifier(out, looker, targets, place)
+    judges = judges_of(targets, looker, place)
+    warn_of_classes(out, judges, plans)
     with out.progress("judging") as progress:
         report = write_report(run, plans, judges, progress)
     out.show(inversion_table(report))

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
+# Of two lines each, so that all of them find room on a terminal.
 _COLUMNS = {
-    "target_J": "target J",
-    "target_F": "F",
-    "verifier_J": "verifier J",
-    "verifier_F": "F",
-    "verifier_score": "sure",
-    "verifier_bn": "BN",
-    "ssim": "SSIM",
-    "colours": "colours",
-    "steps": "steps",
-    "seconds": "seconds",
+    "target_J": "target\nJ",
+    "target_F": "\nF",
+    "verifier_J": "verifier\nJ",
+    "verifier_F": "\nF",
+    "verifier_score": "\nsure",
+    "verifier_bn": "\nBN",
+    "ssim": "\nSSIM",
+    "colours": "\ncolour",
+    "seconds": "\ns",
 }
 
 
@@ -26,22 +26,34 @@ def inversion_table(report: Mapping[str, Any]) -> Table:
     """A row for each clip and for what needs no inversion, as the judges see them.
 
     J and F: overlap and contours (DAVIS) of what full detection finds. BN: the verifier's distance
-    of statistics. SSIM to the real frame; colours: difference of histograms in the mask.
+    of statistics. SSIM to the real frame; colour: difference of histograms in the mask; s: seconds
+    a frame took.
     """
+    from rich import box
     from rich.table import Table
 
-    table = Table("", "", title=f"what is seen in it; verifier: {report['verifier']}")
+    table = Table(
+        title=f"what is seen in it; verifier: {report['verifier']}",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+    )
+    table.add_column("", overflow="fold")
     columns = _present(report)
     for name in columns:
-        table.add_column(_COLUMNS.get(name, name.replace("_", " ")), justify="right")
-    table.add_column("flicker", justify="right")
+        header = _COLUMNS.get(name, name.replace("_", "\n"))
+        table.add_column(header, justify="right")
+    table.add_column("\nflicker", justify="right")
     for clip, found in report["clips"].items():
         flicker = found["flicker"]
-        table.add_row(clip, "made", *_cells(found["mean"], columns), _number(flicker["made"]))
+        table.add_row(clip, style="bold")
+        table.add_row("made", *_cells(found["mean"], columns), _number(flicker["made"]))
         for name, scores in found["controls"].items():
             still = {"real frame": _number(flicker["real"]), "flat mask": "0"}.get(name, "")
-            table.add_row("", name, *_cells(scores, columns), still)
+            table.add_row(name, *_cells(scores, columns), still)
         table.add_section()
+    if len(report["clips"]) > 1:
+        table.add_row("all", style="bold")
+        table.add_row("made", *_cells(report["mean"], columns))
     return table
 
 
@@ -60,4 +72,4 @@ def _cells(scores: Mapping[str, float], columns: list[str]) -> list[str]:
 def _number(value: float | None) -> str:
     if value is None or value != value:
         return ""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.0f}"

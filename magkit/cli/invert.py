@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +16,12 @@ from magkit.cli.output import Output
 from magkit.cli.trainings import New, RunFolder, given, hint_when_interrupted
 
 if TYPE_CHECKING:
+    import torch
+
     from magkit.invert.job import Inverted, Job
+    from magkit.invert.judge import Judges
+    from magkit.invert.plan import ClipPlan
+    from magkit.invert.targets.choice import TargetChoice
 
 VERIFIER = "segmenter"
 
@@ -154,9 +161,10 @@ def invert(
         sweep=swept(sweep or ()),
     )
     looker = None if verifier == "none" else TargetChoice(verifier, weights=verifier_weights)
-    _check_verifier(out, looker, chosen)
     share = parse_share(shard) if shard else launched_share()
-    place = resolve_device(device)
+    place = own_device(resolve_device(device))
+    if looker:
+        check_verifier(out, looker, chosen, place)
     with out.progress("inverting") as progress, hint_when_interrupted(out):
         from magkit.invert.job import invert as run
 
@@ -182,8 +190,30 @@ def _tell(out: Output, text: str) -> None:
         out.note(text)
 
 
-def _check_verifier(out: Output, verifier: Any, chosen: Any) -> None:
-    if verifier is not None and any(verifier.name == each.name for each in chosen):
+def own_device(device: torch.device) -> torch.device:
+    """Return the GPU of this process, where torchrun started one for each."""
+    import torch
+
+    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return device
+
+
+def check_verifier(
+    out: Output, verifier: TargetChoice, targets: Sequence[TargetChoice], device: torch.device
+) -> None:
+    """Find out that a verifier can't be used before the work, and warn if it proves nothing."""
+    from magkit.errors import MagkitError
+    from magkit.invert.targets.choice import build_target
+    from magkit.registry import registry
+
+    registry().target(verifier.name)
+    try:
+        build_target(verifier, device)
+    except MagkitError as error:
+        hint = "--verifier-weights names other weights, --verifier somebody else"
+        raise type(error)(f"the verifier can't be used: {error.message}", hint) from error
+    if any(verifier.name == each.name for each in targets):
         out.warn(
             f"'{verifier.name}' is inverted and verifies too: what it sees proves nothing; "
             "--verifier names another"
@@ -191,19 +221,29 @@ def _check_verifier(out: Output, verifier: Any, chosen: Any) -> None:
 
 
 def _reported(
-    out: Output, job: Job, done: Inverted, verifier: Any, device: Any
+    out: Output, job: Job, done: Inverted, verifier: TargetChoice, device: torch.device
 ) -> dict[str, Any] | None:
     """Judge the frames, unless another process is at it."""
-    from magkit.errors import MagkitError
-    from magkit.invert.report import judges_of, write_report
+    from magkit.invert.report import JudgingError, judges_of, write_report
 
     judges = judges_of(job.targets, verifier, device)
+    warn_of_classes(out, judges, done.plans)
     try:
         with out.progress("judging") as progress:
             return write_report(done.run, done.plans, judges, progress)
-    except MagkitError as error:
+    except JudgingError as error:
         out.note(f"{error.message}: it writes the report")
         return None
+
+
+def warn_of_classes(out: Output, judges: Judges, plans: Sequence[ClipPlan]) -> None:
+    """Say which classes the verifier doesn't know: its J and F leave them out."""
+    from magkit.invert.judge import knows
+
+    asked = dict.fromkeys(label for plan in plans for label in plan.classes)
+    unknown = [label for label in asked if not knows(judges.verifier, label)]
+    if unknown:
+        out.warn(f"'{judges.verifier.name}' knows no {', '.join(unknown)}: it can't verify them")
 
 
 def _finish(out: Output, done: Inverted, report: dict[str, Any] | None, share: str) -> None:

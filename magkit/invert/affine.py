@@ -27,7 +27,8 @@ def resample(
     rows = torch.arange(height, dtype=source_from_output_N23.dtype) + 0.5
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     places_HW3 = torch.stack([x, y, torch.ones_like(x)], -1).to(source_from_output_N23)
-    source_NHW2 = torch.einsum("nij,hwj->nhwi", source_from_output_N23, places_HW3)
+    # No matrix product: autocast would round the coordinates to 8 bits.
+    source_NHW2 = (source_from_output_N23[:, None, None] * places_HW3[..., None, :]).sum(-1)
     extent = source_NHW2.new_tensor([pictures_NCHW.shape[3], pictures_NCHW.shape[2]])
     grid = (source_NHW2 * 2 / extent - 1).to(pictures_NCHW)
     return F.grid_sample(pictures_NCHW, grid, "bilinear", padding, align_corners=False)

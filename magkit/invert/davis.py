@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
-from magkit.video.folder import SUFFIXES, _natural, list_frames
+from magkit.video.folder import SUFFIXES, natural_order, list_frames
 
 VARIABLE = "MAGKIT_DAVIS"
 USUAL = (Path("DAVIS"), Path("data", "DAVIS"))
@@ -107,7 +107,7 @@ def list_videos(root: Path) -> list[str]:
         found = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
     except OSError as error:
         raise MagkitError(f"{folder} can't be read: {error.strerror or error}") from error
-    return [path.name for path in sorted(found, key=_natural)]
+    return [path.name for path in sorted(found, key=natural_order)]
 
 
 def _resolution(root: Path) -> str:

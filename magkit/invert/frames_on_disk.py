@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -75,11 +76,10 @@ class Folder:
         """Write the frames' size and rate, unless they are there."""
         final = self.path / "frames" / SIDECAR
         if not final.is_file():
-            with atomic_path(self.path / "frames.new", kind="folder", overwrite=True) as folder:
-                write_sidecar(folder, plain_info(size[1], size[0], rate))
-                final.parent.mkdir(parents=True, exist_ok=True)
-                (folder / SIDECAR).replace(final)
-            (self.path / "frames.new").rmdir()
+            final.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(prefix=".", dir=self.path) as folder:
+                write_sidecar(Path(folder), plain_info(size[1], size[0], rate))
+                (Path(folder) / SIDECAR).replace(final)
 
     def state(self, stem: str) -> Path:
         """Return where a frame stands that is being made."""

@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 
-from magkit.errors import MagkitError, UsageError
+from magkit.errors import MagkitError, UsageError, did_you_mean
+from magkit.invert.classes import class_numbers
 from magkit.invert.davis import Clip, find_davis, list_videos, open_masks, open_video_masks
 from magkit.invert.frames_on_disk import Folder
 from magkit.invert.maker import Chosen, Maker
+from magkit.invert.mask_files import mask_size
 from magkit.invert.plan import ClipPlan, plan_clip, renamed
 from magkit.invert.settings import make_settings
 from magkit.invert.targets.choice import TargetChoice, build_target
@@ -28,6 +30,7 @@ KIND = "invert"
 RESULT = "report.json"
 ALL = Share()
 PATIENCE = 60.0  # seconds for another process to make the job's folder
+WHOLE = ("size", "start", "keyframe", "batch", "background")  # settings of clips, not of frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,14 +110,17 @@ def invert(
     """
     if share.count > 1 and output is None:
         raise UsageError("processes that share a job need to be told its folder", "-o RUN")
+    if share.count > 1 and new:
+        raise UsageError("--new can't be shared: the second process would refuse the first's job")
     began, place = time.monotonic(), device or torch.device("cpu")
     plans = plans_of(job)
     chosen = [_chosen(each, place) for each in job.targets]
     for plan in plans:
-        _check_statistics(plan, chosen)
+        _check_masks(plan)
+        _check_targets(plan, chosen)
     config = {
         "clips": {plan.name: plan.described() for plan in plans},
-        "masks": _masks_mark(plans),
+        "masks": masks_mark(plans),
         "targets": [each.described() for each in job.targets],
     }
     run = _opened(config, share, output=output, new=new, device=place)
@@ -158,9 +164,18 @@ def _clips(job: Job) -> list[Clip]:
 
 def _check_tables(job: Job, clips: Sequence[Clip]) -> None:
     names = [clip.name for clip in clips]
-    for name in job.tables:
+    for name, table in job.tables.items():
         if name not in names:
-            raise UsageError(f"there are settings for '{name}', which is not inverted")
+            raise UsageError(
+                f"there are settings for '{name}', which is not inverted", did_you_mean(name, names)
+            )
+        for text, own in table.get("frames", {}).items():
+            for key in own:
+                if key in WHOLE:
+                    raise UsageError(
+                        f"'{key}' of frames {text} of '{name}' belongs to whole clips",
+                        f"set it for '{name}', beside its frames",
+                    )
 
 
 def _variants(plan: ClipPlan, job: Job, table: Mapping[str, Any]) -> Iterator[ClipPlan]:
@@ -180,8 +195,22 @@ def _chosen(choice: TargetChoice, device: torch.device) -> Chosen:
     return Chosen(choice.name, target, choice.weight, target.statistics())
 
 
-def _check_statistics(plan: ClipPlan, chosen: Sequence[Chosen]) -> None:
+def _check_masks(plan: ClipPlan) -> None:
+    for frame in plan.frames:
+        there = mask_size(frame.mask)
+        if there != plan.source:
+            shown, first = (f"{size[1]}x{size[0]}" for size in (there, plan.source))
+            raise MagkitError(f"{frame.mask} is {shown}, but the masks before it are {first}")
+    if not plan.masks(0).any():
+        raise MagkitError(
+            f"{plan.frames[0].mask}, the first frame's mask, is empty at {plan.size[0]} rows",
+            "raise --size, or begin with another frame: --frames",
+        )
+
+
+def _check_targets(plan: ClipPlan, chosen: Sequence[Chosen]) -> None:
     for each in chosen:
+        class_numbers(plan.classes, ("background", *each.target.classes))
         if plan.settings.bn and not each.statistics:
             raise MagkitError(
                 f"the target '{each.name}' remembers no statistics: no layer has a running mean",
@@ -189,7 +218,7 @@ def _check_statistics(plan: ClipPlan, chosen: Sequence[Chosen]) -> None:
             )
 
 
-def _masks_mark(plans: Sequence[ClipPlan]) -> str:
+def masks_mark(plans: Sequence[ClipPlan]) -> str:
     """Return a hash of all masks, so that a job never goes on with other ones."""
     paths = dict.fromkeys(frame.mask for plan in plans for frame in plan.frames)
     marks = [sha256(path.read_bytes()).hexdigest() for path in paths]
@@ -207,6 +236,7 @@ def _opened(
     """Make or find the job's folder, together with the processes that share the job."""
     deadline = time.monotonic() + (PATIENCE if share.count > 1 else 0)
     while True:
+        there = output is not None and (output / "config.json").is_file()
         try:
             return open_run(
                 KIND,
@@ -219,7 +249,7 @@ def _opened(
             )
         except MagkitError:
             # Another process may be making it right now.
-            if time.monotonic() > deadline or (output and (output / "config.json").is_file()):
+            if there or time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
 

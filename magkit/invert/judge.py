@@ -84,7 +84,8 @@ def judge_picture(plan: ClipPlan, place: int, shown_3HW: Tensor, judges: Judges)
     """Return the scores of one picture for the frame at a place.
 
     For each judge J and F of what it finds of the right class, and how sure it is, means over the
-    objects that are seen; the verifier's distance of statistics; likeness to the real frame.
+    objects that are seen and whose class the judge knows; the verifier's distance of statistics;
+    likeness to the real frame.
     """
     scores: Scores = {}
     for part, judge in judges.each():
@@ -92,7 +93,7 @@ def judge_picture(plan: ClipPlan, place: int, shown_3HW: Tensor, judges: Judges)
         agreements = [
             best_agreement(found, mask, None if label == ANY else label)
             for label, mask in zip(plan.classes, plan.masks(place), strict=True)
-            if mask.any()
+            if mask.any() and knows(judge, label)
         ]
         for name, measure in (("J", "region"), ("F", "boundary"), ("score", "score")):
             values = [float(getattr(a, measure)) for a in agreements]
@@ -104,6 +105,11 @@ def judge_picture(plan: ClipPlan, place: int, shown_3HW: Tensor, judges: Judges)
         inside = plan.masks(place).any(0)
         scores["colours"] = histogram_distance(shown_3HW, true, inside)
     return scores
+
+
+def knows(judge: Chosen, label: str) -> bool:
+    """Return whether a class is one of a judge's: of others it can say nothing."""
+    return label == ANY or label in judge.target.classes
 
 
 def _on_cpu(found: Annotation) -> Annotation:

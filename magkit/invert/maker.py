@@ -2,7 +2,8 @@
 
 The first keyframe starts from noise, each further one from the keyframe before it, warped; the
 frames of a segment start from the frame before, warped, and are drawn ever more towards the next
-keyframe, so that nothing jumps where a segment ends. A frame depends on the bits of finished ones
+keyframe, so that nothing jumps where a segment ends. Or all of them start from noise, a segment at
+a time. A frame depends on the bits of finished ones
 alone: whoever makes it, in whatever order, and after whatever interruption, makes the same.
 """
 
@@ -16,8 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from magkit.errors import MagkitError
-from magkit.invert.frames_on_disk import Folder, save_picture, shown
+from magkit.errors import MagkitError, UsageError
+from magkit.invert.colours import mixed as mixed_colours
+from magkit.invert.colours import mixing
+from magkit.invert.frames_on_disk import Folder, picture, save_picture, shown
 from magkit.invert.objective import Goal, Guide, Objective, gradient_norms
 from magkit.invert.optimise import (
     Optimised,
@@ -30,6 +33,7 @@ from magkit.invert.optimise import (
 )
 from magkit.invert.plan import ClipPlan
 from magkit.invert.settings import InvertSettings
+from magkit.invert.statistics import over_pictures
 from magkit.invert.warp import warped
 from magkit.progress import Note, unheard
 from magkit.protocols import Statistic, Target
@@ -38,7 +42,7 @@ from magkit.runtime.seeds import derived_seed, generator
 
 SAVED_EVERY = 20.0  # seconds between the states of a frame that takes long
 FLAT = 0.05  # standard deviation of a picture that has lost its contrast
-DROWNED = 0.02  # of the largest term's gradient: a term below it hardly counts
+DROWNED = 0.002  # of the largest term's gradient: a term below it hardly counts
 NOISE = 0  # first part of the key of the start
 
 
@@ -86,7 +90,7 @@ class Maker:
         """Make the frames of a segment that are not there yet."""
         places = self.plan.segments()[number]
         if self.plan.settings.start == "noise":
-            self._from_noise(places)
+            self._independent(number)
             return
         self.key(number)
         following = number + 1 < len(self.plan.segments())
@@ -101,13 +105,25 @@ class Maker:
         if self._has(place):
             return
         if number == 0:
-            self._from_noise(range(place, place + 1))
+            self._from_noise([place])
             return
         self.key(number - 1)
         before = self.plan.segments()[number - 1].start
         settings = self.plan.settings_of(place)
         plan = [Stage(s.size, settings.key) for s in stages(settings, self.plan.size, warm=False)]
-        self._make(range(place, place + 1), plan[-2:], self._guide(before, place), "keyframe")
+        self._make([place], plan[-2:], self._guide(before, place), "keyframe")
+
+    def _independent(self, number: int) -> None:
+        """Make the frames of a segment that show an object, then those between them."""
+        places, settings_of = self.plan.segments()[number], self.plan.settings_of
+        showing = [place for place in places if self.plan.annotations(place)]
+        for settings in dict.fromkeys(map(settings_of, showing)):
+            self._from_noise([place for place in showing if settings_of(place) == settings])
+        if not self._has(places[0]):  # it goes on from the segment before
+            self._independent(number - 1)
+        for place in places:
+            if not self._has(place):
+                self._make([place], [], self._guide(place - 1, place), "frame before")
 
     def _frame(self, place: int, next_key: int | None) -> None:
         if self._has(place):
@@ -116,12 +132,12 @@ class Maker:
         if next_key is not None:
             guide = mixed(guide, self._guide(next_key, place), 1 / (next_key - place + 1))
         plan = stages(self.plan.settings_of(place), self.plan.size, warm=True)
-        self._make(range(place, place + 1), plan, guide, "frame before")
+        self._make([place], plan, guide, "frame before")
 
-    def _from_noise(self, places: range) -> None:
+    def _from_noise(self, places: Sequence[int]) -> None:
         if all(self._has(place) for place in places):
             return
-        settings = self.plan.settings_of(places.start)
+        settings = self.plan.settings_of(places[0])
         self._make(places, stages(settings, self.plan.size, warm=False), None, "noise")
 
     def _has(self, place: int) -> bool:
@@ -132,15 +148,17 @@ class Maker:
         pixels = self.folder.read(self.plan.frames[source].stem)
         return warped(pixels, self.plan.masks(source), self.plan.masks(place))
 
-    def _make(self, places: range, plan: Sequence[Stage], guide: Guide | None, start: str) -> None:
+    def _make(
+        self, places: Sequence[int], plan: Sequence[Stage], guide: Guide | None, start: str
+    ) -> None:
         """Make one frame, or several at a time that start from noise."""
-        began, stem = time.monotonic(), self.plan.frames[places.start].stem
-        settings = self.plan.settings_of(places.start)
+        began, stem = time.monotonic(), self.plan.frames[places[0]].stem
+        settings = self.plan.settings_of(places[0])
         asked = [self.plan.annotations(place) for place in places]
         if not any(asked):
-            self._carry(places, guide)
+            self._carry(stem, guide)
             return
-        objective = self.objective(asked, guide, settings)
+        objective = self.objective(asked, guide, settings, self._earlier(places[0], settings))
         key = self._key(places)
         position = self.folder.kept(stem) or self._start(plan, guide, settings, key)
         position.x_N3HW = position.x_N3HW.to(self.device)
@@ -155,16 +173,42 @@ class Maker:
         self._finish(places, found, objective, start, time.monotonic() - began)
 
     def objective(
-        self, asked: Sequence[Sequence[Any]], guide: Guide | None, settings: InvertSettings
+        self,
+        asked: Sequence[Sequence[Any]],
+        guide: Guide | None,
+        settings: InvertSettings,
+        earlier: Sequence[str] = (),
     ) -> Objective:
-        """Return what is minimised for frames that show what is asked for."""
+        """Return what is minimised for frames that show what is asked for.
+
+        Args:
+            asked: of each frame.
+            guide: where it starts from.
+            settings: its weights.
+            earlier: names of finished frames whose statistics count beside theirs.
+        """
+        shown = [picture(self.folder.frame(stem)).to(self.device) for stem in earlier]
         goals = [
-            Goal(each.name, each.target, each.target.labels(asked), each.statistics, each.weight)
+            Goal(
+                each.name,
+                each.target,
+                each.target.labels(asked),
+                each.statistics,
+                each.weight,
+                over_pictures(each.target.predict, each.statistics, shown),
+                len(shown),
+            )
             for each in self.chosen
         ]
         return Objective(goals, settings, _placed(guide, self.device))
 
-    def _key(self, places: range) -> tuple[int, ...]:
+    def _earlier(self, place: int, settings: InvertSettings) -> list[str]:
+        """Return the names of the frames of the same segment whose statistics are recalled."""
+        first = next(s.start for s in self.plan.segments() if place in s)
+        places = range(max(first, place - settings.recalled), place)
+        return [self.plan.frames[n].stem for n in places]
+
+    def _key(self, places: Sequence[int]) -> tuple[int, ...]:
         """Return what tells these frames' draws from others': the clip and their numbers."""
         clip = derived_seed(0, *self.plan.clip.encode())
         return clip, *(self.plan.frames[place].number for place in places)
@@ -182,7 +226,8 @@ class Maker:
             torch.randn(3, *plan[0].size, generator=generator(settings.seed, NOISE, key[0], number))
             for number in key[1:]
         ]
-        return Position(torch.stack(draws))
+        noise = torch.stack(draws)
+        return Position(mixed_colours(mixing(settings.axes, noise), noise))
 
     def _save(self, stem: str, position: Position) -> None:
         if self.snapshots and position.done % self.snapshots == 0:
@@ -192,17 +237,16 @@ class Maker:
             self._saved = time.monotonic()
             self.folder.keep(stem, position)
 
-    def _carry(self, places: range, guide: Guide | None) -> None:
+    def _carry(self, stem: str, guide: Guide | None) -> None:
         """Take over what was there, where no object is seen."""
         assert guide is not None  # the first frame shows an object
-        stem = self.plan.frames[places.start].stem
         self.note(f"{self.plan.name}: no object in frame {stem}: the background goes on")
         self.folder.write(stem, guide.pixels_N3HW[0], {"start": "carried", "steps": 0})
         self.made(0.0)
 
     def _finish(
         self,
-        places: range,
+        places: Sequence[int],
         found: Optimised,
         objective: Objective,
         start: str,
@@ -221,6 +265,8 @@ class Maker:
         """Say how strong each term's pull is at the start, and which of them drowns another."""
         smaller = scaled(objective, plan[0].size, plan[-1].size, len(x))
         norms = gradient_norms(smaller, x)
+        if not norms:
+            raise UsageError("all weights are 0: nothing is asked for", "such as --set mask=1")
         self.note(
             f"{self.plan.name}: gradients at the start: "
             + ", ".join(f"{name} {norm:.3g}" for name, norm in norms.items())
@@ -228,8 +274,8 @@ class Maker:
         for warning in drowned(norms):
             self.note(f"warning: {self.plan.name}: {warning}")
 
-    def _check(self, found: Optimised, places: range) -> None:
-        stem = self.plan.frames[places.start].stem
+    def _check(self, found: Optimised, places: Sequence[int]) -> None:
+        stem = self.plan.frames[places[0]].stem
         if not found.finite:
             raise MagkitError(
                 f"{self.plan.name}, frame {stem}: the loss is no number after {found.steps} steps",

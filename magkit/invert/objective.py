@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from magkit.errors import UsageError
 from magkit.invert import priors
 from magkit.invert.affine import resample
 from magkit.invert.settings import InvertSettings
@@ -81,9 +82,20 @@ class Objective:
         """
         found = dict(self._of_priors(x_N3HW))
         seen = x_N3HW if move is None else move.pictures(x_N3HW)
-        for goal in self.goals:
-            found.update(self._of_target(goal, seen, move))
+        for prefix, goal in zip(self._prefixes(), self.goals, strict=True):
+            terms = self._of_target(goal, seen, move)
+            found.update({prefix + name: term for name, term in terms.items()})
         return found
+
+    def _prefixes(self) -> list[str]:
+        """Return what the names of the goals' terms begin with: two may have the same target."""
+        names = [goal.name for goal in self.goals]
+        if len(names) == 1:
+            return [""]
+        return [
+            f"{name} " if names.count(name) == 1 else f"{name} {number} "
+            for number, name in enumerate(names, 1)
+        ]
 
     def _of_priors(self, x: Tensor) -> dict[str, Tensor]:
         weights = {name: float(getattr(self.settings, name)) for name in PRIORS}
@@ -98,16 +110,15 @@ class Objective:
         settings = self.settings
         mean, std = (x.new_tensor(v)[:, None, None] for v in (priors.MEAN, priors.STD))
         labels = goal.labels if move is None else move.labels(goal.labels, x)
-        prefix = f"{goal.name} " if len(self.goals) > 1 else ""
         with watched(goal.statistics if settings.bn else ()) as seen:
             losses = goal.target.losses(x * std + mean, labels)
         found = {}
         for name, loss in losses.items():
             weight = float(getattr(settings, NAMED.get(name, "other"))) * goal.weight
             if weight:
-                found[prefix + name] = weight * loss
-        if settings.bn:
-            found[f"{prefix}bn"] = goal.weight * settings.bn * self._far(goal, seen.of)
+                found[name] = weight * loss
+        if seen.of:
+            found["bn"] = goal.weight * settings.bn * self._far(goal, seen.of)
         return found
 
     def _far(self, goal: Goal, seen: Mapping[str, Moments]) -> Tensor:
@@ -138,7 +149,13 @@ class Move:
 
 
 def total(terms: Mapping[str, Tensor]) -> Tensor:
-    """Return the sum of terms."""
+    """Return the sum of terms.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not terms:
+        raise UsageError("no term has a weight: nothing is asked for", "raise --bn, or mask")
     return torch.stack(list(terms.values())).sum()
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from magkit.invert.affine import scaling
+from magkit.invert.colours import mixed, mixing
 from magkit.invert.objective import Guide, Move, Objective, total
 from magkit.invert.priors import normalised
 from magkit.invert.settings import InvertSettings
@@ -58,7 +59,7 @@ class Optimised:
     Attributes:
         x_N3HW: in normalised space.
         steps: how many were done.
-        finite: whether they ended because the loss was no number any more; x is what was before.
+        finite: False where the loss or its gradient was no number any more; x is what was before.
     """
 
     x_N3HW: Tensor
@@ -77,7 +78,7 @@ def stages(settings: InvertSettings, size: tuple[int, int], *, warm: bool) -> li
 
 
 def _scaled(size: tuple[int, int], part: float) -> tuple[int, int]:
-    part = max(part, SMALLEST / min(size)) if part < 1 else 1.0
+    part = min(max(part, SMALLEST / min(size)), 1.0)
     return round(size[0] * part), round(size[1] * part)
 
 
@@ -106,8 +107,10 @@ def optimise(
         stage = plan[position.stage]
         if tuple(position.x_N3HW.shape[2:]) != stage.size:
             position.x_N3HW = resized(position.x_N3HW, stage.size)
-        smaller = scaled(objective, stage.size, plan[-1].size, len(position.x_N3HW))
-        if not _stage(position, stage, smaller, settings, key, save):
+        full = plan[-1].size
+        smaller = scaled(objective, stage.size, full, len(position.x_N3HW))
+        reach = settings.jitter * stage.size[0] / full[0]
+        if not _stage(position, stage, smaller, settings, reach, key, save):
             return Optimised(position.x_N3HW, position.done, finite=False)
         position.stage, position.step = position.stage + 1, 0
         position.optimizer, position.losses = {}, []
@@ -119,26 +122,33 @@ def _stage(
     stage: Stage,
     objective: Objective,
     settings: InvertSettings,
+    reach: float,
     key: Key,
     save: Callable[[Position], None],
 ) -> bool:
     """Do the steps of a stage that are left; False where the loss became no number."""
     x = position.x_N3HW.detach().clone().requires_grad_()
-    adam = torch.optim.Adam([x], settings.lr, (settings.beta1, settings.beta2))
+    axes = mixing(settings.axes, x)
+    # Adam's step, along the axes of colour, whatever the picture is.
+    along = torch.zeros_like(x, requires_grad=True)
+    adam = torch.optim.Adam([along], settings.lr, (settings.beta1, settings.beta2))
     if position.optimizer:
         adam.load_state_dict(position.optimizer)
     low, high = (normalised(x.new_full((1, 3, 1, 1), v)) for v in (0.0, 1.0))
     while position.step < stage.steps and not flat(position.losses, settings):
         adam.param_groups[0]["lr"] = rate(settings, position.step, stage.steps)
         draw = generator(settings.seed, *key, position.stage, position.step)
-        terms = objective.terms(*disturbed(x, settings, draw, stage.size))
+        terms = objective.terms(*disturbed(x, settings, draw, reach))
         loss = total(terms)
-        if not torch.isfinite(loss):
+        (gradient,) = torch.autograd.grad(loss, x)
+        if not (torch.isfinite(loss) and torch.isfinite(gradient).all()):
             return False
-        (x.grad,) = torch.autograd.grad(loss, x)
-        adam.step()
-        if settings.clip:
-            with torch.no_grad():
+        with torch.no_grad():
+            along.zero_()
+            along.grad = mixed(axes.T, gradient)
+            adam.step()
+            x.add_(mixed(axes, along))
+            if settings.clip:
                 x.copy_(torch.minimum(torch.maximum(x, low), high))
         position.step, position.done = position.step + 1, position.done + 1
         position.losses.append(loss.item())
@@ -148,20 +158,22 @@ def _stage(
 
 
 def disturbed(
-    x: Tensor, settings: InvertSettings, draw: torch.Generator, size: tuple[int, int]
+    x: Tensor, settings: InvertSettings, draw: torch.Generator, reach: float
 ) -> tuple[Tensor, Move | None]:
-    """Return pictures with noise laid over them, and how they are to be shifted and mirrored."""
+    """Return pictures with noise laid over them, and how they are to be shifted and mirrored.
+
+    Shifts are whole pixels, up to `reach`.
+    """
     if settings.noise:
         x = x + settings.noise * torch.randn(x.shape, generator=draw).to(x)
     if not settings.jitter and not settings.flip:
         return x, None
-    reach = settings.jitter * size[0] / max(settings.size, 1) if settings.size else settings.jitter
-    count = len(x)
+    count, width = len(x), float(x.shape[3])
     shifts = ((torch.rand(count, 2, generator=draw) * 2 - 1) * reach).round()
     mirrored = torch.rand(count, generator=draw) < settings.flip
     maps = torch.zeros(count, 2, 3)
     maps[:, 0, 0] = torch.where(mirrored, -1.0, 1.0)
-    maps[:, 0, 2] = torch.where(mirrored, float(size[1]), 0.0) + shifts[:, 0]
+    maps[:, 0, 2] = torch.where(mirrored, width, 0.0) + shifts[:, 0]
     maps[:, 1, 1], maps[:, 1, 2] = 1.0, shifts[:, 1]
     return x, Move(maps.to(x.device))
 

@@ -25,6 +25,7 @@ from magkit.options import from_mapping
 from magkit.protocols import Annotation
 
 MULTIPLE = 32  # of pixels, for widths that follow from a height
+SMALLEST = 2  # pixels: no network is asked for what is thinner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,9 @@ class ClipPlan:
         return from_mapping(InvertSettings, {**asdict(self.settings), **table}, OWNER)
 
     def masks(self, place: int) -> Tensor:
-        """Return the masks (K, H, W) of all objects at a place, bool; empty where one is not seen.
+        """Return the masks (K, H, W) of all objects at a place, bool.
+
+        One is empty where its object is not seen, or not as much as 2 pixels wide and high.
 
         Raises:
             MagkitError: the mask can't be read, or has another size than the first.
@@ -81,8 +84,10 @@ class ClipPlan:
             there, first = (f"{s[1]}x{s[0]}" for s in (labels.shape, self.source))
             raise MagkitError(f"{path} is {there}, but the masks before it are {first}")
         each = np.array(self.objects, np.uint8)[:, None, None] == labels
-        masks = torch.from_numpy(each)[None].float()
-        return F.interpolate(masks, self.size, mode="area")[0] >= 0.5
+        whole = torch.from_numpy(each)[None].float()
+        masks = F.interpolate(whole, self.size, mode="area")[0] >= 0.5
+        sides_2K = torch.stack([masks.any(along).sum(1) for along in (1, 2)])
+        return masks & (sides_2K.amin(0) >= SMALLEST)[:, None, None]
 
     def annotations(self, place: int) -> list[Annotation]:
         """Return what is asked for at a place: the objects that are seen, the background too."""

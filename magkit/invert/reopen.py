@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from magkit.errors import MagkitError
+from magkit.errors import MagkitError, UsageError
 from magkit.invert.davis import Clip, find_davis, open_masks, open_video_masks
-from magkit.invert.job import KIND, RESULT, folder_of
+from magkit.invert.job import KIND, RESULT, folder_of, masks_mark
 from magkit.invert.plan import ClipPlan
 from magkit.invert.settings import OWNER, InvertSettings
 from magkit.invert.targets.choice import TargetChoice
@@ -27,7 +27,8 @@ def reopened(
         weights: of the targets, in their order, where they were given when the job was made.
 
     Raises:
-        MagkitError: the folder holds no job, its frames are not all there, or masks are missing.
+        MagkitError: the folder holds no job, its frames are not all there, or masks or weights are
+            not those that it was made with.
     """
     config = read_config(KIND, folder)
     run = Run(folder, config, RESULT)
@@ -35,13 +36,20 @@ def reopened(
         clips = {name: dict(table) for name, table in config["clips"].items()}
         targets = [_target(table, weights, n) for n, table in enumerate(config["targets"])]
         plans = [_plan(name, table, davis) for name, table in clips.items()]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise MagkitError(f"{folder / 'config.json'} is not what magkit invert writes") from error
+    if len(weights) > len(targets):
+        raise UsageError(f"{len(weights)} weights files are given, more than {folder} has targets")
+    if masks_mark(plans) != config.get("masks"):
+        raise MagkitError(
+            f"the masks are not those that {folder} was made of", "--davis names where they lie"
+        )
     for plan in plans:
         missing = [f.stem for f in plan.frames if not folder_of(run, plan).has(f.stem)]
         if missing:
             raise MagkitError(
-                f"{len(missing)} frames of '{plan.name}' are missing, {missing[0]} for one",
+                f"'{plan.name}' lacks {len(missing)} of its {len(plan.frames)} frames, "
+                f"{missing[0]} for one",
                 "the command that began the job goes on with it",
             )
     return run, plans, targets
@@ -51,7 +59,14 @@ def _target(table: Mapping[str, Any], weights: Sequence[Path], number: int) -> T
     path = weights[number] if number < len(weights) else None
     options = tuple(option_pairs(table["options"]))
     choice = TargetChoice(table["name"], table["weight"], path, options)
-    if choice.described()["weights"] != table["weights"]:
+    try:
+        mark = choice.described()["weights"]
+    except OSError as error:
+        raise MagkitError(
+            f"the weights of '{choice.name}' can't be read: {error.filename}",
+            "name them: --weights",
+        ) from error
+    if mark != table["weights"]:
         raise MagkitError(
             f"these are not the weights of '{table['name']}' that were inverted",
             "give with --weights what the job was made with",
@@ -60,6 +75,8 @@ def _target(table: Mapping[str, Any], weights: Sequence[Path], number: int) -> T
 
 
 def _plan(name: str, table: Mapping[str, Any], davis: Path | None) -> ClipPlan:
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError(f"{name} lies outside of the job")
     clip = _clip(table, davis)
     frames = {frame.stem: frame for frame in clip.frames}
     missing = [stem for stem in table["frames"] if stem not in frames]
@@ -68,6 +85,7 @@ def _plan(name: str, table: Mapping[str, Any], davis: Path | None) -> ClipPlan:
     return ClipPlan(
         name=name,
         clip=clip.name,
+        masks_folder=table["masks"],
         frames=tuple(frames[stem] for stem in table["frames"]),
         objects=tuple(int(label) for label in table["objects"]),
         classes=tuple(table["objects"].values()),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from magkit.errors import MagkitError
 from magkit.invert.frames_on_disk import Folder, picture, save_picture
 from magkit.invert.job import RESULT, folder_of
 from magkit.invert.judge import Judges, judge_clip, mean_scores, real
@@ -28,6 +30,10 @@ CELL = 224  # pixels: width of a picture there
 GAP = 4
 TINT = (1.0, 0.2, 0.2)  # of what the verifier sees
 LOCK = ".report"
+
+
+class JudgingError(MagkitError):
+    """Another process is judging the same job: it writes the report."""
 
 
 def judges_of(
@@ -51,7 +57,8 @@ def write_report(
     folder.
 
     Raises:
-        MagkitError: another process is at it.
+        JudgingError: another process is at it.
+        MagkitError: a frame can't be read.
     """
     total, done = sum(len(plan.frames) for plan in plans), 0
 
@@ -60,7 +67,7 @@ def write_report(
         done += 1
         progress(done, total)
 
-    with locked(run.folder, LOCK, "judging", "wait for it"):
+    with _alone(run.folder):
         clips = {}
         for plan in plans:
             folder = folder_of(run, plan)
@@ -71,6 +78,16 @@ def write_report(
         with atomic_path(run.folder / RESULT, overwrite=True) as path:
             path.write_text(json.dumps(_finite(report), indent=1) + "\n", encoding="utf-8")
     return report
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder, LOCK, "judging", "wait for it"))
+        except MagkitError as error:
+            raise JudgingError(error.message, error.hint) from error
+        yield
 
 
 def mean_of_clips(clips: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

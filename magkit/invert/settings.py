@@ -25,16 +25,16 @@ class InvertSettings:
     """Pictures are optimised in units of a photograph's spread (ImageNet's mean 0, deviation 1)."""
 
     iterations: int = _of(300, "steps of a picture that starts from noise, all sizes together")
-    key: int = _of(40, "most steps of a further keyframe at each of its two sizes")
-    warm: int = _of(40, "most steps of a frame that starts from the one before")
+    key: int = _of(20, "most steps of a further keyframe at each of its two sizes")
+    warm: int = _of(30, "most steps of a frame that starts from the one before")
     lr: float = _of(0.1, "Adam's learning rate")
     beta1: float = _of(0.9, "Adam's decay of the gradient's mean")
     beta2: float = _of(0.999, "Adam's decay of its square's mean")
     final: float = _of(0.1, "rate at the end of a size over --lr; falls along a cosine")
-    mask: float = _of(1.0, "weight of the mask loss")
+    mask: float = _of(2.0, "weight of the mask loss")
     label: float = _of(0.5, "weight of the class loss")
     bn: float = _of(1.0, "weight of the distance from the layers' statistics")
-    var_l1: float = _of(0.02, "weight of the total variation by absolute values")
+    var_l1: float = _of(0.2, "weight of the total variation by absolute values")
     var_l2: float = _of(0.0, "weight of the total variation by Euclidean norms")
     l2_norm: float = _of(0.0, "weight of the picture's Euclidean norm")
     beyond: float = _of(0.0, "weight of what lies outside of the range of pictures")
@@ -49,14 +49,18 @@ class InvertSettings:
     shares: tuple[float, ...] = _of((0.5, 0.3, 0.2), "of the steps that each stage has")
     jitter: int = _of(8, "pixels by which a picture is shifted at most in a step")
     flip: float = _of(0.5, "chance of mirroring it")
-    noise: float = _of(0.0, "standard deviation of noise that is laid over it in a step")
+    noise: float = _of(0.15, "standard deviation of noise that is laid over it in a step")
     clip: bool = _of(True, "keep pictures within their range")
     plateau: float = _of(0.01, "stop when a window of steps lowers the loss by less than this part")
     window: int = _of(10, "steps of a window")
     start: Literal["before", "noise"] = _of("before", "what frames after the first start from")
     keyframe: int = _of(12, "frames from one keyframe to the next")
+    recalled: int = _of(0, "frames before it whose statistics count beside a frame's own")
     batch: int = _of(1, "frames that are optimised at a time, where each starts from noise")
     background: bool = _of(False, "ask for the background as an object too")
+    axes: Literal["photographs", "plain"] = _of(
+        "photographs", "steps along the axes of photographs' colours, or of the channels"
+    )
     precision: Literal["auto", "full", "bf16"] = _of("auto", "bf16 where the device is faster so")
     seed: int = _of(0, "of noise, shifts and mirroring")
 
@@ -69,15 +73,18 @@ class InvertSettings:
             raise ValueError("beta1 and beta2 must be in [0, 1)")
         if len(self.sizes) != len(self.shares) or not self.sizes:
             raise ValueError("sizes and shares must be as many, and at least one")
-        if min(self.sizes) <= 0 or self.sizes[-1] != 1 or min(self.shares) <= 0:
-            raise ValueError("sizes must be above 0 and end with 1; shares must be above 0")
+        if not all(0 < part <= 1 for part in self.sizes) or self.sizes[-1] != 1:
+            raise ValueError("sizes must be above 0, at most 1, and end with 1")
+        if not all(0 < share < math.inf for share in self.shares):
+            raise ValueError("shares must be above 0")
         if self.size < 0 or 0 < self.size < 32:
             raise ValueError("size must be at least 32, or 0")
         if not 0 <= self.flip <= 1 or not 0 <= self.plateau < 1 or not 0 <= self.final <= 1:
             raise ValueError("flip and final must be in [0, 1], plateau in [0, 1)")
         weights = [getattr(self, name) for name in (*WEIGHTS, "noise", "bn_first", "bn_region")]
-        if any(not 0 <= weight < math.inf for weight in weights) or min(self.jitter, self.seed) < 0:
-            raise ValueError("weights, noise, jitter and seed must not be negative")
+        whole = (self.jitter, self.recalled, self.seed)
+        if any(not 0 <= weight < math.inf for weight in weights) or min(whole) < 0:
+            raise ValueError("weights, noise, jitter, recalled and seed must not be negative")
 
     def steps(self) -> list[int]:
         """Return how many steps each stage of a picture from noise has, at least one."""
@@ -106,20 +113,28 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "thesis": {
         "iterations": 2000,
         "lr": 0.1,
+        "beta1": 0.9,
+        "beta2": 0.999,
         "final": 1.0,
+        "mask": 1.0,
         "label": 0.0,
         "bn": 0.01,
         "var_l1": 0.0,
         "var_l2": 1e-4,
         "l2_norm": 1e-5,
+        "beyond": 0.0,
+        "colour": 0.0,
         "temporal": 0.0,
         "bn_form": "plain",
+        "bn_first": 1.0,
         "bn_region": 1.0,
         "size": 0,
         "sizes": (1.0,),
         "shares": (1.0,),
         "jitter": 0,
         "flip": 0.0,
+        "noise": 0.0,
+        "axes": "plain",
         "clip": False,
         "plateau": 0.0,
         "start": "noise",

@@ -11,7 +11,7 @@ from its running ones mu and s2:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -112,6 +112,29 @@ def blended(seen: Moments, before: Moments, share: float) -> Moments:
     between = share * (1 - share) * (seen.mean_C - before.mean_C).square()
     variance = share * seen.variance_C + (1 - share) * before.variance_C + between
     return Moments(mean, variance)
+
+
+@torch.no_grad()
+def over_pictures(
+    show: Callable[[Tensor], object], statistics: Sequence[Statistic], pictures: Iterable[Tensor]
+) -> dict[str, Moments]:
+    """Return the moments over several pictures, of the layers that see whole pictures.
+
+    Args:
+        show: has the network look at pictures (1, 3, H, W).
+        statistics: the layers.
+        pictures: (3, H, W) each.
+    """
+    whole = [s for s in statistics if s.group == "picture"]
+    found: dict[str, Moments] = {}
+    for count, picture in enumerate(pictures, 1):
+        with watched(whole) as seen:
+            show(picture[None])
+        found = {
+            name: blended(now, found[name], 1 / count) if name in found else now
+            for name, now in seen.of.items()
+        }
+    return found
 
 
 def distance(

@@ -54,7 +54,7 @@ def read_tables(path: Path) -> dict[str, Mapping[str, Any]]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path} can't be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
     for video, table in tables.items():
         frames = table.get("frames", {}) if isinstance(table, dict) else None

@@ -87,7 +87,7 @@ def _pyramid(pixels_CHW: Tensor, weight_HW: Tensor) -> Tensor:
         sums, counts = (F.avg_pool2d(v, 2, 2, ceil_mode=True) for v in (sums, counts))
     found: Tensor | None = None
     for sums, counts in reversed(levels):
-        own = sums / counts.clamp(min=1e-6)
+        own = sums / torch.where(counts > 0, counts, 1.0)
         if found is None:
             found = own
             continue

@@ -52,10 +52,11 @@ def open_folder(
 def list_frames(folder: Path) -> list[Path]:
     """The pictures of a folder, in natural order."""
     found = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-    return sorted((p for p in found if p.is_file() and p.name[0] != "."), key=_natural)
+    return sorted((p for p in found if p.is_file() and p.name[0] != "."), key=natural_order)
 
 
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """A key by which paths are sorted as people count: 2 before 10."""
     parts = re.findall(r"\d+|\D+", path.name.lower())
     key = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
     return key, path.name

@@ -12,6 +12,8 @@ from torch import nn
 from magkit.errors import MagkitError, UsageError
 from magkit.runtime.weights_file import Weights, misfit, read_weights
 
+MOST_CLASSES = 10_000  # each costs memory before the first tensor is compared
+
 
 def read_target(path: Path, name: str) -> Weights:
     """Read the weights of a target.
@@ -36,10 +38,12 @@ def class_names(found: Weights, path: Path, default: Sequence[str]) -> list[str]
     """Return the classes' names that go with weights, without the background."""
     try:
         names = json.loads(found.metadata.get("classes", json.dumps(list(default))))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MagkitError(f"{path}: its list of classes is not JSON") from error
-    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
         raise MagkitError(f"{path}: its list of classes is no list of names")
+    if not 0 < len(names) <= MOST_CLASSES:
+        raise MagkitError(f"{path} lists {len(names)} classes, of 1 to {MOST_CLASSES}")
     return names
 
 

@@ -32,7 +32,7 @@ class DetectionLabels:
 
     def moved(self, source_from_output_N23: Tensor, size: tuple[int, int], /) -> DetectionLabels:
         """Return the labels of pictures that were resampled; see `protocols.Labels`."""
-        maps = source_from_output_N23[self.pictures_K]
+        maps = source_from_output_N23.to(self.pictures_K.device)[self.pictures_K]
         if not len(maps):
             masks = self.masks_KHW.new_zeros(0, *size)
         else:

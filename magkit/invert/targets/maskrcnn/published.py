@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.error import URLError
 
@@ -24,6 +25,15 @@ _WEIGHTS = {
     "maskrcnn": MaskRCNN_ResNet50_FPN_Weights.COCO_V1,
     "maskrcnn-v2": MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1,
 }
+# The first one's weights are older than the names that its layers have today.
+_RENAMED = {
+    r"(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.(\w+)": r"\1.0.\2",
+    r"rpn\.head\.conv\.(weight|bias)": r"rpn.head.conv.0.0.\1",
+    **{
+        rf"roi_heads\.mask_head\.mask_fcn{n + 1}\.(\w+)": rf"roi_heads.mask_head.{n}.0.\1"
+        for n in range(4)
+    },
+}
 
 
 def published(
@@ -38,8 +48,15 @@ def published(
     found = read_target(source, name)
     names = ["background", *_WEIGHTS[name].meta["categories"][1:]]
     model = build(name, len(names))
-    fill(model, found.tensors, source, name)
+    fill(model, {_today(key): v for key, v in found.tensors.items()}, source, name)
     return MaskRCNNTarget(model, names, config, device)
+
+
+def _today(key: str) -> str:
+    for old, new in _RENAMED.items():
+        if found := re.fullmatch(old, key):
+            return found.expand(new)
+    return key
 
 
 def build(name: str, classes: int) -> MaskRCNN:

@@ -120,10 +120,9 @@ class MaskRCNNTarget:
 
     def _features(self, images_NCHW: Tensor) -> Mapping[str, Tensor]:
         images = (images_NCHW - self._mean) / self._std
-        maps: Mapping[str, Tensor] = self.model.backbone(
-            images.contiguous(memory_format=torch.channels_last)
-        )
-        return maps
+        maps = self.model.backbone(images.contiguous(memory_format=torch.channels_last))
+        # Anchors and boxes get the maps' precision: pixels need more than the 8 bits of bf16.
+        return {name: each.to(images.dtype) for name, each in maps.items()}
 
     def _judged(self, maps: Any, regions: Regions, sizes: Any) -> tuple[Tensor, Tensor]:
         heads = self.model.roi_heads

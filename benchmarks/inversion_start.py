@@ -1,0 +1,192 @@
+"""Frames that start from the one before, warped, against frames that each start from noise.
+
+    MAGKIT_DAVIS=DAVIS python benchmarks/inversion_start.py -o DIR
+    python benchmarks/inversion_start.py -o DIR --video bear --frames 0-7 --plot FILE.png
+
+Both make the same frames with the same settings. For each frame: the full objective (without the
+temporal term, without shifts) over that of the frame from noise, and its steps over those that
+noise took until it gained less than a hundredth in ten steps. For the clip: flicker of the
+background, J of the verifier. And the curve: seconds a frame against the verifier's J, for several
+limits of steps. What is finished in DIR is not made again. Exit code 1 below a bar.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from magkit.errors import MagkitError
+from magkit.invert.frames_on_disk import picture
+from magkit.invert.job import RESULT, Inverted, Job, folder_of, invert
+from magkit.invert.maker import Maker
+from magkit.invert.objective import total
+from magkit.invert.priors import normalised
+from magkit.invert.report import judges_of, write_report
+from magkit.invert.targets.choice import TargetChoice
+
+TARGET, VERIFIER = TargetChoice("maskrcnn-small"), TargetChoice("segmenter")
+STEPS, OBJECTIVE, FLICKER = 0.2, 1.1, 0.5  # the bars, as parts of what noise has
+WARM = (5, 10, 20)  # limits of steps for the curve
+COLD = (50, 100, 200)
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A clip that was made, and what was measured of it."""
+
+    done: Inverted
+    report: Mapping[str, Any]
+
+    @property
+    def clip(self) -> Mapping[str, Any]:
+        """The report of the only clip."""
+        found: Mapping[str, Any] = next(iter(self.report["clips"].values()))
+        return found
+
+
+def made(given: argparse.Namespace, name: str, settings: Mapping[str, Any]) -> Made:
+    """Make a clip in DIR/name and judge it, or read what is there."""
+    folder: Path = given.output / name
+    job = Job(
+        videos=[given.video],
+        frames=given.frames,
+        targets=[TARGET],
+        settings={**settings, "size": given.size},
+    )
+    if (folder / RESULT).is_file():
+        report = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        return Made(opened(folder), report)
+    print(f"making {name}", file=sys.stderr)
+    done = invert(job, output=folder, note=lambda text: print(text, file=sys.stderr))
+    return Made(done, write_report(done.run, done.plans, judges_of([TARGET], VERIFIER, CPU)))
+
+
+def opened(folder: Path) -> Inverted:
+    """Open what was made before."""
+    from magkit.invert.reopen import reopened
+
+    run, plans, _ = reopened(folder, None, ())
+    return Inverted(run=run, plans=plans, frames=0, whole=True, seconds=0.0)
+
+
+def objectives(found: Made) -> list[float]:
+    """Return the full objective of every frame, as it lies on disk."""
+    plan = found.done.plans[0]
+    folder = folder_of(found.done.run, plan)
+    chosen = judges_of([TARGET], VERIFIER, CPU).targets
+    maker, values = Maker(plan, chosen, folder, CPU), []
+    for place, frame in enumerate(plan.frames):
+        objective = maker.objective([plan.annotations(place)], None, plan.settings)
+        with torch.no_grad():
+            x = normalised(picture(folder.frame(frame.stem))[None])
+            values.append(float(total(objective.terms(x))))
+    return values
+
+
+def steps(found: Made) -> list[float]:
+    """Return the steps that every frame took."""
+    return [float(row["steps"]) for row in found.clip["frames"]]
+
+
+def compare(warm: Made, cold: Made) -> dict[str, Any]:
+    """Return the figures that bars are about; of the frames after the first."""
+    ratios = [a / b for a, b in zip(objectives(warm), objectives(cold), strict=True)][1:]
+    taken = [a / b for a, b in zip(steps(warm), steps(cold), strict=True)][1:]
+    flickers = [each.clip["flicker"]["made"] for each in (warm, cold)]
+    return {
+        "frames": len(ratios),
+        "objective_ratio": {"mean": fmean(ratios), "max": max(ratios)},
+        "steps_ratio": {"mean": fmean(taken), "max": max(taken)},
+        "flicker": {"before": flickers[0], "noise": flickers[1]},
+        "verifier_J": {
+            "before": warm.clip["mean"]["verifier_J"],
+            "noise": cold.clip["mean"]["verifier_J"],
+        },
+    }
+
+
+def below(found: Mapping[str, Any]) -> list[str]:
+    """Return which bars are missed."""
+    flicker, seen = found["flicker"], found["verifier_J"]
+    bars = {
+        "steps": found["steps_ratio"]["max"] <= STEPS,
+        "objective": found["objective_ratio"]["max"] <= OBJECTIVE,
+        "flicker": flicker["before"] <= FLICKER * flicker["noise"],
+        "verifier": seen["before"] >= seen["noise"],
+    }
+    return [name for name, met in bars.items() if not met]
+
+
+def curve(given: argparse.Namespace) -> dict[str, list[tuple[float, float, int]]]:
+    """Return (seconds a frame, verifier's J, limit of steps) for frames from either start."""
+    points: dict[str, list[tuple[float, float, int]]] = {"frame before": [], "noise": []}
+    for limit in WARM:
+        clip = made(given, f"warm-{limit}", {"warm": limit, "plateau": 0.0}).clip
+        rows = clip["frames"][1:]
+        points["frame before"].append(point(rows, limit))
+    for limit in COLD:
+        clip = made(
+            given, f"noise-{limit}", {"start": "noise", "iterations": limit, "plateau": 0.0}
+        ).clip
+        points["noise"].append(point(clip["frames"][1:], limit))
+    return points
+
+
+def point(rows: Sequence[Mapping[str, Any]], limit: int) -> tuple[float, float, int]:
+    """Return means over frames."""
+    seconds, seen = (fmean(row[name] for row in rows) for name in ("seconds", "verifier_J"))
+    return seconds, seen, limit
+
+
+def draw(path: Path, points: Mapping[str, Sequence[tuple[float, float, int]]]) -> None:
+    """Draw the curve."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.5), layout="constrained")
+    axes = figure.subplots()
+    for name, found in points.items():
+        axes.plot([p[0] for p in found], [p[1] for p in found], marker="o", label=f"from {name}")
+        for seconds, seen, limit in found:
+            axes.annotate(f"{limit}", (seconds, seen), textcoords="offset points", xytext=(4, 4))
+    axes.set_xscale("log")
+    axes.set_xlabel("seconds a frame (numbers: steps)")
+    axes.set_ylabel("J of the verifier")
+    axes.legend(frameon=False)
+    figure.savefig(path)
+
+
+def main() -> None:
+    """Print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--video", default="bear")
+    parser.add_argument("--frames", default="0-7")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--plot", type=Path, help="make and draw the curve too")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    try:
+        warm, cold = made(given, "before", {}), made(given, "noise", {"start": "noise"})
+        result = compare(warm, cold)
+        result["missed"] = below(result)
+        if given.plot:
+            result["curve"] = curve(given)
+            draw(given.plot, result["curve"])
+    except MagkitError as error:
+        sys.exit(f"{error.message}\n{error.hint}")
+    print(json.dumps(result, indent=1))
+    raise SystemExit(bool(result["missed"]))
+
+
+if __name__ == "__main__":
+    main()

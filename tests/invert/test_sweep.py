@@ -1,0 +1,92 @@
+"""Several values of a setting, and tables of settings by video and frame."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from magkit.errors import UsageError
+from magkit.invert.settings import setting_names
+from magkit.invert.sweep import MOST_BYTES, MOST_VALUES, read_tables, swept
+
+
+def test_values_of_settings() -> None:
+    assert swept([]) == {}
+    assert swept(["bn=0.1, 1,10", " var-l1 =0"]) == {"bn": ["0.1", "1", "10"], "var_l1": ["0"]}
+
+
+@pytest.mark.parametrize("text", ["bn", "bn=", "bn=1,,2", "bn=1,", "bn=1,1", "bn= , "])
+def test_what_is_no_sweep(text: str) -> None:
+    with pytest.raises(UsageError, match="is not of the form KEY=A,B") as refused:
+        swept([text])
+    assert refused.value.hint == "such as bn=0.1,1,10"
+
+
+def test_a_setting_that_is_not_there() -> None:
+    with pytest.raises(UsageError, match="there is no setting 'iteration'") as refused:
+        swept(["iteration=1,2"])
+    assert "did you mean 'iterations'?" in refused.value.hint
+    with pytest.raises(UsageError, match="there is no setting ''"):
+        swept(["=1"])
+
+
+def test_too_many_values() -> None:
+    most = ",".join(map(str, range(MOST_VALUES)))
+    assert len(swept([f"seed={most}"])["seed"]) == MOST_VALUES
+    with pytest.raises(UsageError, match=f"over {MOST_VALUES + 1} values"):
+        swept([f"seed={most},-1"])
+
+
+@given(st.sampled_from(setting_names()), st.text(max_size=20))
+def test_any_text_is_a_sweep_or_refused(key: str, values: str) -> None:
+    try:
+        found = swept([f"{key}={values}"])
+    except UsageError:
+        return
+    assert list(found) == [key]
+    assert found[key] == [value.strip() for value in values.split(",")]
+    assert all(found[key])
+
+
+def test_tables_by_video_and_frame(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('[bear]\nbn = 0.5\n[bear.frames."10-19"]\nvar_l1 = 0.1\n[cows]\n')
+    assert read_tables(path) == {
+        "bear": {"bn": 0.5, "frames": {"10-19": {"var_l1": 0.1}}},
+        "cows": {},
+    }
+    path.write_text("")
+    assert read_tables(path) == {}
+
+
+@pytest.mark.parametrize("text", ["bear = 1", "[bear]\nframes = 3", "[bear.frames]\n5 = 1"])
+def test_tables_of_another_shape(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="'bear' is no table of settings") as refused:
+        read_tables(path)
+    assert "[bear]" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "content", [b"[bear", b"\xff\xfe", b"a = 1\na = 2", b"\x00", b"a = " + b"[" * 200_000]
+)
+def test_what_is_not_toml(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"settings\.toml is not TOML"):
+        read_tables(path)
+
+
+def test_what_can_not_be_read(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing.toml", tmp_path / ("n" * 300)):
+        with pytest.raises(UsageError, match="can't be read"):
+            read_tables(path)
+
+
+def test_a_table_that_is_huge(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_bytes(b"#" * (MOST_BYTES + 1))
+    with pytest.raises(UsageError, match="too large"):
+        read_tables(path)

@@ -1,0 +1,46 @@
+"""When layers work with 16 bits."""
+
+import pytest
+import torch
+
+from magkit.runtime import precision
+from magkit.runtime.precision import Precision, autocast, has_fast_bf16
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("asked", "fast", "dtype"),
+    [
+        ("full", True, torch.float32),
+        ("bf16", False, torch.bfloat16),
+        ("auto", True, torch.bfloat16),
+        ("auto", False, torch.float32),
+    ],
+)
+def test_layers_work_with_as_many_bits_as_asked_for(
+    asked: Precision, fast: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "has_fast_bf16", lambda _: fast)
+    layer, x = torch.nn.Linear(4, 4), torch.rand(2, 4)
+    with autocast(CPU, asked):
+        assert layer(x).dtype == dtype
+    assert layer(x).dtype == layer.weight.dtype == torch.float32
+
+
+def test_what_the_processor_says() -> None:
+    assert has_fast_bf16(CPU) == torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def test_a_device_that_is_not_known_to_be_faster() -> None:
+    assert not has_fast_bf16(torch.device("mps"))
+    assert not has_fast_bf16(torch.device("meta"))
+
+
+@pytest.mark.parametrize("emulated", [False, True])
+def test_emulated_bf16_is_not_fast(emulated: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def supported(including_emulation: bool = True) -> bool:
+        return including_emulation if emulated else True
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert has_fast_bf16(torch.device("cuda")) == (not emulated)
