@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
-from magkit.video.folder import SUFFIXES, natural_order, list_frames
+from magkit.video.folder import SUFFIXES, list_frames, natural_order
 
 VARIABLE = "MAGKIT_DAVIS"
 USUAL = (Path("DAVIS"), Path("data", "DAVIS"))

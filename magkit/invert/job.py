@@ -211,6 +211,12 @@ def _check_masks(plan: ClipPlan) -> None:
 def _check_targets(plan: ClipPlan, chosen: Sequence[Chosen]) -> None:
     for each in chosen:
         class_numbers(plan.classes, ("background", *each.target.classes))
+        if any(side % each.target.stride for side in plan.size):
+            raise UsageError(
+                f"'{each.name}' takes pictures whose sides are multiples of {each.target.stride}, "
+                f"not {plan.size[1]}x{plan.size[0]}",
+                "choose such a --size",
+            )
         if plan.settings.bn and not each.statistics:
             raise MagkitError(
                 f"the target '{each.name}' remembers no statistics: no layer has a running mean",

@@ -9,6 +9,7 @@ alone: whoever makes it, in whatever order, and after whatever interruption, mak
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -110,7 +111,7 @@ class Maker:
         self.key(number - 1)
         before = self.plan.segments()[number - 1].start
         settings = self.plan.settings_of(place)
-        plan = [Stage(s.size, settings.key) for s in stages(settings, self.plan.size, warm=False)]
+        plan = [Stage(s.size, settings.key) for s in self._stages(settings)]
         self._make([place], plan[-2:], self._guide(before, place), "keyframe")
 
     def _independent(self, number: int) -> None:
@@ -138,7 +139,12 @@ class Maker:
         if all(self._has(place) for place in places):
             return
         settings = self.plan.settings_of(places[0])
-        self._make(places, stages(settings, self.plan.size, warm=False), None, "noise")
+        self._make(places, self._stages(settings), None, "noise")
+
+    def _stages(self, settings: InvertSettings) -> list[Stage]:
+        """Return the stages of pictures from noise, in steps that all targets can take."""
+        stride = math.lcm(*(each.target.stride for each in self.chosen))
+        return stages(settings, self.plan.size, warm=False, stride=stride)
 
     def _has(self, place: int) -> bool:
         return self.folder.has(self.plan.frames[place].stem)

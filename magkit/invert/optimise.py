@@ -67,19 +67,29 @@ class Optimised:
     finite: bool = True
 
 
-def stages(settings: InvertSettings, size: tuple[int, int], *, warm: bool) -> list[Stage]:
-    """Return the stages of pictures of a size: all of them from noise, the last from a frame."""
+def stages(
+    settings: InvertSettings, size: tuple[int, int], *, warm: bool, stride: int = 1
+) -> list[Stage]:
+    """Return the stages of pictures of a size: all of them from noise, the last from a frame.
+
+    Args:
+        settings: sizes and steps.
+        size: of the last stage, height and width.
+        warm: whether they start from a frame.
+        stride: the sides of all stages are multiples of this, as those of the last one are.
+    """
     if warm:
         return [Stage(size, settings.warm)]
     return [
-        Stage(_scaled(size, part), steps)
+        Stage(_scaled(size, part, stride), steps)
         for part, steps in zip(settings.sizes, settings.steps(), strict=True)
     ]
 
 
-def _scaled(size: tuple[int, int], part: float) -> tuple[int, int]:
+def _scaled(size: tuple[int, int], part: float, stride: int) -> tuple[int, int]:
     part = min(max(part, SMALLEST / min(size)), 1.0)
-    return round(size[0] * part), round(size[1] * part)
+    height, width = (max(1, round(side * part / stride)) * stride for side in size)
+    return height, width
 
 
 def optimise(

@@ -349,3 +349,14 @@ def test_all_videos(small: Small) -> None:
     assert [plan.name for plan in plans] == ["bear", "cows", "two-dogs"]
     assert [plan.classes for plan in plans] == [("bear",), ("cow",), ("any", "any")]
     assert len(plans_of(small(videos=["bear", "bear"]))) == 1
+
+
+def test_a_target_that_takes_other_sizes_says_which(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from magkit.invert.targets.segmenter.target import SegmenterTarget
+
+    monkeypatch.setattr(SegmenterTarget, "stride", 48)
+    with pytest.raises(UsageError, match="sides are multiples of 48, not 96x64"):
+        invert(small(), output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
