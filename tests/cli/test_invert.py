@@ -19,7 +19,6 @@ from magkit.cli.invert import own_device
 from magkit.invert.classes import CLASSES
 from magkit.invert.targets.maskrcnn.small import maskrcnn_small
 from magkit.invert.targets.segmenter.network import Segmenter
-from magkit.registry import registry
 from magkit.runtime.tensor_file import stored, write_tensors
 from magkit.training.lock import locked
 
@@ -313,46 +312,6 @@ def test_a_damaged_frame_is_no_report(bear: list[str], material: Path, capsys: C
     shown = capsys.readouterr()
     assert "00000.png is damaged" in shown.err
     assert not Path("here/report.json").exists()
-
-
-PLUGIN = """
-    from dataclasses import dataclass
-    from magkit import TargetSpec, hookimpl
-
-    @dataclass(frozen=True)
-    class Config:
-        pass
-
-    class Forgetful:
-        classes, stride = ("bear",), 1
-
-        def statistics(self):
-            return []
-
-    def build(config, weights, device):
-        return Forgetful()
-
-    @hookimpl
-    def magkit_targets():
-        return [TargetSpec(name="forgetful", summary="Mine.", config=Config, build=build)]
-"""
-
-
-def test_a_plugin_s_target_without_statistics(
-    material: Path, here: Path, site: Any, capsys: Capture
-) -> None:
-    site.install("magkit-forgetful", PLUGIN)
-    registry.cache_clear()
-    try:
-        davis = ["--davis", str(material / "DAVIS"), "--verifier", "none"]
-        target = ["--target", "forgetful", "--video", "bear"]
-        assert run(["invert", *davis, *target, *TINY, "-o", "here"]) == 1
-    finally:
-        registry.cache_clear()
-    shown = capsys.readouterr().err
-    assert "'forgetful' remembers no statistics" in shown
-    assert "hint: --bn 0" in shown
-    assert not Path("here").exists()
 
 
 REFUSED = [
