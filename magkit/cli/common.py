@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from magkit.cli.config import merged_options, read_config
+from magkit.cli.config import merged_options, option_name, read_config
 from magkit.cli.output import Output
 from magkit.errors import MagkitError
 
@@ -160,7 +160,7 @@ class _Command(TyperCommand):
         super().__init__(*args, **kwargs)
         for param in self.params:
             if param.param_type_name == "option" and param.envvar is None:
-                param.envvar = f"MAGKIT_{param.name.upper()}"
+                param.envvar = f"MAGKIT_{option_name(param).upper()}"
                 param.show_envvar = False  # type: ignore[attr-defined]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

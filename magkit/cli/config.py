@@ -24,7 +24,7 @@ def read_config(context: typer.Context, path: Path | None) -> None:
         return
     table = {key.replace("-", "_"): value for key, value in _read(path).items()}
     options = {
-        param.name: param
+        option_name(param): param
         for param in context.command.params
         if param.param_type_name == "option" and param.name not in ("config", "help")
     }
@@ -33,9 +33,15 @@ def read_config(context: typer.Context, path: Path | None) -> None:
             known = did_you_mean(key, [name.replace("_", "-") for name in options])
             raise UsageError(f"'{path}': {context.info_name} has no option '{key}'", known)
     context.default_map = {
-        key: _flag_value(path, key, value, many=options[key].multiple)
+        str(options[key].name): _flag_value(path, key, value, many=options[key].multiple)
         for key, value in table.items()
     }
+
+
+def option_name(param: Any) -> str:
+    """An option as its flag spells it, `class` of --class, whatever its parameter is called."""
+    flag = next((opt for opt in param.opts if opt.startswith("--")), param.name)
+    return str(flag).removeprefix("--").replace("-", "_")
 
 
 def merged_options(

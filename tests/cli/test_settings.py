@@ -31,11 +31,13 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Settings:
         seed: Seed = 0,
         device: Device = "auto",
         overwrite: Overwrite = False,
+        kind: Annotated[list[str] | None, typer.Option("--class")] = None,
     ) -> None:
         """Work."""
         called.update(
             paths=paths, factor=factor, capture_fps=capture_fps, opt=opt, threads=threads,
             overwrite=overwrite, quiet=out.quiet, json=out.json, magnifier=magnifier,
+            kind=kind,
         )  # fmt: skip
 
     app = group("Works.")
@@ -125,3 +127,14 @@ def test_help_lists_the_options_of_what_was_chosen(
     assert run(["work", "--magnifier", "magnt", "--help"]) == 2
     assert "did you mean 'magnet'?" in capsys.readouterr().err
     assert not seen
+
+
+def test_an_option_is_called_as_its_flag_is(
+    seen: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["work", "a", "--config", config(tmp_path, 'class = ["dog", "cow"]')]) == 0
+    assert seen["kind"] == ["dog", "cow"]
+    monkeypatch.setenv("MAGKIT_CLASS", "bear")
+    assert run(["work", "a"]) == 0
+    assert seen["kind"] == ["bear"]
+    assert run(["work", "a", "--config", config(tmp_path, 'kind = "dog"')]) == 2
