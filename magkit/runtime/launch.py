@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import IO
 
@@ -19,6 +19,8 @@ from torch import distributed
 from magkit.runtime.share import launched_share, processor_count
 
 PATIENCE = timedelta(hours=1)  # for the others, who wait while the first measures and saves
+MOMENT = 2.0  # seconds for the first to find for itself what another failed of
+USAGE = 2  # exit code of a command that is wrong
 GRACE = 20.0  # seconds to end in, before a process is killed
 
 
@@ -54,11 +56,16 @@ def start(count: int, arguments: Sequence[str]) -> int:
         processes = [_started(rank, count, port, arguments, said) for rank in range(count)]
         try:
             failed = _first_to_fail(processes)
+            if failed:
+                with suppress(subprocess.TimeoutExpired):
+                    processes[0].wait(MOMENT)
         except BaseException:
             _end(processes)
             raise
         _end(processes)
-        if failed:
+        codes = {processes[failed].returncode, processes[0].returncode} if failed else set()
+        # What is wrong with a command all of them find, and the first has told.
+        if failed and codes != {USAGE}:
             said.seek(0)
             sys.stderr.write(said.read())
     return processes[failed].returncode if failed is not None else 0

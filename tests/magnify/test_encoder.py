@@ -137,7 +137,7 @@ def test_what_is_refused(fast: Path, tmp_path: Path) -> None:
         assert caught.value.hint
     with pytest.raises(MagkitError, match="there is no encoder"):
         load(tmp_path / "nowhere")
-    with pytest.raises(MagkitError, match="not the folder of a training"):
+    with pytest.raises(MagkitError, match="not the folder of a run"):
         load(tmp_path)
     model: Any = fast_spec.SPEC.build(FAST)
     save_weights(tmp_path / "whole", model, {"magnifier": "magnet-fast"})
