@@ -102,8 +102,7 @@ class Folder:
 
 def shown(x_3HW: Tensor) -> Tensor:
     """Return a picture in [0, 1] of one in normalised space."""
-    mean, std = (x_3HW.new_tensor(v)[:, None, None] for v in (priors.MEAN, priors.STD))
-    return (x_3HW * std + mean).clamp(0, 1)
+    return priors.denormalised(x_3HW).clamp(0, 1)
 
 
 def picture(path: Path) -> Tensor:

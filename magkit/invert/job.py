@@ -114,10 +114,10 @@ def invert(
         raise UsageError("--new can't be shared: the second process would refuse the first's job")
     began, place = time.monotonic(), device or torch.device("cpu")
     plans = plans_of(job)
-    chosen = [_chosen(each, place) for each in job.targets]
+    targets = [chosen(each, place) for each in job.targets]
     for plan in plans:
         _check_masks(plan)
-        _check_targets(plan, chosen)
+        _check_targets(plan, targets)
     config = {
         "clips": {plan.name: plan.described() for plan in plans},
         "masks": masks_mark(plans),
@@ -126,7 +126,7 @@ def invert(
     run = _opened(config, share, output=output, new=new, device=place)
 
     def maker(plan: ClipPlan, made: Callable[[float], None]) -> Maker:
-        return Maker(plan, chosen, folder_of(run, plan), place, note, made, snapshots)
+        return Maker(plan, targets, folder_of(run, plan), place, note, made, snapshots)
 
     count = _make_all(run, plans, share, maker, progress)
     whole = all(folder_of(run, p).has(f.stem) for p in plans for f in p.frames)
@@ -190,7 +190,8 @@ def _variants(plan: ClipPlan, job: Job, table: Mapping[str, Any]) -> Iterator[Cl
         yield renamed(plan, f"{mark}/{plan.name}", settings)
 
 
-def _chosen(choice: TargetChoice, device: torch.device) -> Chosen:
+def chosen(choice: TargetChoice, device: torch.device) -> Chosen:
+    """Build a target, and list the statistics that it remembers."""
     target = build_target(choice, device)
     return Chosen(choice.name, target, choice.weight, target.statistics())
 
@@ -208,8 +209,8 @@ def _check_masks(plan: ClipPlan) -> None:
         )
 
 
-def _check_targets(plan: ClipPlan, chosen: Sequence[Chosen]) -> None:
-    for each in chosen:
+def _check_targets(plan: ClipPlan, targets: Sequence[Chosen]) -> None:
+    for each in targets:
         class_numbers(plan.classes, ("background", *each.target.classes))
         if any(side % each.target.stride for side in plan.size):
             raise UsageError(

@@ -170,9 +170,8 @@ def _flicker(plan: ClipPlan, shown: Callable[[int], Tensor | None]) -> float:
 
 def _controls(plan: ClipPlan, judges: Judges) -> dict[str, Scores]:
     rows: dict[str, list[Scores]] = {}
-    count = len(plan.frames)
-    for place in sorted({round(n * (count - 1) / max(1, CONTROLS - 1)) for n in range(CONTROLS)}):
-        if place >= count or not plan.masks(place).any():
+    for place in plan.spread(CONTROLS):
+        if not plan.masks(place).any():
             continue
         for name, shown in control_pictures(plan, place).items():
             rows.setdefault(name, []).append(judge_picture(plan, place, shown, judges))

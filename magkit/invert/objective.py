@@ -108,10 +108,9 @@ class Objective:
 
     def _of_target(self, goal: Goal, x: Tensor, move: Move | None) -> dict[str, Tensor]:
         settings = self.settings
-        mean, std = (x.new_tensor(v)[:, None, None] for v in (priors.MEAN, priors.STD))
         labels = goal.labels if move is None else move.labels(goal.labels, x)
         with watched(goal.statistics if settings.bn else ()) as seen:
-            losses = goal.target.losses(x * std + mean, labels)
+            losses = goal.target.losses(priors.denormalised(x), labels)
         found = {}
         for name, loss in losses.items():
             weight = float(getattr(settings, NAMED.get(name, "other"))) * goal.weight

@@ -63,6 +63,11 @@ class ClipPlan:
             step = self.settings.batch
         return [range(first, min(first + step, count)) for first in range(0, count, step)]
 
+    def spread(self, most: int) -> list[int]:
+        """Return the places of at most so many frames, evenly spread."""
+        last = len(self.frames) - 1
+        return sorted({round(n * last / max(1, most - 1)) for n in range(most)})
+
     def settings_of(self, place: int) -> InvertSettings:
         """Return the settings of the frame at a place."""
         table = self.own.get(self.frames[place].number)

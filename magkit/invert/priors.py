@@ -29,6 +29,12 @@ def normalised(images_NCHW: Tensor) -> Tensor:
     return (images_NCHW - mean) / std
 
 
+def denormalised(x_NCHW: Tensor) -> Tensor:
+    """Return what `normalised` was given."""
+    mean, std = (x_NCHW.new_tensor(v)[:, None, None] for v in (MEAN, STD))
+    return x_NCHW * std + mean
+
+
 def differences(x: Tensor) -> Iterator[Tensor]:
     """Yield the differences to the right, lower, lower right and lower left neighbour."""
     yield x[..., :, 1:] - x[..., :, :-1]

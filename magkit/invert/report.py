@@ -15,11 +15,10 @@ from torch import Tensor
 
 from magkit.errors import MagkitError
 from magkit.invert.frames_on_disk import Folder, picture, save_picture
-from magkit.invert.job import RESULT, folder_of
+from magkit.invert.job import RESULT, chosen, folder_of
 from magkit.invert.judge import Judges, judge_clip, mean_scores, real
-from magkit.invert.maker import Chosen
 from magkit.invert.plan import ClipPlan
-from magkit.invert.targets.choice import TargetChoice, build_target
+from magkit.invert.targets.choice import TargetChoice
 from magkit.progress import Progress, silent
 from magkit.runtime.atomic import atomic_path
 from magkit.training.lock import locked
@@ -40,12 +39,8 @@ def judges_of(
     targets: Sequence[TargetChoice], verifier: TargetChoice, device: torch.device
 ) -> Judges:
     """Build those that look at the pictures."""
-    built = [build_target(choice, device) for choice in (*targets, verifier)]
-    chosen = [
-        Chosen(choice.name, target, choice.weight, target.statistics())
-        for choice, target in zip((*targets, verifier), built, strict=True)
-    ]
-    return Judges(chosen[:-1], chosen[-1], device)
+    *judged, last = (chosen(choice, device) for choice in (*targets, verifier))
+    return Judges(judged, last, device)
 
 
 def write_report(
@@ -131,9 +126,7 @@ def write_sheet(path: Path, clips: Sequence[tuple[ClipPlan, Folder]]) -> None:
     """Write the contact sheet: for each clip rows of real frames, masks, frames, what is seen."""
     rows = []
     for plan, folder in clips:
-        count = len(plan.frames)
-        places = sorted({round(n * (count - 1) / max(1, SHOWN - 1)) for n in range(SHOWN)})
-        stems = [plan.frames[place].stem for place in places if place < count]
+        stems = [plan.frames[place].stem for place in plan.spread(SHOWN)]
         for panel in ("real", "masks", "frames", "seen"):
             files = [folder.path / panel / f"{stem}.png" for stem in stems]
             if all(file.is_file() for file in files):

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from magkit.errors import MagkitError
 from magkit.invert.affine import resample
 from magkit.invert.classes import CLASSES, class_numbers
+from magkit.invert.priors import MEAN, STD
 from magkit.invert.statistics import remembered
 from magkit.invert.targets.files import class_names, fill, read_target
 from magkit.invert.targets.segmenter.network import Segmenter
 from magkit.protocols import Annotation, Statistic
 
 NAME = "segmenter"
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SMALLEST = 0.001  # of a picture's pixels: what is smaller is no object
 
 
