@@ -6,19 +6,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from magkit.errors import MagkitError
+    from magkit.errors import MagkitError, UsageError
     from magkit.hookspecs import hookimpl
     from magkit.magnify.load import load_magnifier
     from magkit.magnify.pipeline import magnify_file
-    from magkit.specs import MagnifierSpec, MethodSpec, TargetSpec
+    from magkit.protocols import Annotation, Labels, Magnifier, Method, Statistic, Target, View
+    from magkit.specs import EncoderSpec, MagnifierSpec, MapInfo, MethodSpec, Preset, TargetSpec
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Annotation",
+    "EncoderSpec",
+    "Labels",
     "MagkitError",
+    "Magnifier",
     "MagnifierSpec",
+    "MapInfo",
+    "Method",
     "MethodSpec",
+    "Preset",
+    "Statistic",
+    "Target",
     "TargetSpec",
+    "UsageError",
+    "View",
     "__version__",
     "hookimpl",
     "load_magnifier",
@@ -26,10 +38,21 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Annotation": "magkit.protocols",
+    "EncoderSpec": "magkit.specs",
+    "Labels": "magkit.protocols",
     "MagkitError": "magkit.errors",
+    "Magnifier": "magkit.protocols",
     "MagnifierSpec": "magkit.specs",
+    "MapInfo": "magkit.specs",
+    "Method": "magkit.protocols",
     "MethodSpec": "magkit.specs",
+    "Preset": "magkit.specs",
+    "Statistic": "magkit.protocols",
+    "Target": "magkit.protocols",
     "TargetSpec": "magkit.specs",
+    "UsageError": "magkit.errors",
+    "View": "magkit.protocols",
     "hookimpl": "magkit.hookspecs",
     "load_magnifier": "magkit.magnify.load",
     "magnify_file": "magkit.magnify.pipeline",

@@ -11,6 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests run side by side, as many as there are cores: threads beside them only wait.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
@@ -28,6 +32,8 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
         if name != "MAGKIT_TEST_DATA":
             monkeypatch.delenv(name)
     monkeypatch.setenv("MAGKIT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    # What else is installed where the tests run must change nothing.
+    monkeypatch.setenv("MAGKIT_PLUGINS", "")
 
 
 @pytest.fixture
@@ -55,8 +61,9 @@ def magkit(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
 class Site:
     """A folder of installed distributions, as an installer leaves them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.path = path
+        self._monkeypatch = monkeypatch
 
     def install(
         self, distribution: str, code: str, *, version: str = "1.0", entry_points: str = ""
@@ -71,6 +78,7 @@ class Site:
         plugin = distribution.removeprefix("magkit-")
         text = entry_points or f"[magkit]\n{plugin} = {module}\n"
         (info / "entry_points.txt").write_text(text, encoding="utf-8")
+        self._monkeypatch.setenv("MAGKIT_PLUGINS", distribution, prepend=",")
 
     @property
     def env(self) -> dict[str, str]:
@@ -85,7 +93,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     path.mkdir()
     monkeypatch.syspath_prepend(path)
     before = set(sys.modules)
-    yield Site(path)
+    yield Site(path, monkeypatch)
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(path)):
             del sys.modules[name]
