@@ -42,6 +42,10 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
     if image.format not in _TURNED:
         return width, height
+    if image.format == "TIFF":
+        # Pillow's newer versions have turned the size of a TIFF already, as older ones have not.
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        width, height = tags.get(256, width), tags.get(257, height)
     # EXIF orientations 5 to 8 turn by a quarter.
     turned = image.getexif().get(0x0112, 1) >= 5
     return (height, width) if turned else (width, height)

@@ -110,11 +110,12 @@ def test_grey_palette_and_transparency_become_rgb(tmp_path: Path) -> None:
     assert _read_one(tmp_path / "greyclear")[1] == [0, 0, 0]
 
 
-def test_a_photograph_taken_sideways_is_upright(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif", "a.webp"])
+def test_a_photograph_taken_sideways_is_upright(tmp_path: Path, name: str) -> None:
     image = Image.fromarray(np.zeros((8, 16, 3), np.uint8))
     exif = image.getexif()
     exif[0x0112] = 6
-    image.save(tmp_path / "a.jpg", exif=exif)
+    image.save(tmp_path / name, exif=exif)
     video = open_video(tmp_path)
     assert (video.info.width, video.info.height) == (8, 16)
     assert next(iter(video)).shape == (16, 8, 3)
