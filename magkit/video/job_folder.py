@@ -27,14 +27,21 @@ def find_frames(folder: Path) -> tuple[Path, str]:
     if own and (not clips or any(re.search(r"\d", path.stem) for path in own)):
         return folder, folder.resolve().name or FRAMES
     if not clips:
-        kinds = ", ".join(sorted(SUFFIXES))
-        raise MagkitError(f"{folder} holds no frames", hint=f"a frame is a file named {kinds}")
+        raise MagkitError(f"{folder} holds no frames", _where_frames_are(folder))
     if len(clips) > 1:
         raise UsageError(
             f"{folder} holds several clips: {few((one.name for one in clips), len(clips))}",
             hint=f"name one: magkit stitch {clips[0]}",
         )
     return clips[0] / FRAMES, clips[0].resolve().name
+
+
+def _where_frames_are(folder: Path) -> str:
+    # A sweep has a folder for each of its settings, and the clips in those.
+    deeper = (one for part in subfolders(folder) for one in subfolders(part))
+    clip = next(filter(_holds_frames, deeper), None)
+    kinds = ", ".join(sorted(SUFFIXES))
+    return f"name one clip: magkit stitch {clip}" if clip else f"a frame is a file named {kinds}"
 
 
 def _holds_frames(folder: Path) -> bool:

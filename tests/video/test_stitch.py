@@ -156,6 +156,13 @@ def test_a_contact_sheet_is_no_frame_of_a_job(tmp_path: Path) -> None:
     assert find_frames(sheet) == (sheet, "alone")
 
 
+def test_of_a_sweep_one_clip_must_be_named(tmp_path: Path) -> None:
+    job(tmp_path / "bn=1", "bear")
+    with pytest.raises(MagkitError, match="holds no frames") as caught:
+        find_frames(tmp_path)
+    assert caught.value.hint == f"name one clip: magkit stitch {tmp_path / 'bn=1' / 'bear'}"
+
+
 def test_of_several_clips_one_must_be_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="several clips: bear, cows") as caught:
         find_frames(job(tmp_path / "job", "cows", "bear"))
