@@ -122,7 +122,9 @@ class Labels(Protocol):
     def moved(self, source_from_output_N23: Tensor, size: tuple[int, int], /) -> Labels:
         """The labels of pictures resampled by an affine map to a (height, width) in pixels.
 
-        The map gives, for pixel coordinates (x, y, 1) of the new picture, those in the old one.
+        The map gives, for pixel coordinates (x, y, 1) of the new picture, those in the old one, for
+        each picture its own. It lies on the pictures' device or on the CPU: move it to where the
+        labels are.
         """
 
 
@@ -149,7 +151,12 @@ class Statistic:
 
 
 class Target(Protocol[L]):
-    """A trained model, frozen, seen from its input."""
+    """A trained model, frozen, seen from its input.
+
+    A model that was trained on pictures of one size may say so by an attribute `size`, (height,
+    width) in pixels: what is made of whole classes is that large unless told otherwise. A model
+    that can be asked for a class without a mask accepts annotations whose `mask_HW` is None.
+    """
 
     @property
     def classes(self) -> Sequence[str]:

@@ -21,8 +21,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 def is_light(path: Path) -> bool:
     place = path.relative_to(PACKAGE).parts
-    at_the_top = len(place) == 1 and path.stem != "testing"
-    return at_the_top or place[0] == "cli" or path.stem == "spec" or path.stem.endswith("_spec")
+    return (
+        len(place) == 1 or place[0] == "cli" or path.stem == "spec" or path.stem.endswith("_spec")
+    )
 
 
 def imports(tree: ast.AST, *, at_start: bool) -> Iterator[str]:
@@ -82,6 +83,14 @@ def test_imports_run_downwards(path: Path) -> None:
             assert rank(other) < rank(own), module
 
 
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if p.relative_to(PACKAGE).parts[0] != "testing"], ids=name
+)
+def test_nothing_needs_the_checks_of_plugins(path: Path) -> None:
+    found = set(imports(parsed(path), at_start=False))
+    assert not {module for module in found if f"{module}.".startswith("magkit.testing.")}
+
+
 def loaded_by(code: str) -> set[str]:
     script = f"{code}\nimport json, sys; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     done = subprocess.run(
@@ -106,6 +115,11 @@ def test_what_plugins_need_imports_nothing_heavy() -> None:
     loaded = loaded_by(f"from magkit import {names}")
     assert {"magkit.specs", "pluggy"} <= loaded
     assert not loaded & {*HEAVY, *TERMINAL}
+
+
+def test_checks_of_plugins_need_no_pytest() -> None:
+    loaded = loaded_by("import magkit.testing")
+    assert not loaded & {*TERMINAL, "pytest", "_pytest", "hypothesis"}
 
 
 def test_a_name_that_is_not_there() -> None:

@@ -8,6 +8,7 @@ from torch import nn
 from magkit.errors import UsageError
 from magkit.options import from_mapping, option_rows, parse_options
 from magkit.registry import registry
+from magkit.selfsup.recipe import make_recipe
 from magkit.specs import MapInfo
 
 NAMES = ("moco", "byol", "scrl")
@@ -25,6 +26,7 @@ def test_every_preset_makes_a_method(name: str) -> None:
         assert isinstance(method, nn.Module)
         assert method.keyed
         assert {"batch", "lr", "optimizer", "weight_decay", "size"} <= set(preset.settings)
+        make_recipe(preset.settings)  # refuses values that don't go together
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -85,6 +85,7 @@ SPEC = MethodSpec(
                 "momentum": 0.9,
                 "weight_decay": 1e-4,
                 "warmup": 0,
+                "frame": 256,  # what views of 224 pixels are cut out of
                 "size": 224,
                 "scale": (0.2, 1.0),
                 "flip": 0.5,

@@ -75,6 +75,7 @@ PAPER: dict[str, Any] = {
     "lr": 0.2,
     "momentum": 0.9,
     "weight_decay": 1.5e-6,
+    "frame": 256,  # what views of 224 pixels are cut out of
     "size": 224,
     "scale": (0.2, 1.0),
     "flip": 0.5,

@@ -1,0 +1,1 @@
+"""DenseCL, dense contrastive learning, as a method of `magkit pretrain`."""

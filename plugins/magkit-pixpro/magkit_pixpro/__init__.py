@@ -1,0 +1,1 @@
+"""PixPro, pixel-to-propagation consistency, for magkit."""

@@ -1,0 +1,392 @@
+"""Targets that are broken in one way each, and the check that tells."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from magkit import Annotation, MagkitError, Statistic, TargetSpec
+from magkit.invert.affine import resample
+from magkit.testing import Check, target_checks
+
+NAMES = ("cat", "dog", "cow")
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    """Nothing to choose."""
+
+
+@dataclass(frozen=True)
+class ToyLabels:
+    masks_N1HW: Tensor
+    classes_N: Tensor
+
+    def moved(self, source_from_output_N23: Tensor, size: tuple[int, int], /) -> "ToyLabels":
+        masks = resample(self.masks_N1HW, source_from_output_N23, size, padding="zeros")
+        return ToyLabels(masks, self.classes_N)
+
+
+class Toy:
+    """A class for each cell of 4 x 4 pixels; the mask of one object a picture."""
+
+    stride = 4
+    classes: Sequence[str] = NAMES
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.model = nn.Sequential(
+            nn.Conv2d(3, 8, 4, 4), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, len(NAMES), 1)
+        )
+        self.model.eval().requires_grad_(False)
+
+    def labels(self, annotations: Sequence[Sequence[Annotation]], /) -> ToyLabels:
+        masks, classes = [], []
+        for (each,) in annotations:
+            if each.label not in (*NAMES, "any"):
+                raise MagkitError(f"no class is named '{each.label}'")
+            if each.mask_HW is None:
+                raise MagkitError("a mask is missing")
+            masks.append(each.mask_HW[None])
+            classes.append(NAMES.index(each.label) if each.label in NAMES else 0)
+        return ToyLabels(torch.stack(masks), torch.tensor(classes))
+
+    def losses(self, images_NCHW: Tensor, labels: ToyLabels, /) -> dict[str, Tensor]:
+        maps = self.model(images_NCHW)
+        logits = maps[torch.arange(len(maps)), labels.classes_N][:, None]
+        cells = F.avg_pool2d(labels.masks_N1HW, 4)
+        return {"mask": F.binary_cross_entropy_with_logits(logits, cells)}
+
+    def statistics(self) -> Sequence[Statistic]:
+        norm: Any = self.model[1]
+        return [Statistic("1", norm, norm.running_mean, norm.running_var)]
+
+    @torch.no_grad()
+    def predict(self, images_NCHW: Tensor, /) -> list[list[Annotation]]:
+        shares = self.model(images_NCHW).sigmoid()
+        found = []
+        for picture in shares:
+            masks = F.interpolate(picture[None], scale_factor=4.0)[0]
+            seen = [Annotation(n, m, float(m.max())) for n, m in zip(NAMES, masks, strict=True)]
+            found.append(sorted(seen, key=lambda each: -each.score))
+        return found
+
+
+Damage = Callable[[Any], None]
+
+
+def toy_of(weights: Path | None) -> Toy:
+    toy = Toy()
+    if weights is not None:
+        try:
+            toy.model.load_state_dict(load_file(weights))
+        except (SafetensorError, OSError) as error:
+            raise MagkitError(f"{weights} can't be read") from error
+    return toy
+
+
+def spec(damage: Damage = lambda _toy: None) -> TargetSpec[Any]:
+    def build(config: ToyConfig, weights: Path | None, device: torch.device) -> Any:
+        toy = toy_of(weights)
+        damage(toy)
+        return toy
+
+    return TargetSpec(name="toy", summary="a toy", config=ToyConfig, build=build)
+
+
+def check(made: TargetSpec[Any], name: str) -> Check:
+    return next(each for each in target_checks(made, size=(64, 96)) if each.name == name)
+
+
+@pytest.mark.parametrize(
+    "each", [c for c in target_checks(spec(), size=(64, 96)) if c.name != "spec-is-light"], ids=str
+)
+def test_the_toy_itself_is_whole(each: Check) -> None:
+    each()
+
+
+# What is done to the toy. Python takes a function that is an object's own attribute as it is.
+
+
+def has_a_size_of_its_own_that_it_cannot_see(toy: Any) -> None:
+    toy.size = (30, 32)
+
+
+def hides_its_model(toy: Any) -> None:
+    toy.model = toy.model.forward
+
+
+def takes_any_word_for_a_class(toy: Any) -> None:
+    whole = toy.labels
+    toy.labels = lambda asked: whole([[replace(each, label="cat") for each in p] for p in asked])
+
+
+def stumbles_over_a_class(toy: Any) -> None:
+    whole = toy.labels
+
+    def labels(asked: Any) -> Any:
+        numbers = dict.fromkeys((*NAMES, "any"), 0)
+        assert all(numbers[each.label] == 0 for picture in asked for each in picture)
+        return whole(asked)
+
+    toy.labels = labels
+
+
+def makes_labels_that_stay(toy: Any) -> None:
+    whole = toy.labels
+    toy.labels = lambda asked: vars(whole(asked))
+    toy.losses = lambda images, _labels: {"size": toy.model(images).mean()}
+
+
+def does_not_look(toy: Any) -> None:
+    whole = toy.losses
+    toy.losses = lambda images, labels: whole(images.detach(), labels)
+
+
+def looks_at_the_first_alone(toy: Any) -> None:
+    toy.losses = lambda images, _labels: {"size": toy.model(images[:1]).mean()}
+
+
+def adds_a_term_of_nothing(toy: Any) -> None:
+    whole = toy.losses
+    toy.losses = lambda images, labels: {**whole(images, labels), "none": (images * 0).sum()}
+
+
+def takes_a_root_of_nothing(toy: Any) -> None:
+    whole = toy.losses
+    toy.losses = lambda images, labels: {
+        **whole(images, labels),
+        "root": (images * 0).square().sum().sqrt(),
+    }
+
+
+def fails_beyond_the_range(toy: Any) -> None:
+    toy.losses = lambda images, _labels: {"log": images.log().mean()}
+
+
+def moving(toy: Any, moved: Callable[[ToyLabels, Tensor, Any], ToyLabels]) -> None:
+    class Wrong(ToyLabels):
+        def moved(self, maps: Tensor, size: Any, /) -> ToyLabels:
+            return moved(self, maps, size)
+
+    whole = toy.labels
+    toy.labels = lambda asked: Wrong(*vars(whole(asked)).values())
+
+
+def leaves_labels_where_they_are(toy: Any) -> None:
+    moving(toy, lambda labels, _maps, _size: ToyLabels(labels.masks_N1HW, labels.classes_N))
+
+
+def moves_all_by_the_first_map(toy: Any) -> None:
+    moving(toy, lambda labels, maps, size: ToyLabels.moved(labels, maps[[0, 0]], size))
+
+
+def moves_the_other_way(toy: Any) -> None:
+    def moved(labels: ToyLabels, maps: Tensor, size: Any) -> ToyLabels:
+        back = maps.clone()
+        back[1, :, 2] *= -1
+        return ToyLabels.moved(labels, back, size)
+
+    moving(toy, moved)
+
+
+def forgets_where_it_was(toy: Any) -> None:
+    def moved(labels: ToyLabels, maps: Tensor, size: Any) -> ToyLabels:
+        masks = labels.masks_N1HW.mean((2, 3), keepdim=True).expand(-1, -1, *size)
+        return ToyLabels(masks, labels.classes_N)
+
+    moving(toy, moved)
+
+
+def keeps_the_size(toy: Any) -> None:
+    moving(toy, lambda labels, maps, _size: ToyLabels.moved(labels, maps, (64, 96)))
+
+
+def remembers_nothing(toy: Any) -> None:
+    toy.statistics = list
+
+
+def remembering(toy: Any, *found: Statistic) -> None:
+    toy.statistics = lambda: found
+
+
+def remembers_of_another_model(toy: Any) -> None:
+    other = nn.BatchNorm2d(8)
+    remembering(toy, Statistic("1", other, other.running_mean, other.running_var))  # type: ignore[arg-type]
+
+
+def remembers_another_layer(toy: Any) -> None:
+    (own,) = toy.statistics()
+    remembering(toy, replace(own, module=toy.model[0]))
+
+
+def remembers_one_variance(toy: Any) -> None:
+    (own,) = toy.statistics()
+    remembering(toy, replace(own, variance_C=own.variance_C[:1]))
+
+
+def remembers_less_than_nothing(toy: Any) -> None:
+    (own,) = toy.statistics()
+    remembering(toy, replace(own, variance_C=-own.variance_C))
+
+
+def remembers_under_one_name(toy: Any) -> None:
+    (own,) = toy.statistics()
+    remembering(toy, own, own)
+
+
+def passes_a_layer_by(toy: Any) -> None:
+    toy.spare = nn.BatchNorm2d(8).eval().requires_grad_(False)
+    (own,) = toy.statistics()
+    remembering(toy, own, replace(own, name="spare", module=toy.spare))
+
+
+def predicting(toy: Any, change: Callable[[list[Annotation]], list[Annotation]]) -> None:
+    whole = toy.predict
+    toy.predict = lambda images: [change(seen) for seen in whole(images)]
+
+
+def sees_the_first_picture_alone(toy: Any) -> None:
+    whole = toy.predict
+    toy.predict = lambda images: whole(images)[:1]
+
+
+def lets_itself_be_trained(toy: Any) -> None:
+    toy.model.requires_grad_(True)
+
+
+def goes_on_learning(toy: Any) -> None:
+    toy.model.train()
+
+
+def draws_at_random(toy: Any) -> None:
+    whole = toy.losses
+    toy.losses = lambda images, labels: {"mask": whole(images, labels)["mask"] * torch.rand(())}
+
+
+def predicts_at_random(toy: Any) -> None:
+    predicting(toy, lambda seen: [replace(seen[0], score=float(torch.rand(())))])
+
+
+def compares_pictures(toy: Any) -> None:
+    whole = toy.predict
+    toy.predict = lambda images: whole(images - images.mean(0))
+
+
+def adds_pictures_up(toy: Any) -> None:
+    whole = toy.losses
+    toy.losses = lambda images, labels: {"mask": whole(images, labels)["mask"] * len(images)}
+
+
+REACH, MOVE = "gradients-reach-the-pictures", "labels-move-with-the-picture"
+FOUND, SEES = "statistics-are-found", "predicts-known-classes-surest-first"
+STAYS, AGAIN = "model-stays-as-it-is", "says-the-same-each-time"
+ALONE = "sees-a-picture-alone-as-among-others"
+FAULTS: list[tuple[Damage, str, str]] = [
+    (has_a_size_of_its_own_that_it_cannot_see, "builds", "own size is 30 x 32"),
+    (hides_its_model, "builds", r"no attribute of the target is a torch\.nn\.Module"),
+    (takes_any_word_for_a_class, "labels-know-classes", "not there without a word"),
+    (stumbles_over_a_class, "labels-know-classes", "not there for KeyError"),
+    (makes_labels_that_stay, "labels-know-classes", "can't be moved"),
+    (does_not_look, REACH, "'mask' doesn't depend on the pictures"),
+    (looks_at_the_first_alone, REACH, "'size' reaches both pictures"),
+    (adds_a_term_of_nothing, REACH, "'none' reaches both pictures"),
+    (takes_a_root_of_nothing, REACH, "'root' is not finite"),
+    (fails_beyond_the_range, REACH, "'log' is (nan|-inf)"),
+    (leaves_labels_where_they_are, MOVE, "labels mirrored, and shifted by 12 and -8 pixels"),
+    (moves_all_by_the_first_map, MOVE, "labels mirrored, and shifted"),
+    (moves_the_other_way, MOVE, "labels mirrored, and shifted"),
+    (keeps_the_size, MOVE, r"Target size \(.*\) must be the same as input size"),
+    (forgets_where_it_was, MOVE, "labels not moved at all give losses of mask"),
+    (remembers_nothing, FOUND, "statistics is empty, and 1 layers"),
+    (remembers_of_another_model, FOUND, "'1' is no part of the model"),
+    (remembers_another_layer, FOUND, "'1' sees 3 channels and its statistic has 8"),
+    (remembers_one_variance, FOUND, r"means \(8,\) and variances \(1,\)"),
+    (remembers_less_than_nothing, FOUND, "a variance below 0"),
+    (remembers_under_one_name, FOUND, "bear one name"),
+    (passes_a_layer_by, FOUND, "losses passes the layer 'spare' by"),
+    (sees_the_first_picture_alone, SEES, "returns 1 lists for 3 pictures"),
+    (lets_itself_be_trained, STAYS, "6 parameters of the model need gradients, .*0.weight"),
+    (goes_on_learning, STAYS, "change 1.running_mean, 1.running_var, 1.num_batches_tracked"),
+    (draws_at_random, AGAIN, "the same pictures have losses of mask"),
+    (predicts_at_random, AGAIN, "predict sees something else in the same pictures"),
+    (compares_pictures, ALONE, "predict sees something else in a picture beside another"),
+    (adds_pictures_up, ALONE, "be means over pictures"),
+]
+
+
+@pytest.mark.parametrize(
+    ("damage", "name", "sentence"), FAULTS, ids=[f[0].__name__ for f in FAULTS]
+)
+def test_a_target_with_a_fault(damage: Damage, name: str, sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        check(spec(damage), name)()
+
+
+PREDICTIONS: list[tuple[Callable[[list[Annotation]], list[Annotation]], str]] = [
+    (lambda seen: [replace(seen[0], label="background")], "predict sees 'background'"),
+    (lambda seen: [replace(seen[0], score=1.5)], "a score of 1.5: keep it from 0 to 1"),
+    (lambda seen: seen[::-1], "sort them"),
+    (lambda seen: [replace(seen[0], mask_HW=torch.ones(16, 24))], "no float of 64 x 96"),
+    (lambda seen: [replace(seen[0], mask_HW=torch.full((64, 96), -3.0))], "outside of 0 to 1"),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), PREDICTIONS)
+def test_predictions_with_a_fault(change: Any, sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        check(spec(lambda toy: predicting(toy, change)), SEES)()
+
+
+@pytest.mark.parametrize(
+    ("stride", "sentence"),
+    [(0, "is 0"), (2.0, "is 2.0"), (48, "96 pixels don't suit a stride of 48")],
+)
+def test_strides_that_mean_nothing(stride: Any, sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        check(spec(lambda toy: setattr(toy, "stride", stride)), "builds")()
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ((), "classes is empty"),
+        (("cat", "dog", "cat"), "classes names cat twice"),
+        (("cat", " "), "classes holds ' '"),
+        (("cat", 3), "classes holds 3"),
+        (("cat", "any"), "a class is named 'any'"),
+    ],
+)
+def test_classes_that_cannot_be_asked_for(names: tuple[Any, ...], sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        check(spec(lambda toy: setattr(toy, "classes", names)), "classes-are-named")()
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (lambda _config, _weights, _device: Toy(), "takes a missing weights file without a word"),
+        (lambda _config, weights, _device: load_file(weights), "missing weights file for FileNotF"),
+        (
+            lambda _config, weights, _device: (
+                load_file(weights) if weights.is_file() else toy_of(weights)
+            ),
+            "takes a damaged weights file for SafetensorError",
+        ),
+    ],
+)
+def test_weights_that_are_not_looked_at(build: Any, sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        check(replace(spec(), build=build), "refuses-broken-weights")()
+
+
+def test_weights_that_do_not_ship(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="and there is no such file"):
+        check(replace(spec(), weights=tmp_path / "none"), "refuses-broken-weights")()
