@@ -1,7 +1,6 @@
 """The exceptions that reach a user: one sentence each, a hint, and no traceback."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 MOST_LISTED = 20
 
@@ -34,6 +33,8 @@ class UsageError(MagkitError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint that names the likeliest of the known words, and all of them where they are few."""
+    from difflib import get_close_matches  # not worth its time until something is wrong
+
     names = list(known)
     close = get_close_matches(word, names, n=1)
     question = f"did you mean '{close[0]}'? " if close else ""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from magkit.cli.config import merged_options, option_name, read_config
 from magkit.cli.output import Output
@@ -100,11 +100,21 @@ _SHARED |= {"json": (Json, False)}
 
 _KINDS = ("method", "target", "magnifier")
 
+WIDTH = 100
+"""Columns of help at most, where the terminal has as many."""
+
 
 def group(summary: str, **settings: Any) -> typer.Typer:
     """A command that holds commands."""
     return typer.Typer(
-        help=summary, add_completion=False, pretty_exceptions_enable=False, **settings
+        cls=_Group,
+        help=summary,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        # Plain help: importing what draws frames around it takes longer than all else together.
+        rich_markup_mode=None,
+        context_settings={"max_content_width": WIDTH},
+        **settings,
     )
 
 
@@ -153,6 +163,16 @@ def _traceback(out: Output) -> Iterator[None]:
         raise
 
 
+class _Group(TyperGroup):
+    """Commands whose summaries are wrapped in the list, not cut off."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, one.get_short_help_str(1000)) for name, one in found if one]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 class _Command(TyperCommand):
     """A command whose options MAGKIT_<OPTION> can set, and whose help lists a plugin's options."""
 
@@ -166,7 +186,7 @@ class _Command(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         super().format_help(ctx, formatter)
         for kind, name in self._chosen(ctx):
-            _show_options(kind, name)
+            _write_options(formatter, kind, name)
 
     def _chosen(self, ctx: Any) -> Iterator[tuple[str, str]]:
         params = {param.name: param for param in self.params}
@@ -180,17 +200,15 @@ class _Command(TyperCommand):
                 yield kind, str(first).partition("=")[0]
 
 
-def _show_options(kind: str, name: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+def _write_options(formatter: Any, kind: str, name: str) -> None:
     from magkit.options import option_rows
     from magkit.registry import registry
 
     spec = getattr(registry(), kind)(name)
-    rows = option_rows(spec.config)
+    rows = [
+        (f"{row.key} ({row.type})", f"{row.help}  [default: {row.default}]".lstrip())
+        for row in option_rows(spec.config)
+    ]
     if rows:
-        table = Table("KEY", "type", "default", "", title=f"--opt of the {kind} {name}")
-        for row in rows:
-            table.add_row(row.key, row.type, row.default, row.help)
-        Console(highlight=False, markup=False).print(table)
+        with formatter.section(f"--opt of the {kind} {name}"):
+            formatter.write_dl(rows)

@@ -56,10 +56,23 @@ class Output:
         """Says what the user should know even with --quiet."""
         self._notes.print(f"warning: {text}", markup=False, style="yellow")
 
+    def told(self, text: str) -> None:
+        """Says what a library's `Note` tells; what begins with "warning: " even with --quiet."""
+        warning = text.removeprefix("warning: ")
+        if warning != text:
+            self.warn(warning)
+        else:
+            self.note(text)
+
     def show(self, renderable: RenderableType) -> None:
         """Prints a text or a rich table that is what the command is for; not with --json."""
         if not self.json:
             self._results.print(renderable, markup=False, soft_wrap=isinstance(renderable, str))
+
+    def write(self, text: str) -> None:
+        """Writes a text that is what the command is for, as it stands; not with --json."""
+        if not self.json:
+            self._results.file.write(text)
 
     @contextmanager
     def progress(self, label: str, unit: str = "frames") -> Iterator[Progress]:

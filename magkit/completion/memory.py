@@ -1,0 +1,84 @@
+"""Tables that are kept between processes for as long as nothing that they were made of changes.
+
+Loading all plugins takes most of a completion's time, and a slow one would take it at every TAB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from magkit import __version__
+from magkit.errors import MagkitError
+from magkit.runtime.cache_folder import cache_folder
+
+LONGEST = 3600.0
+"""Seconds that a table is believed: a hook may look at things that can't be watched from here."""
+
+VARIABLES = ("MAGKIT_PLUGINS", "MAGKIT_DISABLE_PLUGINS")
+
+_BEFORE = frozenset(sys.modules)
+
+
+def recalled(name: str) -> dict[str, Any] | None:
+    """The table that was remembered under a name, if it would be made the same today."""
+    try:
+        path = _path(name)
+        if not 0 <= time.time() - path.stat().st_mtime < LONGEST:
+            return None
+        record = json.loads(path.read_bytes())
+        fresh = record["of"] == _circumstances() and record["files"] == _marks(record["files"])
+        return dict(record["table"]) if fresh else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def remember(name: str, table: dict[str, Any]) -> None:
+    """Keeps a table, made of modules imported after this one; does nothing where it can't."""
+    loaded = [module for key, module in list(sys.modules.items()) if key not in _BEFORE]
+    files = {str(getattr(module, "__file__", None) or "") for module in loaded}
+    record = {"of": _circumstances(), "files": _marks({*sys.path, *files} - {""}), "table": table}
+
+    from magkit.runtime.atomic import atomic_path
+
+    with (
+        suppress(OSError, ValueError, MagkitError),
+        atomic_path(_path(name), overwrite=True) as temporary,
+    ):
+        temporary.write_text(json.dumps(record), encoding="utf-8")
+
+
+def _path(name: str) -> Path:
+    # An environment each, so that two that are used in turn don't push each other out.
+    mark = crc32(f"{sys.prefix} {sys.version}".encode(errors="replace"))
+    return cache_folder() / f"{name}-{mark:08x}.json"
+
+
+def _circumstances() -> dict[str, Any]:
+    return {
+        "magkit": __version__,
+        "prefix": sys.prefix,
+        "python": sys.version,
+        "path": sys.path,
+        "environment": {name: os.environ.get(name) for name in VARIABLES},
+    }
+
+
+def _marks(paths: Iterable[str]) -> dict[str, list[int] | None]:
+    """When each file was changed and how long it is; of a folder, when its entries changed."""
+    return {path: _mark(Path(path)) for path in paths}
+
+
+def _mark(path: Path) -> list[int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_mtime_ns, found.st_size]
