@@ -5,28 +5,26 @@ from __future__ import annotations
 import io
 import os
 import re
+import signal
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import metadata
 from typing import Literal
 
-import pluggy
-
-from magkit import __version__, hookspecs
+from magkit import __version__
+from magkit.collect import HOOKS, Key, collect
 from magkit.errors import MagkitError
-from magkit.specs import API, MagnifierSpec, MethodSpec, Spec, TargetSpec
+from magkit.specs import Spec
 
 GROUP = "magkit"
 BUILTIN = "magkit"
 """The distribution that the built-ins come from."""
 
-HOOKS: dict[str, type[Spec]] = {
-    "magkit_methods": MethodSpec,
-    "magkit_targets": TargetSpec,
-    "magkit_magnifiers": MagnifierSpec,
-}
+HEAVY = ("torch", "torchvision", "tensorflow", "jax", "transformers")
+"""Packages that take seconds to import, which to list and to help must not cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +36,10 @@ class Plugin:
         distribution, version: What was installed.
         state: "ok", "broken" or "disabled".
         specs: What it provides.
+        package: The Python package that its code stands in.
         error: Why it is broken, in one line.
         printed: What it wrote to standard output while it was loaded, which is kept from there.
+        heavy: Which of `HEAVY` it was the first to import.
         seconds: How long it took to load.
     """
 
@@ -48,8 +48,10 @@ class Plugin:
     version: str
     state: Literal["ok", "broken", "disabled"]
     specs: tuple[Spec, ...] = ()
+    package: str = ""
     error: str = ""
     printed: str = ""
+    heavy: tuple[str, ...] = ()
     seconds: float = 0.0
 
     def __str__(self) -> str:
@@ -65,6 +67,12 @@ class Plugin:
         kinds = {type(spec) for spec in self.specs}
         return [hook for hook, kind in HOOKS.items() if kind in kinds]
 
+    @property
+    def way_out(self) -> str:
+        """How to do without it, in words."""
+        # By its distribution: two of them may well call their entry points alike.
+        return f"MAGKIT_DISABLE_PLUGINS={self.distribution} switches it off"
+
 
 def discover() -> Iterator[Plugin]:
     """Loads the built-ins and then each entry point of the group `magkit`.
@@ -74,9 +82,8 @@ def discover() -> Iterator[Plugin]:
     with MAGKIT_STRICT_PLUGINS=1 whatever a broken plugin raises is raised.
     """
     builtins: set[Key] = set()
-    yield _load(
-        "builtin", (BUILTIN, __version__), lambda: import_module("magkit.builtin"), builtins
-    )
+    start = metadata.EntryPoint("builtin", "magkit.builtin", GROUP)
+    yield _load(start, (BUILTIN, __version__), builtins)
     found = set()
     for distribution in metadata.distributions():
         # The first of a name on the path is the one that Python imports.
@@ -90,13 +97,14 @@ def same_distribution(one: str, other: str) -> bool:
     return _normal(one) == _normal(other)
 
 
-Key = tuple[str, str]
-
-
 def _declares_plugins(distribution: metadata.Distribution) -> bool:
     # importlib.metadata.entry_points() parses every distribution's file at once: a malformed one
     # of a package that has nothing to do with magkit would stop everything.
-    return f"[{GROUP}]" in re.sub(r"[ \t]", "", distribution.read_text("entry_points.txt") or "")
+    try:
+        text = distribution.read_text("entry_points.txt") or ""
+    except (OSError, UnicodeError):
+        return False
+    return f"[{GROUP}]" in re.sub(r"[ \t]", "", text)
 
 
 def _identity(distribution: metadata.Distribution) -> tuple[str, str]:
@@ -116,7 +124,7 @@ def _load_all(distribution: metadata.Distribution, who: tuple[str, str]) -> Iter
     provided: set[Key] = set()
     for entry in entries:
         if _wanted(entry.name, who[0]):
-            yield _load(entry.name, who, entry.load, provided)
+            yield _load(entry, who, provided)
         else:
             yield Plugin(entry.name, *who, "disabled")
 
@@ -130,60 +138,46 @@ def _wanted(*names: str) -> bool:
     return allowed and not listed("MAGKIT_DISABLE_PLUGINS")
 
 
-def _load(
-    name: str, who: tuple[str, str], load: Callable[[], object], provided: set[Key]
-) -> Plugin:
+def _load(entry: metadata.EntryPoint, who: tuple[str, str], provided: set[Key]) -> Plugin:
     """Imports and asks one plugin; whatever it does wrong ends up in the record."""
-    printed = io.StringIO()
-    start = time.perf_counter()
+    printed, before, start = io.StringIO(), _heavy(), time.perf_counter()
     specs: tuple[Spec, ...] = ()
     error = ""
     try:
         with redirect_stdout(printed):
-            specs = tuple(_collect(load(), provided))
-    except (Exception, SystemExit) as problem:
-        if _strict():
+            specs = tuple(collect(entry.load(), provided))
+    except BaseException as problem:
+        if _strict() or _ends_magkit(problem):
             raise
         error = _one_line(problem)
     provided.update((spec.kind, spec.name) for spec in specs)
     return Plugin(
-        name,
+        entry.name,
         *who,
         state="broken" if error else "ok",
         specs=specs,
+        package=_package(entry.value),
         error=error,
         printed=printed.getvalue(),
+        heavy=tuple(package for package in _heavy() if package not in before),
         seconds=time.perf_counter() - start,
     )
 
 
-def _collect(plugin: object, provided: set[Key]) -> Iterator[Spec]:
-    """The specs that one plugin's hooks return, each checked."""
-    # A manager for each plugin: pluggy calls a hook of all its plugins together, and one that
-    # raises would take the others' answers with it.
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    manager.register(plugin)
-    manager.check_pending()
-    seen = set(provided)
-    for hook, kind in HOOKS.items():
-        for answer in getattr(manager.hook, hook)():
-            for spec in answer:
-                _check(hook, kind, spec)
-                if (spec.kind, spec.name) in seen:
-                    raise MagkitError(f"it registers the {spec.kind} '{spec.name}' twice")
-                seen.add((spec.kind, spec.name))
-                yield spec
+def _package(entry: str) -> str:
+    """Of "magkit_mine.spec:plugin" the "magkit_mine"; a module that stands alone is its own."""
+    module = entry.partition(":")[0].strip()
+    return module.rpartition(".")[0] or module
 
 
-def _check(hook: str, kind: type[Spec], spec: object) -> None:
-    if not isinstance(spec, kind):
-        raise MagkitError(f"{hook} gives a {type(spec).__name__} in place of a {kind.__name__}")
-    if spec.api != API:
-        raise MagkitError(
-            f"'{spec.name}' is written for version {spec.api} of the plugin interface, "
-            f"and this magkit has version {API}"
-        )
+def _heavy() -> list[str]:
+    return [package for package in HEAVY if package in sys.modules]
+
+
+def _ends_magkit(problem: BaseException) -> bool:
+    """Whether an exception comes from the user, by Ctrl-C or SIGTERM, and not from a plugin."""
+    terminated = isinstance(problem, SystemExit) and problem.code == 128 + signal.SIGTERM
+    return terminated or isinstance(problem, KeyboardInterrupt)
 
 
 def _strict() -> bool:

@@ -46,13 +46,32 @@ class Registry:
             shortest[spec.name if alone else f"{plugin.distribution}/{spec.name}"] = spec
         return shortest
 
-    def _provided(self, kind: Kind) -> Iterator[tuple[Plugin, Spec]]:
+    def owner(self, error: BaseException) -> Plugin | None:
+        """The plugin that an exception came from: the innermost whose code it went through."""
+        found, place = None, error.__traceback__
+        while place is not None:
+            module = f"{place.tb_frame.f_globals.get('__name__', '')}."
+            inside = (p for p in self.plugins if p.package and module.startswith(f"{p.package}."))
+            found = next((p for p in inside if not p.builtin), found)
+            place = place.tb_next
+        return found
+
+    def clashes(self, plugin: Plugin) -> Iterator[str]:
+        """What of a plugin its bare name doesn't mean, because others use it, in words."""
+        for spec in plugin.specs:
+            others = [other for other, _ in self._meant(spec.kind, spec.name) if other != plugin]
+            if others and not plugin.builtin:
+                owners = "magkit itself" if others[0].builtin else " and ".join(map(str, others))
+                full = f"{plugin.distribution}/{spec.name}"
+                yield f"{owners} has a {spec.kind} '{spec.name}' too: ask for '{full}'"
+
+    def _provided(self, kind: str) -> Iterator[tuple[Plugin, Spec]]:
         for plugin in self.plugins:
             for spec in plugin.specs:
                 if spec.kind == kind:
                     yield plugin, spec
 
-    def _meant(self, kind: Kind, name: str) -> list[tuple[Plugin, Spec]]:
+    def _meant(self, kind: str, name: str) -> list[tuple[Plugin, Spec]]:
         found = [(plugin, spec) for plugin, spec in self._provided(kind) if spec.name == name]
         return [(plugin, spec) for plugin, spec in found if plugin.builtin] or found
 
@@ -73,7 +92,9 @@ class Registry:
     def _unknown(self, kind: Kind, name: str) -> UsageError:
         distribution = name.rpartition("/")[0]
         for plugin in self.plugins:
-            if plugin.state != "ok" and same_distribution(plugin.distribution, distribution):
+            # An entry point is usually called as what it provides.
+            meant = same_distribution(plugin.distribution, distribution) or plugin.name == name
+            if plugin.state != "ok" and meant:
                 return _unavailable(plugin, kind, name)
         hint = did_you_mean(name, self.names(kind))
         broken = [str(plugin) for plugin in self.plugins if plugin.state == "broken"]
@@ -85,7 +106,10 @@ class Registry:
 def _ambiguous(kind: Kind, name: str, meant: list[tuple[Plugin, Spec]]) -> UsageError:
     providers = " and ".join(str(plugin) for plugin, _ in meant)
     ways = " or ".join(f"'{plugin.distribution}/{name}'" for plugin, _ in meant)
-    return UsageError(f"the {kind} '{name}' is provided by {providers}", f"ask for {ways}")
+    return UsageError(
+        f"the {kind} '{name}' is provided by {providers}",
+        f"ask for {ways}; {meant[-1][0].way_out}",
+    )
 
 
 def _unavailable(plugin: Plugin, kind: Kind, name: str) -> UsageError:
@@ -93,7 +117,7 @@ def _unavailable(plugin: Plugin, kind: Kind, name: str) -> UsageError:
         asked = f"no {kind} '{name}': the plugin {plugin} is switched off"
         return UsageError(asked, "see MAGKIT_PLUGINS and MAGKIT_DISABLE_PLUGINS")
     asked = f"no {kind} '{name}': the plugin {plugin} is broken: {plugin.error}"
-    return UsageError(asked, f"MAGKIT_DISABLE_PLUGINS={plugin.name} switches it off")
+    return UsageError(asked, plugin.way_out)
 
 
 @cache

@@ -1,16 +1,21 @@
 """Plugins as they are found on people's machines: sound, broken, rude and at odds."""
 
 import json
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from subprocess import CompletedProcess
+from textwrap import dedent
 from typing import Any
 
 import pytest
 
-from magkit import MethodSpec
+from magkit import MagnifierSpec, MethodSpec, TargetSpec
+from magkit.cli import run
 from magkit.discovery import Plugin, discover
 from magkit.errors import UsageError
 from magkit.registry import Registry
+from magkit.registry import registry as cached
 
 Magkit = Callable[..., "CompletedProcess[str]"]
 
@@ -50,14 +55,31 @@ def test_the_built_ins_come_first_and_are_sound() -> None:
     ]
 
 
-def test_a_plugin_is_found_and_its_method_too(site: Any) -> None:
-    site.install("magkit-mine", METHOD, version="2.1")
+def providing(site: Any, kind: str) -> Any:
+    """What a plugin gives that provides one thing of a kind, called "mine"."""
+    code = METHOD.replace("MethodSpec", f"{kind.capitalize()}Spec")
+    site.install("magkit-mine", code.replace("magkit_methods", f"magkit_{kind}s"), version="2.1")
     found = plugin("magkit-mine")
-    assert (str(found), found.state, found.hooks) == ("magkit-mine 2.1", "ok", ["magkit_methods"])
-    for name in ("mine", "magkit-mine/mine", "Magkit_Mine/mine"):
-        spec = registry().method(name)
-        assert isinstance(spec, MethodSpec)
-        assert spec.config().size == 3
+    assert (str(found), found.state, found.hooks) == ("magkit-mine 2.1", "ok", [f"magkit_{kind}s"])
+    meant = [
+        getattr(registry(), kind)(name) for name in ("mine", "magkit-mine/mine", "Magkit_Mine/mine")
+    ]
+    assert meant == [found.specs[0]] * 3
+    return meant[0]
+
+
+def test_magkit_methods(site: Any) -> None:
+    spec = providing(site, "method")
+    assert isinstance(spec, MethodSpec)
+    assert spec.config().size == 3
+
+
+def test_magkit_targets(site: Any) -> None:
+    assert isinstance(providing(site, "target"), TargetSpec)
+
+
+def test_magkit_magnifiers(site: Any) -> None:
+    assert isinstance(providing(site, "magnifier"), MagnifierSpec)
 
 
 BROKEN = {
@@ -89,7 +111,18 @@ BROKEN = {
         METHOD.replace("return [", "return 2 * ["),
         "it registers the method 'mine' twice",
     ),
-    "an unknown hook": (METHOD.replace("magkit_methods", "magkit_metods"), "magkit_metods"),
+    "an unknown hook": (
+        METHOD.replace("magkit_methods", "magkit_metods"),
+        "magkit has no hook 'magkit_metods'; did you mean 'magkit_methods'?",
+    ),
+    "no list": (
+        METHOD.replace("return [", "return (").replace("build)]", "build))"),
+        "magkit_methods gives a MethodSpec in place of a list of MethodSpec",
+    ),
+    "an exception of a kind of its own": (
+        "class Odd(BaseException): pass\nraise Odd('bye')",
+        "Odd: bye",
+    ),
 }
 
 
@@ -121,10 +154,33 @@ def test_asking_for_what_is_broken_names_it_and_the_way_out(site: Any) -> None:
     with pytest.raises(UsageError) as caught:
         registry().method("magkit-bad/mine")
     assert "the plugin magkit-bad 0.3 is broken: ModuleNotFoundError" in caught.value.message
-    assert caught.value.hint == "MAGKIT_DISABLE_PLUGINS=bad switches it off"
+    assert caught.value.hint == "MAGKIT_DISABLE_PLUGINS=magkit-bad switches it off"
     with pytest.raises(UsageError) as caught:
         registry().method("mine")
     assert "broken, see 'magkit plugins': magkit-bad 0.3" in caught.value.hint
+
+
+def test_an_entry_point_s_name_means_what_is_broken(site: Any) -> None:
+    site.install("magkit-bad", "import no_such_module", version="0.3")
+    with pytest.raises(UsageError, match=r"'bad': the plugin magkit-bad 0\.3 is broken"):
+        registry().target("bad")
+
+
+def test_a_hook_that_may_be_missing_may_be_unknown(site: Any) -> None:
+    optional = """
+        @hookimpl(optionalhook=True)
+        def magkit_wishes():
+            return []
+    """
+    site.install("magkit-mine", dedent(METHOD) + dedent(optional))
+    assert plugin("magkit-mine").state == "ok"
+
+
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt", f"SystemExit({128 + signal.SIGTERM})"])
+def test_whoever_ends_magkit_while_a_plugin_is_loaded_ends_it(site: Any, raised: str) -> None:
+    site.install("magkit-bad", f"raise {raised}")
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        registry()
 
 
 def test_built_ins_cannot_be_shadowed(site: Any) -> None:
@@ -150,6 +206,7 @@ def test_a_name_that_two_provide_is_refused_with_both(site: Any) -> None:
     words = caught.value.message + caught.value.hint
     for word in ("magkit-one 1.0", "magkit-two 2.0", "'magkit-one/mine'", "'magkit-two/mine'"):
         assert word in words
+    assert "MAGKIT_DISABLE_PLUGINS=magkit-" in caught.value.hint
     assert found.method("magkit-two/mine").name == "mine"
     mine = {name for name in found.names("method") if name.endswith("mine")}
     assert mine == {"magkit-one/mine", "magkit-two/mine"}
@@ -222,6 +279,41 @@ def test_packages_with_unreadable_entry_points_stop_nothing(site: Any) -> None:
     assert torn.error.startswith("its entry_points.txt can't be read")
 
 
+def test_packages_whose_entry_points_are_no_text_stop_nothing(site: Any) -> None:
+    site.install("unrelated", "")
+    (site.path / "unrelated-1.0.dist-info" / "entry_points.txt").write_bytes(b"[a]\nb = \xff\xfe\n")
+    site.install("magkit-good", METHOD)
+    assert registry().method("mine").name == "mine"
+
+
+FAILING = METHOD.replace('raise AssertionError("listing builds nothing")', "return 1 / 0")
+
+
+def test_what_fails_at_work_is_told_as_its_own(
+    site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.install("magkit-bad", FAILING, version="0.3")
+    monkeypatch.chdir(tmp_path)
+    tiny = ["--scenes", "8", "--batch", "4", "--size", "32", "--train", "frame=40"]
+    cached.cache_clear()
+    try:
+        assert run(["pretrain", "--method", "mine", *tiny, "--device", "cpu"]) == 1
+        said = capsys.readouterr().err
+    finally:
+        cached.cache_clear()
+    assert "magkit: the plugin magkit-bad 0.3 failed: ZeroDivisionError: division by zero" in said
+    assert "MAGKIT_DISABLE_PLUGINS=magkit-bad switches it off" in said
+    assert "report it" not in said
+
+
+def test_what_fails_elsewhere_is_nobody_s(site: Any) -> None:
+    site.install("magkit-bad", METHOD)
+    found = registry()
+    with pytest.raises(UsageError) as caught:
+        found.method("no-such-method")
+    assert found.owner(caught.value) is None
+
+
 def test_the_list_shows_state_and_reason(site: Any, magkit: Magkit) -> None:
     site.install("magkit-good", METHOD)
     site.install("magkit-bad", "import no_such_module", version="0.3")
@@ -230,8 +322,10 @@ def test_the_list_shows_state_and_reason(site: Any, magkit: Magkit) -> None:
     assert shown.returncode == 0
     assert "method mine" in shown.stdout
     assert "magkit-bad 0.3: ModuleNotFoundError" in shown.stderr
-    assert "MAGKIT_DISABLE_PLUGINS=bad" in shown.stderr
-    assert "magkit-loud 1.0: it printed while it was loaded: 'hello'" in shown.stderr
+    assert "MAGKIT_DISABLE_PLUGINS=magkit-bad switches it off" in shown.stderr
+    loud = "it printed while it was loaded: 'hello'; MAGKIT_DISABLE_PLUGINS=magkit-loud switches"
+    assert f"magkit-loud 1.0: {loud}" in shown.stderr
+    assert "magkit-loud 1.0: it provides nothing" in shown.stderr
 
     listed = json.loads(magkit("plugins", "--json", env=site.env).stdout)["plugins"]
     by_name = {one["distribution"]: one for one in listed}
@@ -242,7 +336,16 @@ def test_the_list_shows_state_and_reason(site: Any, magkit: Magkit) -> None:
     assert by_name["magkit-loud"]["printed"] == "hello\n"
 
 
-def test_a_slow_plugin_is_named(site: Any, magkit: Magkit) -> None:
-    site.install("magkit-slow", "    import time; time.sleep(1.2)\n" + METHOD)
-    shown = magkit("plugins", env=site.env)
-    assert "magkit-slow 1.0: it took 1." in shown.stderr
+def test_what_shares_a_name_is_told_by_its_full_one(site: Any) -> None:
+    site.install("magkit-one", METHOD)
+    site.install("magkit-two", METHOD.replace('"mine"', '"moco"'))
+    site.install("magkit-three", METHOD)
+    found = registry()
+    said = {p.distribution: list(found.clashes(p)) for p in found.plugins}
+    assert said["magkit"] == []
+    assert said["magkit-one"] == [
+        "magkit-three 1.0 has a method 'mine' too: ask for 'magkit-one/mine'"
+    ]
+    assert said["magkit-two"] == [
+        "magkit itself has a method 'moco' too: ask for 'magkit-two/moco'"
+    ]

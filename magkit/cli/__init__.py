@@ -6,7 +6,6 @@ import errno
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 
 from magkit.errors import MagkitError
@@ -17,6 +16,11 @@ TERMINATED = 143
 
 def main() -> None:
     """Runs `magkit` with this process' arguments and exits with the contract's code."""
+    if sys.argv[1:2] == ["_values"]:
+        # A shell asks, at every TAB: answered before anything is imported that it doesn't need.
+        from magkit.completion.values import main as print_values
+
+        sys.exit(print_values(sys.argv[2:]))
     signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         # A file's name may hold what the terminal's encoding can't: that must not end the program.
@@ -38,8 +42,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _say("interrupted", code=INTERRUPTED)
     except MagkitError as error:
-        if _debugging():
-            traceback.print_exc()
+        _show_traceback()
         return _say(error.message, error.hint, error.exit_code)
     except OSError as error:
         return _say(*_explain_os_error(error))
@@ -94,22 +97,28 @@ def _explain_os_error(error: OSError) -> tuple[str, str]:
 
 
 def _unexpected(error: Exception) -> int:
-    if _debugging():
-        traceback.print_exc()
+    _show_traceback()
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return _say("out of memory", "a smaller size, or another --device, needs less")
     text = " ".join(str(error).split()) or "no message"
+    if "magkit.registry" in sys.modules:
+        from magkit.registry import registry
+
+        if (plugin := registry().owner(error)) is not None:
+            said = f"the plugin {plugin} failed: {type(error).__name__}: {text}"
+            return _say(said, f"MAGKIT_DEBUG=1 shows where; {plugin.way_out}")
     return _say(
         f"stopped by an error of its own: {type(error).__name__}: {text}",
         "please report it with 'magkit --version', the command and what MAGKIT_DEBUG=1 shows",
     )
 
 
-def _debugging() -> bool:
-    return any(
-        os.environ.get(variable, "0") not in ("", "0")
-        for variable in ("MAGKIT_DEBUG", "MAGKIT_STRICT_PLUGINS")
-    )
+def _show_traceback() -> None:
+    variables = ("MAGKIT_DEBUG", "MAGKIT_STRICT_PLUGINS")
+    if any(os.environ.get(variable, "0") not in ("", "0") for variable in variables):
+        import traceback
+
+        traceback.print_exc()
 
 
 def _terminate(*_: object) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-from importlib import metadata
 from typing import Annotated
 
 import typer
 
 from magkit import __version__
 from magkit.cli.common import add, group
+from magkit.cli.completion import completion
 from magkit.cli.demo import demo
 from magkit.cli.evaluate import evaluate
 from magkit.cli.finetune import finetune
@@ -23,6 +22,9 @@ from magkit.cli.stitch import stitch
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        import platform
+        from importlib import metadata
+
         torch = metadata.version("torch")
         typer.echo(f"magkit {__version__} (Python {platform.python_version()}, torch {torch})")
         raise typer.Exit
@@ -49,4 +51,5 @@ add(app, gen_data)
 add(app, invert)
 add(app, stitch)
 app.add_typer(evaluate, name="evaluate")
-add(app, plugins)
+app.add_typer(plugins, name="plugins")
+add(app, completion)

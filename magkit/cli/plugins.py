@@ -1,32 +1,65 @@
-"""`magkit plugins`: what is installed, what it provides, and what is broken."""
+"""`magkit plugins`: what is installed and what is broken of it; `new` writes another one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import typer
+
+from magkit.cli.common import Json, Quiet, Verbose, add, group
 from magkit.cli.output import Output
+from magkit.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from magkit.discovery import Plugin
+    from magkit.registry import Registry
 
 SLOW = 1.0
 """Seconds of loading that are worth a word."""
 
 _STYLES = {"ok": "green", "broken": "bold red", "disabled": "dim"}
 
+plugins = group("List the plugins, what they provide and their state.", invoke_without_command=True)
 
-def plugins(out: Output) -> None:
+
+@plugins.callback()
+def _root(
+    context: typer.Context,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    json: Json = False,
+    config: Annotated[
+        str | None, typer.Option(metavar="FILE.toml", help="Options from a file.")
+    ] = None,
+) -> None:
+    flags = {"--quiet": quiet, "--verbose": verbose, "--json": json}
+    given = [flag for flag, on in flags.items() if on] + (["--config", config] if config else [])
+    command = context.invoked_subcommand
+    if command and given:
+        raise UsageError(
+            f"'{given[0]}' belongs behind '{command}'",
+            f"{context.command_path} {command} {given[0]}",
+        )
+    if not command:
+        # A command of its own, so that files and variables set its options as they do elsewhere.
+        alone = group("")
+        add(alone, listing)
+        typer.main.get_command(alone).main(given, context.command_path, standalone_mode=False)
+
+
+def listing(out: Output) -> None:
     """List the plugins, what they provide and their state."""
     from magkit.registry import registry
 
-    found = registry().plugins
-    out.show(_table(found))
-    for plugin in found:
-        for remark in _remarks(plugin):
+    found = registry()
+    out.show(_table(found.plugins))
+    for plugin in found.plugins:
+        for remark in _remarks(found, plugin):
             out.warn(f"{plugin}: {remark}")
-    out.finish({"plugins": [_record(plugin) for plugin in found]})
+    out.finish({"plugins": [_record(found, plugin) for plugin in found.plugins]})
 
 
 def _table(found: tuple[Plugin, ...]) -> Table:
@@ -49,19 +82,24 @@ def _label(plugin: Plugin) -> str:
     return plugin.distribution if plugin.builtin else f"{plugin.distribution} ({plugin.name})"
 
 
-def _remarks(plugin: Plugin) -> list[str]:
-    remarks = []
-    off = "" if plugin.builtin else f"; MAGKIT_DISABLE_PLUGINS={plugin.name} switches it off"
+def _remarks(found: Registry, plugin: Plugin) -> list[str]:
+    """What the user should know of a plugin, and how to do without it."""
+    remarks = list(found.clashes(plugin))
     if plugin.state == "broken":
-        remarks.append(f"{plugin.error}\n  MAGKIT_STRICT_PLUGINS=1 shows the traceback{off}")
+        remarks.append(f"{plugin.error}\n  MAGKIT_STRICT_PLUGINS=1 shows the traceback")
+    elif plugin.state == "ok" and not plugin.specs:
+        remarks.append("it provides nothing: a hook is a function marked by @hookimpl")
+    if plugin.heavy:
+        names = " and ".join(plugin.heavy)
+        remarks.append(f"it imports {names} when it is listed, which makes every command slow")
     if plugin.seconds > SLOW:
-        remarks.append(f"it took {plugin.seconds:.1f} s to load{off}")
+        remarks.append(f"it took {plugin.seconds:.1f} s to load")
     if plugin.printed:
         remarks.append(f"it printed while it was loaded: {plugin.printed.strip()!r}")
-    return remarks
+    return [remark if plugin.builtin else f"{remark}; {plugin.way_out}" for remark in remarks]
 
 
-def _record(plugin: Plugin) -> dict[str, Any]:
+def _record(found: Registry, plugin: Plugin) -> dict[str, Any]:
     return {
         "name": plugin.name,
         "distribution": plugin.distribution,
@@ -72,4 +110,52 @@ def _record(plugin: Plugin) -> dict[str, Any]:
         "error": plugin.error or None,
         "printed": plugin.printed or None,
         "seconds": round(plugin.seconds, 3),
+        "remarks": _remarks(found, plugin),
     }
+
+
+def new(
+    out: Output,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="magkit-mine: it provides 'mine'.")],
+    *,
+    kind: Annotated[
+        Literal["method", "target", "magnifier"], typer.Option(help="What it provides.")
+    ] = "method",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="The package's folder; ./NAME if unset."
+        ),
+    ] = None,
+) -> None:
+    """Write a package that provides a method, a target or a magnifier, ready to be changed.
+
+    It installs with pip, works, and passes its own tests.
+    """
+    from magkit.registry import registry
+    from magkit.scaffold import Names, refuse_taken, write_package
+
+    names = Names.of(name)
+    refuse_taken(names, kind, registry())
+    folder = write_package(names, kind, output)
+    out.finish(
+        {"package": folder, "distribution": names.distribution, "kind": kind, "name": names.name},
+        wrote=[folder],
+        then=f"pip install {_quoted(folder)}, and then {USES[kind].format(names.name)}",
+    )
+
+
+USES = {
+    "method": "magkit pretrain --method {}",
+    "target": "magkit invert --target {} --classes red",
+    "magnifier": "magkit magnify CLIP --magnifier {}",
+}
+
+
+def _quoted(folder: Path) -> str:
+    """A folder as pip takes it: without a separator it would be a package's name."""
+    text = str(folder) if folder.is_absolute() else f"./{folder.as_posix()}"
+    return f'"{text}"' if " " in text else text
+
+
+add(plugins, new)
