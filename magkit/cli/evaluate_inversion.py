@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from magkit.cli.class_tables import class_table
 from magkit.cli.common import Device, Threads
 from magkit.cli.inversion_tables import inversion_table
 from magkit.cli.invert import (
+    NOBODY,
     VERIFIER,
     Davis,
+    VerifierOpt,
     VerifierWeights,
-    check_verifier,
     warn_of_classes,
 )
+from magkit.cli.invert_classes import warn_of_unknown_classes
 from magkit.cli.output import Output
+from magkit.cli.verifier import check_verifier
+
+if TYPE_CHECKING:
+    import torch
+
+    from magkit.invert.targets.choice import TargetChoice
 
 
 def inversion(
@@ -24,9 +34,15 @@ def inversion(
     job: Annotated[Path, typer.Argument(metavar="RUN", help="What magkit invert wrote.")],
     *,
     verifier: Annotated[
-        str, typer.Option(metavar="NAME", help="Who looks at the frames and took no part.")
-    ] = VERIFIER,
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Who looks at the frames and took no part; segmenter if unset. Of classes: nobody"
+            " if unset.",
+        ),
+    ] = None,
     verifier_weights: VerifierWeights = None,
+    verifier_opt: VerifierOpt = None,
     weights: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="The targets' weights, if they don't ship."),
@@ -38,20 +54,62 @@ def inversion(
     """Judge the frames of an inversion, beside controls that need none.
 
     J and F are DAVIS' measures of what full detection finds without being told where, by the
-    targets and by a verifier that took no part.
+    targets and by a verifier that took no part. Of pictures of classes: which part of them each
+    takes for what was asked.
     """
-    from magkit.invert.reopen import reopened
-    from magkit.invert.report import judges_of, write_report
+    from magkit.invert.class_reopen import holds_classes
     from magkit.invert.targets.choice import TargetChoice
     from magkit.runtime.device import resolve_device, set_threads
 
     set_threads(threads)
-    run, plans, targets = reopened(job, davis, weights or ())
-    looker, place = TargetChoice(verifier, weights=verifier_weights), resolve_device(device)
-    check_verifier(out, looker, targets, place)
-    judges = judges_of(targets, looker, place)
+    classes, place = holds_classes(job), resolve_device(device)
+    name, options = verifier or (NOBODY if classes else VERIFIER), tuple(verifier_opt or ())
+    looker = TargetChoice(name, weights=verifier_weights, options=options)
+    if classes:
+        report = _classes(out, job, weights or (), None if name == NOBODY else looker, place)
+    else:
+        report = _frames(out, job, weights or (), looker, davis, place)
+    out.finish(report, wrote=[job / "report.json", job / "contact.png"])
+
+
+def _frames(
+    out: Output,
+    job: Path,
+    weights: Sequence[Path],
+    verifier: TargetChoice,
+    davis: Path | None,
+    device: torch.device,
+) -> dict[str, Any]:
+    from magkit.invert.reopen import reopened
+    from magkit.invert.report import judges_of, write_report
+
+    run, plans, targets = reopened(job, davis, weights)
+    check_verifier(out, verifier, targets, device)
+    judges = judges_of(targets, verifier, device)
     warn_of_classes(out, judges, plans)
     with out.progress("judging") as progress:
         report = write_report(run, plans, judges, progress)
     out.show(inversion_table(report))
-    out.finish(report, wrote=[run.folder / "report.json", run.folder / "contact.png"])
+    return report
+
+
+def _classes(
+    out: Output,
+    job: Path,
+    weights: Sequence[Path],
+    verifier: TargetChoice | None,
+    device: torch.device,
+) -> dict[str, Any]:
+    from magkit.invert.class_judge import class_judges
+    from magkit.invert.class_reopen import reopened_classes
+    from magkit.invert.class_report import write_class_report
+
+    run, plan, targets = reopened_classes(job, weights)
+    if verifier:
+        check_verifier(out, verifier, targets, device)
+    judges = class_judges(targets, verifier, device)
+    warn_of_unknown_classes(out, judges, plan)
+    with out.progress("judging", "pictures") as progress:
+        report = write_class_report(run, plan, judges, device, progress)
+    out.show(class_table(report))
+    return report

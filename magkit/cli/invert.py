@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +12,17 @@ import typer
 from magkit.cli.common import Device, Opt, Threads
 from magkit.cli.config import merged_options
 from magkit.cli.inversion_tables import inversion_table
+from magkit.cli.invert_classes import (
+    Classes,
+    PerClass,
+    class_job,
+    refuse_what_masks_need,
+    run_classes,
+)
 from magkit.cli.output import Output
 from magkit.cli.trainings import New, RunFolder, given, hint_when_interrupted
+from magkit.cli.verifier import check_verifier
+from magkit.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
     from magkit.invert.targets.choice import TargetChoice
 
 VERIFIER = "segmenter"
+NOBODY = "none"
 
 Videos = Annotated[
     list[str] | None,
@@ -40,11 +50,21 @@ Targets = Annotated[
     ),
 ]
 Verifier = Annotated[
-    str,
-    typer.Option(metavar="NAME", help="Who looks at the result and took no part; none: nobody."),
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Who looks at the result and took no part; none: nobody. Unset: segmenter, or nobody"
+        " with --classes.",
+    ),
 ]
 VerifierWeights = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Its weights; those that ship if unset.")
+]
+VerifierOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE", callback=merged_options, help="An option of it; may be given again."
+    ),
 ]
 Davis = Annotated[
     Path | None,
@@ -61,8 +81,9 @@ def invert(
     ] = None,
     davis: Davis = None,
     frames: Annotated[
-        str, typer.Option(metavar="LIST", help="all, first, 0-9 or 0,5: which frames.")
-    ] = "all",
+        str | None,
+        typer.Option(metavar="LIST", help="all, first, 0-9 or 0,5: which frames; all if unset."),
+    ] = None,
     object_class: Annotated[
         list[str] | None,
         typer.Option(
@@ -72,6 +93,8 @@ def invert(
             " leaves it to the target. Unset: what DAVIS' videos show.",
         ),
     ] = None,
+    classes: Classes = None,
+    per_class: PerClass = None,
     target: Targets = None,
     weights: Annotated[
         list[Path] | None,
@@ -79,8 +102,12 @@ def invert(
     ] = None,
     opt: Opt = None,
     preset: Annotated[
-        str, typer.Option(metavar="NAME", help="fast, or thesis: as it was published.")
-    ] = "fast",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="fast, or thesis: as it was published. Unset: fast, or classes with --classes.",
+        ),
+    ] = None,
     iterations: Annotated[
         int | None, typer.Option(help="Steps of a picture that starts from noise.")
     ] = None,
@@ -96,7 +123,10 @@ def invert(
         float | None, typer.Option(help="Weight of the distance from the layers' statistics.")
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Height of the result in pixels; 0: the masks' own.")
+        int | None,
+        typer.Option(
+            help="Height of the result in pixels; 0: the masks' own, or the classifier's."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -118,8 +148,9 @@ def invert(
             help="Every value in turn, a folder each; may be given again: every combination.",
         ),
     ] = None,
-    verifier: Verifier = VERIFIER,
+    verifier: Verifier = None,
     verifier_weights: VerifierWeights = None,
+    verifier_opt: VerifierOpt = None,
     snapshots: Annotated[
         int, typer.Option(min=0, help="Keep a picture every so many steps; 0: none.")
     ] = 0,
@@ -133,10 +164,10 @@ def invert(
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Optimise noise until a network sees in it what the masks say.
+    """Optimise noise until a network sees in it what the masks say, or a class.
 
-    Stopped at any time, the same command goes on. What is made lies in RUN/VIDEO/frames; RUN's
-    report says what the target and an independent network find in it.
+    Stopped at any time, the same command goes on. What is made lies in RUN/VIDEO/frames, or in
+    RUN/classes/CLASS; RUN's report says what the target and an independent network find in it.
     """
     from magkit.invert.job import Job
     from magkit.invert.sweep import read_tables, swept
@@ -148,46 +179,54 @@ def invert(
     chosen = parse_targets(target or ["maskrcnn-small"], weights or [], opt or [])
     flags = {"iterations": iterations, "lr": lr, "var_l1": var_l1, "var_l2": var_l2}
     flags |= {"l2_norm": l2_norm, "bn": bn, "size": size, "seed": seed}
+    own = given(settings, **flags)
+    place = own_device(resolve_device(device))
+    how: dict[str, Any] = {"output": output, "new": new, "snapshots": snapshots, "device": place}
+    how["share"] = parse_share(shard) if shard else launched_share()
+    name = verifier or (VERIFIER if classes is None else NOBODY)
+    looker = TargetChoice(name, weights=verifier_weights, options=tuple(verifier_opt or ()))
+    seen_by = None if name == NOBODY else looker
+    if classes is not None:
+        masked = {"video": video, "masks": masks, "frames": frames, "class": object_class}
+        refuse_what_masks_need(**masked, tables=tables, sweep=sweep)
+        run_classes(out, class_job(classes, per_class, chosen, preset, own), seen_by, how)
+        return
+    if per_class is not None:
+        raise UsageError("--per-class belongs to --classes", "such as --classes all")
     job = Job(
         videos=video or (),
         masks=masks,
         davis=davis,
-        frames=frames,
+        frames=frames or "all",
         classes=object_class or (),
         targets=chosen,
-        preset=preset,
-        settings=given(settings, **flags),
+        preset=preset or "fast",
+        settings=own,
         tables=read_tables(tables) if tables else {},
         sweep=swept(sweep or ()),
     )
-    looker = None if verifier == "none" else TargetChoice(verifier, weights=verifier_weights)
-    share = parse_share(shard) if shard else launched_share()
-    place = own_device(resolve_device(device))
-    if looker:
-        check_verifier(out, looker, chosen, place)
+    run_masks(out, job, seen_by, how)
+
+
+def run_masks(out: Output, job: Job, verifier: TargetChoice | None, how: Mapping[str, Any]) -> None:
+    """Make the frames of a job, and judge them when all of them are there.
+
+    Args:
+        out: where words go.
+        job: what is made.
+        verifier: who looks at the frames; None: nobody.
+        how: output, new, share, device and snapshots, as `magkit.invert.job.invert` takes them.
+    """
+    from magkit.invert.job import invert as make
+
+    if verifier:
+        check_verifier(out, verifier, job.targets, how["device"])
     with out.progress("inverting") as progress, hint_when_interrupted(out):
-        from magkit.invert.job import invert as run
-
-        done = run(
-            job,
-            output=output,
-            new=new,
-            share=share,
-            device=place,
-            snapshots=snapshots,
-            progress=progress,
-            note=lambda text: _tell(out, text),
-        )
-    report = _reported(out, job, done, looker, place) if done.whole and looker else None
-    _finish(out, done, report, str(share))
-
-
-def _tell(out: Output, text: str) -> None:
-    warning = text.removeprefix("warning: ")
-    if warning != text:
-        out.warn(warning)
-    else:
-        out.note(text)
+        done = make(job, **how, progress=progress, note=out.told)
+    report = None
+    if done.whole and verifier:
+        report = _reported(out, job, done, verifier, how["device"])
+    _finish(out, done, report, str(how["share"]))
 
 
 def own_device(device: torch.device) -> torch.device:
@@ -197,27 +236,6 @@ def own_device(device: torch.device) -> torch.device:
     if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     return device
-
-
-def check_verifier(
-    out: Output, verifier: TargetChoice, targets: Sequence[TargetChoice], device: torch.device
-) -> None:
-    """Find out that a verifier can't be used before the work, and warn if it proves nothing."""
-    from magkit.errors import MagkitError
-    from magkit.invert.targets.choice import build_target
-    from magkit.registry import registry
-
-    registry().target(verifier.name)
-    try:
-        build_target(verifier, device)
-    except MagkitError as error:
-        hint = "--verifier-weights names other weights, --verifier somebody else"
-        raise type(error)(f"the verifier can't be used: {error.message}", hint) from error
-    if any(verifier.name == each.name for each in targets):
-        out.warn(
-            f"'{verifier.name}' is inverted and verifies too: what it sees proves nothing; "
-            "--verifier names another"
-        )
 
 
 def _reported(

@@ -33,13 +33,19 @@ from magkit.video.info import plain_info
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The folder of one clip."""
+    """The folder of one clip.
+
+    Attributes:
+        path: of it.
+        frames: the name of the folder in it that holds what was made.
+    """
 
     path: Path
+    frames: str = "frames"
 
     def frame(self, stem: str) -> Path:
         """Return where a frame belongs."""
-        return self.path / "frames" / f"{stem}.png"
+        return self.path / self.frames / f"{stem}.png"
 
     def record(self, stem: str) -> Path:
         """Return where it is told how a frame was made."""
@@ -74,7 +80,7 @@ class Folder:
 
     def write_sidecar(self, size: tuple[int, int], rate: Fraction = DEFAULT_RATE) -> None:
         """Write the frames' size and rate, unless they are there."""
-        final = self.path / "frames" / SIDECAR
+        final = self.path / self.frames / SIDECAR
         if not final.is_file():
             final.parent.mkdir(parents=True, exist_ok=True)
             with TemporaryDirectory(prefix=".", dir=self.path) as folder:

@@ -108,10 +108,7 @@ def invert(
         MagkitError: DAVIS, masks, weights or the folder can't be used, or an optimisation failed.
         UsageError: an unknown video, frame, class, target or setting.
     """
-    if share.count > 1 and output is None:
-        raise UsageError("processes that share a job need to be told its folder", "-o RUN")
-    if share.count > 1 and new:
-        raise UsageError("--new can't be shared: the second process would refuse the first's job")
+    check_share(share, output, new=new)
     began, place = time.monotonic(), device or torch.device("cpu")
     plans = plans_of(job)
     targets = [chosen(each, place) for each in job.targets]
@@ -123,7 +120,7 @@ def invert(
         "masks": masks_mark(plans),
         "targets": [each.described() for each in job.targets],
     }
-    run = _opened(config, share, output=output, new=new, device=place)
+    run = opened_run(config, share, output=output, new=new, device=place)
 
     def maker(plan: ClipPlan, made: Callable[[float], None]) -> Maker:
         return Maker(plan, targets, folder_of(run, plan), place, note, made, snapshots)
@@ -133,6 +130,18 @@ def invert(
     return Inverted(
         run=run, plans=plans, frames=count, whole=whole, seconds=time.monotonic() - began
     )
+
+
+def check_share(share: Share, output: Path | None, *, new: bool) -> None:
+    """Check that processes which share a job can meet in its folder.
+
+    Raises:
+        UsageError: they can't.
+    """
+    if share.count > 1 and output is None:
+        raise UsageError("processes that share a job need to be told its folder", "-o RUN")
+    if share.count > 1 and new:
+        raise UsageError("--new can't be shared: the second process would refuse the first's job")
 
 
 def plans_of(job: Job) -> list[ClipPlan]:
@@ -212,17 +221,27 @@ def _check_masks(plan: ClipPlan) -> None:
 def _check_targets(plan: ClipPlan, targets: Sequence[Chosen]) -> None:
     for each in targets:
         class_numbers(plan.classes, ("background", *each.target.classes))
-        if any(side % each.target.stride for side in plan.size):
-            raise UsageError(
-                f"'{each.name}' takes pictures whose sides are multiples of {each.target.stride}, "
-                f"not {plan.size[1]}x{plan.size[0]}",
-                "choose such a --size",
-            )
-        if plan.settings.bn and not each.statistics:
-            raise MagkitError(
-                f"the target '{each.name}' remembers no statistics: no layer has a running mean",
-                "--bn 0 does without them",
-            )
+        check_target(each, plan.size, plan.settings.bn)
+
+
+def check_target(each: Chosen, size: tuple[int, int], bn: float) -> None:
+    """Check that a target takes pictures of a size, and has statistics where they count.
+
+    Raises:
+        UsageError: it takes no such pictures.
+        MagkitError: it remembers no statistics, and `bn` is not 0.
+    """
+    if any(side % each.target.stride for side in size):
+        raise UsageError(
+            f"'{each.name}' takes pictures whose sides are multiples of {each.target.stride}, "
+            f"not {size[1]}x{size[0]}",
+            "choose such a --size",
+        )
+    if bn and not each.statistics:
+        raise MagkitError(
+            f"the target '{each.name}' remembers no statistics: no layer has a running mean",
+            "--bn 0 does without them",
+        )
 
 
 def masks_mark(plans: Sequence[ClipPlan]) -> str:
@@ -232,7 +251,7 @@ def masks_mark(plans: Sequence[ClipPlan]) -> str:
     return sha256("".join(marks).encode()).hexdigest()
 
 
-def _opened(
+def opened_run(
     config: Mapping[str, Any],
     share: Share,
     *,

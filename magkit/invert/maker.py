@@ -11,29 +11,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from magkit.errors import MagkitError, UsageError
-from magkit.invert.colours import mixed as mixed_colours
-from magkit.invert.colours import mixing
+from magkit.invert.alarms import check, tell_gradients
 from magkit.invert.frames_on_disk import Folder, picture, save_picture, shown
-from magkit.invert.objective import Goal, Guide, Objective, gradient_norms
+from magkit.invert.objective import Goal, Guide, Objective
 from magkit.invert.optimise import (
     Optimised,
     Position,
     Stage,
     optimise,
     resized,
-    scaled,
     stages,
 )
 from magkit.invert.plan import ClipPlan
 from magkit.invert.settings import InvertSettings
+from magkit.invert.start import noise
 from magkit.invert.statistics import over_pictures
 from magkit.invert.warp import warped
 from magkit.progress import Note, unheard
@@ -42,8 +39,6 @@ from magkit.runtime.precision import autocast
 from magkit.runtime.seeds import derived_seed, generator
 
 SAVED_EVERY = 20.0  # seconds between the states of a frame that takes long
-FLAT = 0.05  # standard deviation of a picture that has lost its contrast
-DROWNED = 0.002  # of the largest term's gradient: a term below it hardly counts
 NOISE = 0  # first part of the key of the start
 
 
@@ -169,7 +164,7 @@ class Maker:
         position = self.folder.kept(stem) or self._start(plan, guide, settings, key)
         position.x_N3HW = position.x_N3HW.to(self.device)
         if start == "noise" and position.done == 0:
-            self._report(objective, position.x_N3HW, plan)
+            tell_gradients(objective, position.x_N3HW, plan, self.plan.name, self.note)
         self._saved = began
         with autocast(self.device, settings.precision):
             found = optimise(
@@ -228,12 +223,8 @@ class Maker:
     ) -> Position:
         if guide is not None:
             return Position(resized(guide.pixels_N3HW, plan[0].size))
-        draws = [
-            torch.randn(3, *plan[0].size, generator=generator(settings.seed, NOISE, key[0], number))
-            for number in key[1:]
-        ]
-        noise = torch.stack(draws)
-        return Position(mixed_colours(mixing(settings.axes, noise), noise))
+        draws = [generator(settings.seed, NOISE, key[0], number) for number in key[1:]]
+        return Position(torch.stack([noise(plan[0].size, settings, draw) for draw in draws]))
 
     def _save(self, stem: str, position: Position) -> None:
         if self.snapshots and position.done % self.snapshots == 0:
@@ -267,42 +258,9 @@ class Maker:
             self.folder.write(self.plan.frames[place].stem, x, record)
             self.made(seconds / len(places))
 
-    def _report(self, objective: Objective, x: Tensor, plan: Sequence[Stage]) -> None:
-        """Say how strong each term's pull is at the start, and which of them drowns another."""
-        smaller = scaled(objective, plan[0].size, plan[-1].size, len(x))
-        norms = gradient_norms(smaller, x)
-        if not norms:
-            raise UsageError("all weights are 0: nothing is asked for", "such as --set mask=1")
-        self.note(
-            f"{self.plan.name}: gradients at the start: "
-            + ", ".join(f"{name} {norm:.3g}" for name, norm in norms.items())
-        )
-        for warning in drowned(norms):
-            self.note(f"warning: {self.plan.name}: {warning}")
-
     def _check(self, found: Optimised, places: Sequence[int]) -> None:
         stem = self.plan.frames[places[0]].stem
-        if not found.finite:
-            raise MagkitError(
-                f"{self.plan.name}, frame {stem}: the loss is no number after {found.steps} steps",
-                "try a smaller --lr, or --set precision=full",
-            )
-        if float(shown(found.x_N3HW[0]).std()) < FLAT:
-            self.note(
-                f"warning: {self.plan.name}, frame {stem} has lost its contrast: lower --var-l1, "
-                "--var-l2 and --l2-norm, or raise --bn"
-            )
-
-
-def drowned(norms: Mapping[str, float]) -> list[str]:
-    """Return a sentence for each term that hardly counts, by the norms of all gradients."""
-    strongest = max(norms, key=lambda name: norms[name])
-    return [
-        f"'{strongest}' drowns '{name}' ({norms[strongest]:.2g} against {norm:.2g}): "
-        "change the weight of one"
-        for name, norm in norms.items()
-        if norm < DROWNED * norms[strongest]
-    ]
+        check(found, 1, f"{self.plan.name}, frame {stem}", self.note)
 
 
 def mixed(guide: Guide, other: Guide, share: float) -> Guide:

@@ -34,12 +34,10 @@ def reopened(
     run = Run(folder, config, RESULT)
     try:
         clips = {name: dict(table) for name, table in config["clips"].items()}
-        targets = [_target(table, weights, n) for n, table in enumerate(config["targets"])]
+        targets = targets_of(config["targets"], weights, folder)
         plans = [_plan(name, table, davis) for name, table in clips.items()]
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise MagkitError(f"{folder / 'config.json'} is not what magkit invert writes") from error
-    if len(weights) > len(targets):
-        raise UsageError(f"{len(weights)} weights files are given, more than {folder} has targets")
     if masks_mark(plans) != config.get("masks"):
         raise MagkitError(
             f"the masks are not those that {folder} was made of", "--davis names where they lie"
@@ -53,6 +51,26 @@ def reopened(
                 "the command that began the job goes on with it",
             )
     return run, plans, targets
+
+
+def targets_of(
+    tables: Sequence[Mapping[str, Any]], weights: Sequence[Path], folder: Path
+) -> list[TargetChoice]:
+    """Return a job's targets.
+
+    Args:
+        tables: as `TargetChoice.described` made them.
+        weights: of the targets, in their order, where they were given when the job was made.
+        folder: of the job, for messages.
+
+    Raises:
+        UsageError: there are more weights than targets.
+        MagkitError: weights can't be read, or are not those that the job was made with.
+        LookupError, TypeError, AttributeError, ValueError: a table is damaged.
+    """
+    if len(weights) > len(tables):
+        raise UsageError(f"{len(weights)} weights files are given, more than {folder} has targets")
+    return [_target(table, weights, number) for number, table in enumerate(tables)]
 
 
 def _target(table: Mapping[str, Any], weights: Sequence[Path], number: int) -> TargetChoice:

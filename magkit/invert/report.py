@@ -62,7 +62,7 @@ def write_report(
         done += 1
         progress(done, total)
 
-    with _alone(run.folder):
+    with alone(run.folder):
         clips = {}
         for plan in plans:
             folder = folder_of(run, plan)
@@ -76,7 +76,12 @@ def write_report(
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a job's folder against other processes that judge it.
+
+    Raises:
+        JudgingError: there is one.
+    """
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(folder, LOCK, "judging", "wait for it"))

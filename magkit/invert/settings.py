@@ -1,6 +1,7 @@
 """How pictures are optimised: the weights of the terms, the steps, the start. Imports no torch.
 
-The defaults are the preset `fast`; `thesis` is what Video-DeepInversion describes.
+The defaults are the preset `fast`; `thesis` is what Video-DeepInversion describes; `classes` is for
+classifiers, which are asked for classes without masks.
 """
 
 from __future__ import annotations
@@ -61,6 +62,9 @@ class InvertSettings:
     axes: Literal["photographs", "plain"] = _of(
         "photographs", "steps along the axes of photographs' colours, or of the channels"
     )
+    spectrum: Literal["white", "pink"] = _of(
+        "white", "of the noise at the start: even, or falling as that of photographs"
+    )
     precision: Literal["auto", "full", "bf16"] = _of("auto", "bf16 where the device is faster so")
     seed: int = _of(0, "of noise, shifts and mirroring")
 
@@ -108,6 +112,23 @@ WEIGHTS = (
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {},
+    # Of pictures of classes: a class is reached in a few steps, so that the statistics, of a batch,
+    # have to weigh enough to make pictures out of noise. Measured: docs/inversion.md.
+    "classes": {
+        "iterations": 200,
+        "label": 1.0,
+        "bn": 100.0,
+        "var_l1": 0.3,
+        "size": 0,
+        "sizes": (1.0,),
+        "shares": (1.0,),
+        "jitter": 2,
+        "noise": 0.0,
+        "plateau": 0.0,
+        "start": "noise",
+        "spectrum": "pink",
+        "batch": 50,
+    },
     # Adam at 0.1 for 2,000 steps, full size, from noise: as the thesis says. Its weights stand
     # nowhere: those of the total variation, the norm and the statistics are DeepInversion's.
     "thesis": {

@@ -1,7 +1,7 @@
 """Small made-up DAVIS, networks with random weights, and jobs of a few steps."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +199,29 @@ def straight_terms() -> Callable[..., dict[str, Any]]:
         }
 
     return terms
+
+
+TINY = (Path(__file__).parent / "tiny_classifier.py").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def tiny(site: Any) -> Iterator[Callable[..., Any]]:
+    """Installs the tiny classifier, and chooses it: `tiny("seed=1")` with these options."""
+    from magkit.registry import registry
+
+    site.install("magkit-tiny", TINY)
+    registry.cache_clear()
+    yield lambda *options: TargetChoice("tiny", options=options)
+    registry.cache_clear()
+
+
+@pytest.fixture
+def colours(tiny: Callable[..., TargetChoice]) -> Callable[..., Any]:
+    """Makes jobs of a few steps: three pictures of each colour in two batches unless told."""
+    from magkit.invert.class_job import ClassJob
+
+    def make(settings: dict[str, Any] | None = None, **more: Any) -> ClassJob:
+        job: dict[str, Any] = {"targets": [tiny()], "per_class": 3, **more}
+        return ClassJob(**job, settings={"iterations": 6, "batch": 5, "bn": 1, **(settings or {})})
+
+    return make

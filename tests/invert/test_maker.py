@@ -11,9 +11,10 @@ import torch
 
 from magkit.errors import MagkitError, UsageError
 from magkit.invert import maker
+from magkit.invert.alarms import drowned
 from magkit.invert.frames_on_disk import Folder, picture
 from magkit.invert.job import Job, invert
-from magkit.invert.maker import drowned, mixed
+from magkit.invert.maker import mixed
 from magkit.invert.objective import Guide
 from magkit.invert.optimise import Position
 from magkit.invert.targets.segmenter.target import SegmenterTarget

@@ -1,0 +1,108 @@
+"""DeepInversion's CIFAR-10 experiment: pictures made from one network, judged by another.
+
+    pip install ./plugins/magkit-vision
+    python benchmarks/cifar_inversion.py $DATA/weights/cifar10_resnet -o DIR
+
+As `magkit invert --target cifar-resnet20 --weights FILE --classes all` does it, ten pictures of
+each class are made from noise by ResNet-20 alone; ResNet-32, which took no part, says what it sees
+in them (Yin et al., CVPR 2020, section 4.1). Prints a table; the contact sheet is DIR/contact.png.
+What is finished in DIR is not made again. Exit code 1 where fewer are seen as asked than the bar.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from magkit.errors import MagkitError
+from magkit.invert.class_job import ClassJob, invert_classes
+from magkit.invert.class_judge import class_judges
+from magkit.invert.class_report import write_class_report
+from magkit.invert.job import RESULT
+from magkit.invert.targets.choice import TargetChoice
+
+BAR = 0.8  # of the pictures
+TARGET, VERIFIER = "cifar-resnet20", "cifar-resnet32"
+
+
+def choice(name: str, folder: Path) -> TargetChoice:
+    """Return a network with its published weights, resnet20-*.th and resnet32-*.th in a folder.
+
+    Raises:
+        MagkitError: there is no such file.
+    """
+    pattern = f"{name.removeprefix('cifar-')}-*.th"
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise MagkitError(f"{folder} holds no {pattern}", "github.com/akamaster has them")
+    return TargetChoice(name, weights=found[0])
+
+
+def experiment(given: argparse.Namespace) -> dict[str, Any]:
+    """Make the pictures and judge them, or read what is there."""
+    if (given.output / RESULT).is_file():
+        report: dict[str, Any] = json.loads((given.output / RESULT).read_text(encoding="utf-8"))
+        return report
+    target, verifier = (choice(name, given.weights) for name in (TARGET, VERIFIER))
+    settings = dict(text.split("=", 1) for text in given.set)
+    job = ClassJob(
+        targets=[target],
+        per_class=given.per_class,
+        settings={"seed": given.seed, **settings},
+    )
+    cpu = torch.device("cpu")
+    done = invert_classes(job, output=given.output, note=lambda text: print(text, file=sys.stderr))
+    judges = class_judges([target], verifier, cpu)
+    return write_class_report(done.run, done.plan, judges, cpu)
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """Return the part of pictures that each network takes for what was asked, class by class."""
+    rows = [*report["classes"].items(), ("all", {**report["mean"], "noise": report["noise"]})]
+    lines = [f"{'':12}{TARGET:>16}{VERIFIER:>16}{'of noise':>10}{'sure':>8}"]
+    for label, row in rows:
+        sure = fmean(_sure(report["pictures"], label))
+        values = f"{row['target']:16.2f}{row['verifier']:16.2f}{row['noise']['verifier']:10.2f}"
+        lines.append(f"{label:12}{values}{sure:8.2f}")
+    return "\n".join(lines)
+
+
+def _sure(rows: Sequence[Mapping[str, Any]], label: str) -> list[float]:
+    return [row["verifier_score"] for row in rows if label in (row["class"], "all")]
+
+
+def seconds(folder: Path) -> float:
+    """Return how long the pictures of a job took."""
+    records = sorted((folder / "records").rglob("*.json"))
+    return sum(float(json.loads(each.read_text(encoding="utf-8"))["seconds"]) for each in records)
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights", type=Path, help="folder of resnet20-*.th and resnet32-*.th")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--per-class", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    try:
+        report = experiment(given)
+    except MagkitError as error:
+        sys.exit(f"{error.message}\n{error.hint}")
+    print(table(report))
+    print(f"{seconds(given.output):.0f} seconds; bar: {BAR:.2f} of {VERIFIER}")
+    raise SystemExit(report["mean"]["verifier"] < BAR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Who looks at what was made and took no part in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from magkit.cli.output import Output
+
+if TYPE_CHECKING:
+    import torch
+
+    from magkit.invert.targets.choice import TargetChoice
+
+
+def check_verifier(
+    out: Output, verifier: TargetChoice, targets: Sequence[TargetChoice], device: torch.device
+) -> None:
+    """Find out that a verifier can't be used before the work, and warn if it proves nothing."""
+    from magkit.errors import MagkitError
+    from magkit.invert.targets.choice import build_target
+    from magkit.options import parse_options
+    from magkit.registry import registry
+
+    spec = registry().target(verifier.name)
+    parse_options(spec.config, verifier.options, verifier.owner)
+    try:
+        build_target(verifier, device)
+    except MagkitError as error:
+        hint = "--verifier-weights names other weights, --verifier somebody else"
+        raise type(error)(f"the verifier can't be used: {error.message}", hint) from error
+    if any(verifier.name == each.name for each in targets):
+        out.warn(
+            f"'{verifier.name}' is inverted and verifies too: what it sees proves nothing; "
+            "--verifier names another"
+        )

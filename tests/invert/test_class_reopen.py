@@ -1,0 +1,77 @@
+"""Finished jobs of classes, opened again from their records, which anybody may have written."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from magkit.errors import MagkitError, UsageError
+from magkit.invert.class_job import ClassesInverted, ClassJob, invert_classes
+from magkit.invert.class_reopen import holds_classes, reopened_classes
+from magkit.invert.reopen import reopened
+from magkit.invert.targets.choice import TargetChoice
+
+Colours = Callable[..., ClassJob]
+Tiny = Callable[..., TargetChoice]
+
+
+@pytest.fixture
+def done(colours: Colours, tiny: Tiny, tmp_path: Path) -> ClassesInverted:
+    """A job of which nothing is as it is by default."""
+    target = TargetChoice("tiny", 0.5, None, ("seed=3", "classes=red,green,sky/blue"))
+    job = colours({"iterations": 1, "lr": 0.3}, targets=[target], classes="sky/blue,red")
+    return invert_classes(job, output=tmp_path / "run")
+
+
+def test_a_job_is_opened_as_it_was_made(done: ClassesInverted) -> None:
+    assert holds_classes(done.run.folder)
+    run, plan, targets = reopened_classes(done.run.folder, ())
+    assert (run.folder, run.model.name) == (done.run.folder, "report.json")
+    assert plan == done.plan
+    assert [(each.name, each.weight) for each in targets] == [("tiny", 0.5)]
+    assert json.loads(json.dumps(targets[0].described())) == run.config["targets"][0]
+
+
+def test_a_job_of_classes_is_none_of_masks(done: ClassesInverted) -> None:
+    with pytest.raises(MagkitError, match="is not what magkit invert writes"):
+        reopened(done.run.folder, None, ())
+
+
+def test_what_is_missing(done: ClassesInverted, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="2 weights files are given, more than"):
+        reopened_classes(done.run.folder, [tmp_path / "a", tmp_path / "b"])
+    (done.run.folder / "classes" / "sky-blue" / "01.png").unlink()
+    with pytest.raises(MagkitError, match="lacks 1 of its 6 pictures, sky-blue/01"):
+        reopened_classes(done.run.folder, ())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c.pop("targets"),
+        lambda c: c.update(classes=[]),
+        lambda c: c["classes"].pop("per_class"),
+        lambda c: c["classes"].update(size=[32]),
+        lambda c: c["classes"].update(per_class="many"),
+        lambda c: c["classes"].update(labels=None),
+        lambda c: c.update(targets=["tiny"]),
+    ],
+)
+def test_a_record_that_was_changed(done: ClassesInverted, change: Callable[[Any], Any]) -> None:
+    path = done.run.folder / "config.json"
+    record = json.loads(path.read_text())
+    change(record["config"])
+    path.write_text(json.dumps(record))
+    with pytest.raises(MagkitError, match="is not what magkit invert writes"):
+        reopened_classes(done.run.folder, ())
+
+
+def test_a_record_that_names_no_class_leads_nowhere(done: ClassesInverted) -> None:
+    path = done.run.folder / "config.json"
+    record = json.loads(path.read_text())
+    record["config"]["classes"]["labels"] = ["../../elsewhere"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(MagkitError, match="lacks 3 of its 3 pictures, ------elsewhere/00"):
+        reopened_classes(done.run.folder, ())
