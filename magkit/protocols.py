@@ -176,7 +176,8 @@ class Target(Protocol[L]):
     def losses(self, images_NCHW: Tensor, labels: L, /) -> dict[str, Tensor]:
         """Named scalar terms that are small where the model sees the labels in the pictures.
 
-        Their gradient reaches the pictures; the model's parameters and buffers stay as they are.
+        They are means over the pictures: how many there are must not weigh. Their gradient reaches
+        the pictures; the model's parameters and buffers stay as they are.
         """
 
     def statistics(self) -> Sequence[Statistic]:

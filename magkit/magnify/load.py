@@ -50,7 +50,8 @@ def load_magnifier(
     found = read_weights(path)
     _check_owner(found, spec, path)
     tensors, layout = translate(spec.name, found.tensors)
-    given = {key.strip(): value.strip() for key, _, value in (o.partition("=") for o in options)}
+    pairs = (option.partition("=") for option in options)
+    given = {key.strip().replace("-", "_"): value.strip() for key, _, value in pairs}
     config = from_mapping(spec.config, {**_config(found, path), **layout, **given}, owner)
     magnifier = spec.build(config)
     _fill(magnifier, tensors, path, name)
