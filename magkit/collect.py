@@ -8,7 +8,8 @@ import pluggy
 
 from magkit import hookspecs
 from magkit.errors import MagkitError, did_you_mean
-from magkit.specs import API, MagnifierSpec, MethodSpec, Spec, TargetSpec
+from magkit.options import option_rows
+from magkit.specs import API, MagnifierSpec, MethodSpec, Preset, Spec, TargetSpec
 
 HOOKS: dict[str, type[Spec]] = {
     "magkit_methods": MethodSpec,
@@ -68,6 +69,21 @@ def _check(hook: str, kind: type[Spec], spec: object) -> None:
             f"'{spec.name}' is written for version {spec.api} of the plugin interface, "
             f"and this magkit has version {API}"
         )
+    _check_texts(spec)
+
+
+def _check_texts(spec: Spec) -> None:
+    """Refuses what lists, help and completion couldn't show, where it would stop all the others."""
+    if not isinstance(spec.summary, str):
+        raise MagkitError(f"the summary of '{spec.name}' is {_a(spec.summary)} in place of a str")
+    try:
+        option_rows(spec.config)
+    except Exception as problem:
+        said = f"{type(problem).__name__}: {problem}"
+        raise MagkitError(f"the options of '{spec.name}' can't be shown: {said}") from problem
+    for name, preset in getattr(spec, "presets", {}).items():
+        if not isinstance(preset, Preset) or not isinstance(preset.why, str):
+            raise MagkitError(f"'{name}' of '{spec.name}' is no Preset that says why in a str")
 
 
 def _a(value: object) -> str:

@@ -147,8 +147,10 @@ def _load(entry: metadata.EntryPoint, who: tuple[str, str], provided: set[Key]) 
         with redirect_stdout(printed):
             specs = tuple(collect(entry.load(), provided))
     except BaseException as problem:
-        if _strict() or _ends_magkit(problem):
+        if _ends_magkit(problem) or (_strict() and isinstance(problem, Exception)):
             raise
+        if _strict():
+            raise MagkitError(f"the plugin {entry.name}: {_one_line(problem)}") from problem
         error = _one_line(problem)
     provided.update((spec.kind, spec.name) for spec in specs)
     return Plugin(

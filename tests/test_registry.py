@@ -13,7 +13,7 @@ import pytest
 from magkit import MagnifierSpec, MethodSpec, TargetSpec
 from magkit.cli import run
 from magkit.discovery import Plugin, discover
-from magkit.errors import UsageError
+from magkit.errors import MagkitError, UsageError
 from magkit.registry import Registry
 from magkit.registry import registry as cached
 
@@ -107,6 +107,18 @@ BROKEN = {
         METHOD.replace("(frozen=True)", ""),
         "config is not a frozen dataclass",
     ),
+    "a config of unknown types": (
+        METHOD.replace("size: int", "size: 'Gone'"),
+        "the options of 'mine' can't be shown: NameError: name 'Gone' is not defined",
+    ),
+    "a summary that is no text": (
+        METHOD.replace('"Mine."', "3"),
+        "the summary of 'mine' is a int in place of a str",
+    ),
+    "a preset that is none": (
+        METHOD.replace("build=build", "build=build, presets={'mild': 3}"),
+        "'mild' of 'mine' is no Preset that says why in a str",
+    ),
     "twice": (
         METHOD.replace("return [", "return 2 * ["),
         "it registers the method 'mine' twice",
@@ -146,6 +158,15 @@ def test_a_broken_plugin_raises_where_authors_ask_for_it(
     site.install("magkit-bad", "import no_such_module")
     monkeypatch.setenv("MAGKIT_STRICT_PLUGINS", "1")
     with pytest.raises(ModuleNotFoundError):
+        registry()
+
+
+def test_a_plugin_that_exits_is_told_to_authors_too(
+    site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.install("magkit-bad", "raise SystemExit(0)")
+    monkeypatch.setenv("MAGKIT_STRICT_PLUGINS", "1")
+    with pytest.raises(MagkitError, match="the plugin bad: SystemExit: 0"):
         registry()
 
 
@@ -349,3 +370,12 @@ def test_what_shares_a_name_is_told_by_its_full_one(site: Any) -> None:
     assert said["magkit-two"] == [
         "magkit itself has a method 'moco' too: ask for 'magkit-two/moco'"
     ]
+
+
+def test_a_listing_that_is_interrupted(
+    site: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.install("magkit-slow", "raise KeyboardInterrupt")
+    cached.cache_clear()
+    assert run(["plugins"]) == 130
+    assert "interrupted" in capsys.readouterr().err

@@ -532,7 +532,10 @@ Register-ArgumentCompleter -Native -CommandName magkit -ScriptBlock {
     # With nothing here, PowerShell offers files and folders.
     $found | Where-Object { $_.Name -and $_.Name.StartsWith($word) } | ForEach-Object {
         $text = "$lead$($_.Name)"
-        if ($text -notmatch '^[A-Za-z0-9_./=:-]+$') { $text = "'" + $text.Replace("'", "''") + "'" }
+        if ($text -notmatch '^[A-Za-z0-9_./=:-]+$') {
+            $code = [System.Management.Automation.Language.CodeGeneration]
+            $text = "'" + $code::EscapeSingleQuotedStringContent($text) + "'"
+        }
         [System.Management.Automation.CompletionResult]::new(
             $text, $_.Name, 'ParameterValue', $_.Help)
     }

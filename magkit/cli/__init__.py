@@ -104,7 +104,9 @@ def _unexpected(error: Exception) -> int:
     if "magkit.registry" in sys.modules:
         from magkit.registry import registry
 
-        if (plugin := registry().owner(error)) is not None:
+        # Not loaded: a plugin raised while it was, which is asked for by MAGKIT_STRICT_PLUGINS.
+        loaded = registry.cache_info().currsize
+        if loaded and (plugin := registry().owner(error)) is not None:
             said = f"the plugin {plugin} failed: {type(error).__name__}: {text}"
             return _say(said, f"MAGKIT_DEBUG=1 shows where; {plugin.way_out}")
     return _say(

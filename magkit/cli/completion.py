@@ -31,9 +31,9 @@ def completion(
     bash        ~/.local/share/bash-completion/completions/magkit
     zsh         _magkit in a folder of fpath, such as ~/.zfunc
     fish        ~/.config/fish/completions/magkit.fish
-    powershell  what $PROFILE names: add it to what is there
+    powershell  any file; once, add the line ". FILE" to what $PROFILE names
 
-    Installed for all users, or into a conda environment, magkit has put the first three in place.
+    Installed for all users, magkit has put the first three in place.
     """
     from magkit.cli.command_tree import command_tree
     from magkit.completion.scripts import SCRIPTS

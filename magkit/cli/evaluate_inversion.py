@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,6 @@ from magkit.cli.class_tables import class_table
 from magkit.cli.common import Device, Threads
 from magkit.cli.inversion_tables import inversion_table
 from magkit.cli.invert import (
-    NOBODY,
     VERIFIER,
     Davis,
     VerifierOpt,
@@ -21,7 +21,8 @@ from magkit.cli.invert import (
 )
 from magkit.cli.invert_classes import warn_of_unknown_classes
 from magkit.cli.output import Output
-from magkit.cli.verifier import check_verifier
+from magkit.cli.verifier import NOBODY, check_verifier, chosen_verifier
+from magkit.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -58,18 +59,32 @@ def inversion(
     takes for what was asked.
     """
     from magkit.invert.class_reopen import holds_classes
-    from magkit.invert.targets.choice import TargetChoice
     from magkit.runtime.device import resolve_device, set_threads
 
     set_threads(threads)
     classes, place = holds_classes(job), resolve_device(device)
-    name, options = verifier or (NOBODY if classes else VERIFIER), tuple(verifier_opt or ())
-    looker = TargetChoice(name, weights=verifier_weights, options=options)
+    name = verifier or (NOBODY if classes else VERIFIER)
+    looker = chosen_verifier(name, verifier_weights, verifier_opt)
     if classes:
-        report = _classes(out, job, weights or (), None if name == NOBODY else looker, place)
+        if verifier is None:
+            _keep_verified(job)
+        report = _classes(out, job, weights or (), looker, place)
+    elif looker is None:
+        raise UsageError("frames are judged by a verifier", "leave out --verifier, or name one")
     else:
         report = _frames(out, job, weights or (), looker, davis, place)
     out.finish(report, wrote=[job / "report.json", job / "contact.png"])
+
+
+def _keep_verified(job: Path) -> None:
+    """Refuse to replace what a verifier said by what the target says of itself."""
+    path = job / "report.json"
+    said = json.loads(path.read_text(encoding="utf-8"))["verifier"] if path.is_file() else None
+    if said:
+        raise UsageError(
+            f"{path} says what the verifier '{said}' sees, which would be lost",
+            f"--verifier {said} --verifier-weights FILE; --verifier none writes it without one",
+        )
 
 
 def _frames(

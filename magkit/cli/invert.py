@@ -21,7 +21,7 @@ from magkit.cli.invert_classes import (
 )
 from magkit.cli.output import Output
 from magkit.cli.trainings import New, RunFolder, given, hint_when_interrupted
-from magkit.cli.verifier import check_verifier
+from magkit.cli.verifier import NOBODY, check_verifier, chosen_verifier
 from magkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from magkit.invert.targets.choice import TargetChoice
 
 VERIFIER = "segmenter"
-NOBODY = "none"
 
 Videos = Annotated[
     list[str] | None,
@@ -171,7 +170,7 @@ def invert(
     """
     from magkit.invert.job import Job
     from magkit.invert.sweep import read_tables, swept
-    from magkit.invert.targets.choice import TargetChoice, parse_targets
+    from magkit.invert.targets.choice import parse_targets
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.runtime.share import launched_share, parse_share
 
@@ -184,8 +183,7 @@ def invert(
     how: dict[str, Any] = {"output": output, "new": new, "snapshots": snapshots, "device": place}
     how["share"] = parse_share(shard) if shard else launched_share()
     name = verifier or (VERIFIER if classes is None else NOBODY)
-    looker = TargetChoice(name, weights=verifier_weights, options=tuple(verifier_opt or ()))
-    seen_by = None if name == NOBODY else looker
+    seen_by = chosen_verifier(name, verifier_weights, verifier_opt)
     if classes is not None:
         masked = {"video": video, "masks": masks, "frames": frames, "class": object_class}
         refuse_what_masks_need(**masked, tables=tables, sweep=sweep)

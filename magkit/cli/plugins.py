@@ -47,7 +47,10 @@ def _root(
         # A command of its own, so that files and variables set its options as they do elsewhere.
         alone = group("")
         add(alone, listing)
-        typer.main.get_command(alone).main(given, context.command_path, standalone_mode=False)
+        listed = typer.main.get_command(alone)
+        # Typer returns the code of an interruption, and raises all else.
+        if code := listed.main(given, context.command_path, standalone_mode=False):
+            raise typer.Exit(code)
 
 
 def listing(out: Output) -> None:

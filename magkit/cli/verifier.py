@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from magkit.cli.output import Output
+from magkit.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
     from magkit.invert.targets.choice import TargetChoice
+
+
+NOBODY = "none"
+
+
+def chosen_verifier(
+    name: str, weights: Path | None, options: Sequence[str] | None
+) -> TargetChoice | None:
+    """Return who verifies; None: nobody.
+
+    Raises:
+        UsageError: nobody does, and is given weights or options.
+    """
+    from magkit.invert.targets.choice import TargetChoice
+
+    if name == NOBODY and (weights or options):
+        raise UsageError(
+            "--verifier-weights and --verifier-opt belong to a --verifier, and none is named",
+            "--verifier NAME",
+        )
+    choice = TargetChoice(name, weights=weights, options=tuple(options or ()))
+    return None if name == NOBODY else choice
 
 
 def check_verifier(

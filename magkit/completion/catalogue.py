@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from magkit.completion.memory import recalled, remember
+from magkit.completion.memory import BRIEF, LONGEST, recalled, remember
 
 if TYPE_CHECKING:
     from magkit.registry import Registry
@@ -34,8 +34,8 @@ def provided() -> Table:
         }
         table["weights"] = sorted(_weights(found))
         # A broken plugin may be mended without anything changing that could be watched.
-        if all(plugin.state != "broken" for plugin in found.plugins):
-            remember("plugins", table)
+        broken = any(plugin.state == "broken" for plugin in found.plugins)
+        remember("plugins", table, BRIEF if broken else LONGEST)
     return table
 
 

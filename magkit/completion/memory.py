@@ -22,6 +22,9 @@ from magkit.runtime.cache_folder import cache_folder
 LONGEST = 3600.0
 """Seconds that a table is believed: a hook may look at things that can't be watched from here."""
 
+BRIEF = 60.0
+"""The same, of a table that something is missing from, and that may be made whole any time."""
+
 VARIABLES = ("MAGKIT_PLUGINS", "MAGKIT_DISABLE_PLUGINS")
 
 _BEFORE = frozenset(sys.modules)
@@ -31,25 +34,37 @@ def recalled(name: str) -> dict[str, Any] | None:
     """The table that was remembered under a name, if it would be made the same today."""
     try:
         path = _path(name)
-        if not 0 <= time.time() - path.stat().st_mtime < LONGEST:
-            return None
+        age = time.time() - path.stat().st_mtime
         record = json.loads(path.read_bytes())
+        if not 0 <= age < record["life"]:
+            return None
         fresh = record["of"] == _circumstances() and record["files"] == _marks(record["files"])
         return dict(record["table"]) if fresh else None
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
-def remember(name: str, table: dict[str, Any]) -> None:
-    """Keeps a table, made of modules imported after this one; does nothing where it can't."""
+def remember(name: str, table: dict[str, Any], life: float = LONGEST) -> None:
+    """Keeps a table, made of modules imported after this one; does nothing where it can't.
+
+    Args:
+        name: What it is asked for by.
+        table: Of what JSON knows.
+        life: Seconds that it is believed at most.
+    """
     loaded = [module for key, module in list(sys.modules.items()) if key not in _BEFORE]
     files = {str(getattr(module, "__file__", None) or "") for module in loaded}
-    record = {"of": _circumstances(), "files": _marks({*sys.path, *files} - {""}), "table": table}
+    record = {
+        "of": _circumstances(),
+        "files": _marks({*sys.path, *files} - {""}),
+        "life": life,
+        "table": table,
+    }
 
     from magkit.runtime.atomic import atomic_path
 
     with (
-        suppress(OSError, ValueError, MagkitError),
+        suppress(OSError, ValueError, TypeError, MagkitError),
         atomic_path(_path(name), overwrite=True) as temporary,
     ):
         temporary.write_text(json.dumps(record), encoding="utf-8")

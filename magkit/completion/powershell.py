@@ -72,12 +72,18 @@ Register-ArgumentCompleter -Native -CommandName magkit -ScriptBlock {
     # With nothing here, PowerShell offers files and folders.
     $found | Where-Object { $_.Name -and $_.Name.StartsWith($word) } | ForEach-Object {
         $text = "$lead$($_.Name)"
-        if ($text -notmatch '^[A-Za-z0-9_./=:-]+$') { $text = "'" + $text.Replace("'", "''") + "'" }
+        if ($text -notmatch '^[A-Za-z0-9_./=:-]+$') {
+            $code = [System.Management.Automation.Language.CodeGeneration]
+            $text = "'" + $code::EscapeSingleQuotedStringContent($text) + "'"
+        }
         [System.Management.Automation.CompletionResult]::new(
             $text, $_.Name, 'ParameterValue', $_.Help)
     }
 }
 """
+
+QUOTES = "'\u2018\u2019\u201a\u201b"
+"""What ends a string in single quotes: PowerShell takes the printers' ones for the same."""
 
 
 def script(root: Command) -> str:
@@ -123,4 +129,4 @@ def _array(words: Iterable[str]) -> str:
 
 
 def _quote(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return "'" + text.translate({ord(mark): mark * 2 for mark in QUOTES}) + "'"

@@ -20,6 +20,9 @@ Row = tuple[str, str]
 LONGEST = 100
 """Letters of a remark at most."""
 
+FIRST_COUNTS = frozenset({"--target"})
+"""Flags that may be repeated, of which `--opt` belongs to the first; of others the last counts."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Prints the values that are asked for; returns the exit code."""
@@ -70,14 +73,19 @@ def plain(word: str) -> str:
 
 
 def chosen(words: Sequence[str], flag: str, unset: str = "") -> str:
-    """The value of a flag: the last on the line, or MAGKIT_<FLAG>, or what it is if unset."""
-    found = os.environ.get(f"MAGKIT_{flag.strip('-').replace('-', '_').upper()}") or unset
+    """The value of a flag that counts on the line, or MAGKIT_<FLAG>, or what it is if unset."""
+    given = list(_given(words, flag))
+    if given:
+        return given[0 if flag in FIRST_COUNTS else -1]
+    return os.environ.get(f"MAGKIT_{flag.strip('-').replace('-', '_').upper()}") or unset
+
+
+def _given(words: Sequence[str], flag: str) -> Iterator[str]:
     for number, word in enumerate(words[:-1]):
         if word == flag and number + 2 < len(words):
-            found = words[number + 1]
+            yield words[number + 1]
         elif word.startswith(f"{flag}="):
-            found = word.partition("=")[2]
-    return found
+            yield word.partition("=")[2]
 
 
 def _names(kind: str) -> Iterator[Row]:

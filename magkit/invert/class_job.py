@@ -14,7 +14,7 @@ import torch
 from magkit.invert.class_maker import ClassMaker
 from magkit.invert.class_plan import ALL, ClassPlan, plan_classes
 from magkit.invert.frames_on_disk import Folder
-from magkit.invert.job import check_share, chosen, opened_run
+from magkit.invert.job import check_share, check_target, chosen, opened_run
 from magkit.invert.settings import make_settings
 from magkit.invert.targets.choice import TargetChoice
 from magkit.progress import Note, Progress, silent, unheard
@@ -71,6 +71,7 @@ def invert_classes(
     new: bool = False,
     share: Share = WHOLE,
     device: torch.device | None = None,
+    verifier: TargetChoice | None = None,
     snapshots: int = 0,
     progress: Progress = silent,
     note: Note = unheard,
@@ -83,6 +84,7 @@ def invert_classes(
         new: never go on with one.
         share: of the batches: those that this process makes.
         device: where they are made; None: the processor.
+        verifier: who will look at the pictures, and must be able to.
         snapshots: keep a picture of a batch every so many steps; 0: none.
         progress: told about steps.
         note: told what goes on.
@@ -96,6 +98,8 @@ def invert_classes(
     settings = make_settings(job.preset, job.settings)
     targets = [chosen(each, place) for each in job.targets]
     plan = plan_classes(job.classes, job.per_class, targets, settings)
+    if verifier is not None:
+        check_target(chosen(verifier, place), plan.size, bn=0.0)
     config = {
         "classes": plan.described(),
         "targets": [each.described() for each in job.targets],

@@ -20,6 +20,7 @@ TOLERANCE = 0.015  # of brightness, the mean over a picture: four shades of 256
 ROUNDING = 1e-4  # of the largest value: sums are added up in another order
 FACTORS = (2.0, 0.5, 4.0)
 LARGE = 20.0
+RANGE = (-0.5, 1.5)  # of brightness: frames are not clipped, and may overshoot that far
 Build = Callable[[], Magnifier]
 
 
@@ -85,6 +86,20 @@ def passes(build: Build) -> None:
         f"a factor of 1 changes a frame by {255 * error:.1f} of 256 shades: it already shows its"
         " motion once, so add to it by factor - 1",
     )
+
+
+def bounded(build: Build) -> None:
+    """Ask that frames of [0, 1] stay near that range, pixel by pixel, before they are clipped."""
+    magnifier = build()
+    before, after = _pair(magnifier)
+    for factor in (1.0, 3.0):
+        made = shown(magnifier, before, after, factor)
+        least, most = made.min().item(), made.max().item()
+        require(
+            RANGE[0] <= least and most <= RANGE[1],
+            f"at a factor of {factor:g} frames in [0, 1] become values from {least:.2f} to"
+            f" {most:.2f}: give brightness in [0, 1], which may overshoot by half at most",
+        )
 
 
 def still(build: Build) -> None:

@@ -46,6 +46,7 @@ def magnifier_checks(spec: MagnifierSpec[Any], *, options: Sequence[str] = ()) -
     ]
     if spec.weights is not None or spec.losses is None:
         checks += [
+            Check("keeps-range", partial(drawn.bounded, build)),
             Check("factor-1-changes-nothing", partial(drawn.passes, build)),
             Check("still-scenes-stay-still", partial(drawn.still, build)),
             Check("larger-factors-show-larger-motion", partial(drawn.magnifies, build)),

@@ -112,7 +112,7 @@ def test_what_is_refused_leaves_the_report_as_it_was(
         (1, ["--davis", "other"], "the masks are not those"),
         (2, ["--davis", "empty"], "has no video 'bear'"),
         (2, ["--davis", "absent"], "absent"),
-        (2, ["--verifier", "none"], "no target is named 'none'"),
+        (2, ["--verifier", "none"], "belong to a --verifier"),
         (1, ["--verifier-weights", "absent"], "the verifier can't be used"),
     ):
         assert run(["evaluate", "inversion", str(job), *networks, *arguments]) == code, arguments

@@ -84,8 +84,20 @@ def test_nobody_verifies_unless_somebody_is_named(capsys: Capture) -> None:
     judged = told(capsys, "evaluate", "inversion", "here", *LOOKED)
     assert list(judged["mean"]) == ["target", "verifier"]
     assert json.loads(Path("here/report.json").read_text()) == judged
-    assert run(["evaluate", "inversion", "here"]) == 0
+    assert run(["evaluate", "inversion", "here", "--verifier", "none"]) == 0
     assert "taken for what was asked" in capsys.readouterr().out
+
+
+def test_who_verifies_must_be_named_and_is_not_forgotten(capsys: Capture) -> None:
+    assert run([*ALL, "--verifier-opt", "seed=1"]) == 2
+    assert "--verifier-opt belong to a --verifier" in capsys.readouterr().err
+    folder = told(capsys, *ALL, *LOOKED)["run"]
+    report = (Path(folder) / "report.json").read_bytes()
+    assert run(["evaluate", "inversion", folder]) == 2
+    assert "says what the verifier 'tiny' sees" in capsys.readouterr().err
+    assert (Path(folder) / "report.json").read_bytes() == report
+    alone = told(capsys, "evaluate", "inversion", folder, "--verifier", "none")
+    assert list(alone["mean"]) == ["target"]
 
 
 def test_two_shares_equal_one_process(capsys: Capture) -> None:

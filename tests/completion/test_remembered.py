@@ -104,6 +104,16 @@ def test_a_table_of_another_shape_is_refused(folder: Path) -> None:
     assert recalled("table") is None
 
 
+def test_what_cannot_be_kept_is_not() -> None:
+    remember("table", {"a": object()})
+    assert recalled("table") is None
+
+
+def test_a_short_life() -> None:
+    remember("table", {}, life=0)
+    assert recalled("table") is None
+
+
 def test_where_nothing_can_be_kept_nothing_is(folder: Path) -> None:
     folder.write_text("a file", encoding="utf-8")
     remember("table", {})

@@ -15,7 +15,8 @@ from magkit.completion.scripts import FILES, SCRIPTS
 from magkit.completion.tree import Argument, Command, Option, Values
 
 ROOT = Path(__file__).parents[2]
-ODD = 'it\'s [a] "b" $(touch pwned) `touch pwned` \\ : {c} %d; *'
+MARKS = "'\u2018\u2019\u201a\u201b"
+ODD = 'it\'s \u2018 [a] "b" $(touch pwned) `touch pwned` \\ : {c} %d; *'
 CHECKS = {"bash": ["bash", "-n"], "zsh": ["zsh", "-n"], "fish": ["fish", "--no-execute"]}
 
 
@@ -125,8 +126,8 @@ def test_reading_it_runs_nothing(shell: str, tmp_path: Path) -> None:
 def test_powershell_is_quoted_and_balanced(tree: Command) -> None:
     script = SCRIPTS["powershell"](tree)
     tables = script[script.index("$nodes = @{") : script.index("$words = @(")]
-    # Within single quotes only two of them mean something: one.
-    bare = re.sub(r"'(?:[^']|'')*'", "''", re.sub(r"(?m)^\s*#.*$", "", tables))
+    # Within single quotes only two of them mean something: one. There are five sorts of them.
+    bare = re.sub(rf"'(?:[^{MARKS}]|[{MARKS}]{{2}})*'", "''", re.sub(r"(?m)^\s*#.*$", "", tables))
     assert re.fullmatch(r"[\w\s=;,@(){}'$]*", bare), re.sub(r"[\w\s=;,@(){}'$]", "", bare)
     for left, right in ("()", "{}"):
         assert bare.count(left) == bare.count(right)
@@ -135,3 +136,14 @@ def test_powershell_is_quoted_and_balanced(tree: Command) -> None:
     for table in (tables.partition("$values")[0], tables.partition("$values")[2]):
         keys = [key.lower() for key in re.findall(r"(?m)^ {8}'((?:[^']|'')*)' = ", table)]
         assert len(keys) == len(set(keys)) > 0
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_no_quote_ends_a_text_in_powershell(mark: str) -> None:
+    text = f"one{mark}; Remove-Item *; {mark}{mark}two"
+    made = SCRIPTS["powershell"](Command((), "", (Option(("--flag",), text),)))
+    assert f"Help = '{text.replace(mark, mark * 2)}' }}" in made
+
+
+def test_the_powershell_script_is_read_alike_in_any_encoding() -> None:
+    assert SCRIPTS["powershell"](command_tree()).isascii()

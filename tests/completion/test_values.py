@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from magkit.completion.catalogue import provided
+from magkit.completion.memory import BRIEF, recalled
 from magkit.completion.values import LONGEST, chosen, main, plain, values
 from magkit.registry import registry
 
@@ -83,6 +86,15 @@ def test_of_a_target_with_a_weight() -> None:
     asked = ("options", "target", "--target", "maskrcnn-small", "--", "magkit", "invert")
     assert "rois=" in names(*asked, "--opt", "")
     assert "rois=" in names(*asked, "--target", "maskrcnn=0.5", "--opt", "")
+
+
+def test_options_are_those_of_the_first_of_two_targets() -> None:
+    asked = ("options", "target", "--target", "maskrcnn-small", "--", "magkit", "invert")
+    one, other = ("--target", "segmenter"), ("--target=maskrcnn=0.5",)
+    of_one, of_other = names(*asked, *one, "--opt", ""), names(*asked, *other, "--opt", "")
+    assert of_one != of_other
+    assert names(*asked, *one, *other, "--opt", "") == of_one
+    assert names(*asked, *other, *one, "--opt", "") == of_other
 
 
 def test_values_of_a_key_that_is_typed(site: Any) -> None:
@@ -202,6 +214,22 @@ def test_a_broken_plugin_is_not_heard_of(site: Any, magkit: Magkit) -> None:
     assert [line.partition("\t")[0] for line in done.stdout.splitlines()][-1] == "sole"
     assert "loud" not in done.stdout
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_beside_a_broken_plugin_things_are_remembered_for_a_moment(
+    site: Any, tmp_path: Path
+) -> None:
+    site.install("magkit-broken", BROKEN)
+    table = json.loads(json.dumps(provided()))
+    (file,) = (tmp_path / "cache").iterdir()
+    for age, believed in ((BRIEF - 20, table), (BRIEF + 1, None)):
+        os.utime(file, (time.time() - age, time.time() - age))
+        assert recalled("plugins") == believed
+
+
+def test_what_cannot_be_shown_takes_nothing_with_it(site: Any) -> None:
+    site.install("magkit-odd", METHOD.replace("on: bool", "on: 'Gone'"))
+    assert names("methods") == ["moco", "byol", "scrl"]
 
 
 def loaded(site: Any, *arguments: str) -> set[str]:

@@ -237,3 +237,5 @@ def test_authors_get_the_traceback(magkit: Run) -> None:
     assert done.returncode == 1
     assert "magkit_raises.py" in done.stderr
     assert "KeyError: 'gone'" in done.stderr
+    assert done.stderr.count("Traceback (most recent call last)") == 1
+    assert "magkit: stopped by an error of its own: KeyError" in done.stderr

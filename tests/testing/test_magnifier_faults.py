@@ -89,7 +89,7 @@ def test_the_toy_itself_is_whole(each: Check) -> None:
 
 def test_pictures_are_asked_of_what_has_its_weights() -> None:
     untrained, ready = ({str(c) for c in magnifier_checks(made)} for made in (TRAINED, SPEC))
-    assert "factor-1-changes-nothing" in ready - untrained
+    assert {"factor-1-changes-nothing", "keeps-range"} <= ready - untrained
     assert {"trains", "encoder-is-part-of-it"} == untrained - ready
 
 
@@ -143,6 +143,22 @@ def compares_frames(toy: Any) -> None:
     toy.motion = lambda reference, current: current - reference.mean(0, keepdim=True)
 
 
+def shows_shades_of_256(toy: Any) -> None:
+    whole = toy.render
+    toy.render = lambda current, motion, factor: 255 * whole(current, motion, factor)
+
+
+def bursts_at_a_pixel(toy: Any) -> None:
+    whole = toy.render
+
+    def render(current: Tensor, motion: Tensor, factor: Tensor) -> Tensor:
+        frames: Tensor = whole(current, motion, factor)
+        frames[:, :, 0, 0] -= 9 * (factor - 1)[:, None]
+        return frames
+
+    toy.render = render
+
+
 def shows_motion_once_more(toy: Any) -> None:
     whole = toy.render
     toy.render = lambda current, motion, factor: whole(current, motion, factor + 1)
@@ -171,6 +187,8 @@ FAULTS: list[tuple[Damage, str, str]] = [
     (remembers_frames, "says-the-same-each-time", "frames change last of the magnifier"),
     (shows_all_by_the_first_factor, "shows-a-scene-alone-as-among-others", "its own factor"),
     (compares_frames, "shows-a-scene-alone-as-among-others", "normalise nothing over the batch"),
+    (shows_shades_of_256, "keeps-range", "at a factor of 1 frames in .* become values from"),
+    (bursts_at_a_pixel, "keeps-range", r"at a factor of 3 frames in .* from -1\d\.\d\d to 0"),
     (shows_motion_once_more, "factor-1-changes-nothing", "a factor of 1 changes a frame by"),
     (sees_motion_where_there_is_none, "still-scenes-stay-still", "stands still changes by"),
     (shows_nothing, "larger-factors-show-larger-motion", "at a factor of 3"),

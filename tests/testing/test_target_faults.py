@@ -275,6 +275,47 @@ def predicts_at_random(toy: Any) -> None:
     predicting(toy, lambda seen: [replace(seen[0], score=float(torch.rand(())))])
 
 
+def shuffles_names(toy: Any) -> None:
+    toy.turn = 0
+
+    def shuffled(seen: list[Annotation]) -> list[Annotation]:
+        toy.turn += 1
+        return [replace(a, label=NAMES[(n + toy.turn) % 3]) for n, a in enumerate(seen)]
+
+    predicting(toy, shuffled)
+
+
+def draws_masks(toy: Any) -> None:
+    predicting(toy, lambda seen: [replace(a, mask_HW=torch.rand(64, 96)) for a in seen])
+
+
+def names_by_place(toy: Any) -> None:
+    whole = toy.predict
+    toy.predict = lambda images: [
+        [replace(a, label=NAMES[(NAMES.index(a.label) + place) % 3]) for a in seen]
+        for place, seen in enumerate(whole(images))
+    ]
+
+
+def shows_masks_of_the_first(toy: Any) -> None:
+    whole = toy.predict
+
+    def predict(images: Tensor) -> list[list[Annotation]]:
+        first, *rest = whole(images)
+        masks = {each.label: each.mask_HW for each in first}
+        return [first, *([replace(a, mask_HW=masks[a.label]) for a in seen] for seen in rest)]
+
+    toy.predict = predict
+
+
+def forgets_masks_of_one(toy: Any) -> None:
+    whole = toy.predict
+    toy.predict = lambda images: [
+        [replace(a, mask_HW=a.mask_HW if len(images) > 1 else None) for a in seen]
+        for seen in whole(images)
+    ]
+
+
 def compares_pictures(toy: Any) -> None:
     whole = toy.predict
     toy.predict = lambda images: whole(images - images.mean(0))
@@ -317,6 +358,11 @@ FAULTS: list[tuple[Damage, str, str]] = [
     (goes_on_learning, STAYS, "change 1.running_mean, 1.running_var, 1.num_batches_tracked"),
     (draws_at_random, AGAIN, "the same pictures have losses of mask"),
     (predicts_at_random, AGAIN, "predict sees something else in the same pictures"),
+    (shuffles_names, AGAIN, r"the same pictures \(labels '\w+' and '\w+' of one score\)"),
+    (draws_masks, AGAIN, r"the same pictures \(two masks of '\w+'\)"),
+    (names_by_place, ALONE, r"beside another \(labels '\w+' and '\w+' of one score\)"),
+    (shows_masks_of_the_first, ALONE, r"beside another \(two masks of '\w+'\)"),
+    (forgets_masks_of_one, ALONE, r"beside another \(two masks of '\w+'\)"),
     (compares_pictures, ALONE, "predict sees something else in a picture beside another"),
     (adds_pictures_up, ALONE, "be means over pictures"),
 ]

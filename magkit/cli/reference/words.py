@@ -8,8 +8,8 @@ WHAT = (
 )
 HOW = (
     "Results go to standard output, everything else to standard error. Outputs are written whole"
-    " or not at all, and replace nothing without --overwrite. Trainings and long jobs go on where"
-    " they were stopped when the same command is given again."
+    " or not at all, and replace nothing without --overwrite, but for reports. Trainings and long"
+    " jobs go on where they were stopped when the same command is given again."
 )
 
 SETTINGS = (

@@ -39,14 +39,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    with path.open("rb") as file:
-        pickled = file.read(1) == b"\x80"
-    if pickled or is_zipfile(path):
-        return _state_dict(_unpickled(path), path)
     try:
         return dict(load_file(path))
     except SafetensorError as error:
-        raise MagkitError(f"{path} is damaged, or not a weights file", ASKED) from error
+        # Only now: a safetensors file may begin as a pickle does.
+        with path.open("rb") as file:
+            pickled = file.read(1) == b"\x80"
+        if not (pickled or is_zipfile(path)):
+            raise MagkitError(f"{path} is damaged, or not a weights file", ASKED) from error
+    return _state_dict(_unpickled(path), path)
 
 
 def _unpickled(path: Path) -> object:

@@ -31,6 +31,15 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
+def test_a_safetensors_file_that_begins_as_a_pickle_does(tmp_path: Path) -> None:
+    path, begun = tmp_path / "weights.safetensors", set()
+    for length in range(1, 257):
+        save_file({"w" * length: torch.ones(1)}, path)
+        begun.add(path.read_bytes()[:1])
+        assert torch.equal(read_tensors(path)["w" * length], torch.ones(1))
+    assert b"\x80" in begun
+
+
 @pytest.mark.parametrize("form", ["safetensors", "zip", "legacy"])
 @pytest.mark.parametrize("nest", [None, "state_dict", "model"])
 def test_every_form_of_file(form: str, nest: str | None, model: nn.Module, tmp_path: Path) -> None:
