@@ -84,7 +84,8 @@ def run_classes(
     with out.progress("inverting", "steps") as progress, hint_when_interrupted(out):
         done = invert_classes(job, **how, verifier=verifier, progress=progress, note=out.told)
     report = _reported(out, job, done, verifier, how["device"]) if done.whole else None
-    _finish(out, done, report, str(how["share"]))
+    files = "".join(f" --weights {each.weights}" for each in job.targets if each.weights)
+    _finish(out, done, report, str(how["share"]), files)
 
 
 def _reported(
@@ -120,7 +121,13 @@ def warn_of_unknown_classes(out: Output, judges: Judges, plan: ClassPlan) -> Non
             out.warn(f"'{judge.name}' knows no {', '.join(unknown)}: it can't verify them")
 
 
-def _finish(out: Output, done: ClassesInverted, report: dict[str, Any] | None, share: str) -> None:
+def _finish(
+    out: Output,
+    done: ClassesInverted,
+    report: dict[str, Any] | None,
+    share: str,
+    weights: str,
+) -> None:
     run = done.run.folder
     if report is not None:
         out.show(class_table(report))
@@ -128,7 +135,9 @@ def _finish(out: Output, done: ClassesInverted, report: dict[str, Any] | None, s
     if not done.whole:
         step = "the other shares; the one that ends last writes the report"
     elif report is not None and report["verifier"] is None:
-        step = f"magkit evaluate inversion {run} --verifier NAME: what another network sees"
+        step = (
+            f"magkit evaluate inversion {run}{weights} --verifier NAME: what another network sees"
+        )
     out.finish(
         {
             "run": run,

@@ -127,7 +127,7 @@ def new(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="The package's folder; ./NAME if unset."
+            "--output", "-o", metavar="DIR", help="The package's folder; ./magkit-NAME if unset."
         ),
     ] = None,
 ) -> None:

@@ -115,6 +115,8 @@ def plan_classes(
         MagkitError: a target has no statistics, which count.
     """
     labels = _labels(asked, targets)
+    for each in targets:
+        _check_without_masks(each, labels[0])
     plan = ClassPlan(
         labels=labels,
         per_class=per_class,
@@ -123,7 +125,6 @@ def plan_classes(
     )
     for each in targets:
         check_target(each, plan.size, settings.bn)
-        _check_without_masks(each, labels[0])
     return plan
 
 

@@ -165,7 +165,9 @@ def _clips(job: Job) -> list[Clip]:
             raise UsageError("--masks takes the place of DAVIS' videos", "leave out --video")
         return [open_masks(job.masks)]
     if not job.videos:
-        raise UsageError("nothing is named to invert", "--video bear, or --masks DIR")
+        raise UsageError(
+            "nothing is named to invert", "--video bear, --masks DIR, or a classifier's --classes"
+        )
     root = find_davis(job.davis)
     names = list_videos(root) if "all" in job.videos else list(dict.fromkeys(job.videos))
     return [open_video_masks(root, name) for name in names]

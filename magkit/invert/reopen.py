@@ -84,6 +84,10 @@ def _target(table: Mapping[str, Any], weights: Sequence[Path], number: int) -> T
             f"the weights of '{choice.name}' can't be read: {error.filename}",
             "name them: --weights",
         ) from error
+    if mark != table["weights"] and path is None:
+        raise MagkitError(
+            f"'{table['name']}' was inverted with weights of a file", "name it: --weights FILE"
+        )
     if mark != table["weights"]:
         raise MagkitError(
             f"these are not the weights of '{table['name']}' that were inverted",

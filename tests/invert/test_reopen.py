@@ -108,6 +108,8 @@ def test_weights_must_be_those_that_were_inverted(
 ) -> None:
     with pytest.raises(MagkitError, match="these are not the weights of 'segmenter'"):
         reopened(done.run.folder, moving, [weights["verifier"]])
+    with pytest.raises(MagkitError, match="'segmenter' was inverted with weights of a file"):
+        reopened(done.run.folder, moving, [])
     with pytest.raises(MagkitError, match=r"of 'segmenter' can't be read: .*absent"):
         reopened(done.run.folder, moving, [tmp_path / "absent"])
     with pytest.raises(UsageError, match="2 weights files are given"):
