@@ -41,15 +41,25 @@ def parse_options(config: type[C], pairs: Sequence[str], owner: str = "") -> C:
         UsageError: An unknown key, a text that isn't of the field's type, or a value that the
             dataclass' own `__post_init__` refuses with a ValueError.
     """
+    texts = option_texts(config, pairs)
+    hints = _checked_keys(config, texts, owner)
+    values = {key: _value(_parse, key, text, hints[key], owner) for key, text in texts.items()}
+    return _construct(config, values, owner)
+
+
+def option_texts(config: type[Any], pairs: Sequence[str]) -> dict[str, str]:
+    """KEY=VALUE texts by their keys, hyphens in which are underscores; the last of a key counts.
+
+    Raises:
+        UsageError: One is of another form; the hint names the options of `config`.
+    """
     texts: dict[str, str] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals:
             raise UsageError(f"'{pair}' is not of the form KEY=VALUE", _known(config, key))
         texts[key.strip().replace("-", "_")] = text.strip()
-    hints = _checked_keys(config, texts, owner)
-    values = {key: _value(_parse, key, text, hints[key], owner) for key, text in texts.items()}
-    return _construct(config, values, owner)
+    return texts
 
 
 def from_mapping(config: type[C], mapping: Mapping[str, Any], owner: str = "") -> C:

@@ -12,7 +12,7 @@ from torch import nn
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
 from magkit.magnify.networks.layouts import translate
-from magkit.options import from_mapping, parse_options
+from magkit.options import from_mapping, option_texts, parse_options
 from magkit.protocols import Magnifier
 from magkit.registry import registry
 from magkit.runtime.tensor_file import stored, write_tensors
@@ -50,8 +50,7 @@ def load_magnifier(
     found = read_weights(path)
     _check_owner(found, spec, path)
     tensors, layout = translate(spec.name, found.tensors)
-    pairs = (option.partition("=") for option in options)
-    given = {key.strip().replace("-", "_"): value.strip() for key, _, value in pairs}
+    given = option_texts(spec.config, options)
     config = from_mapping(spec.config, {**_config(found, path), **layout, **given}, owner)
     magnifier = spec.build(config)
     _fill(magnifier, tensors, path, name)

@@ -1,4 +1,4 @@
-"""Fills the templates: files that end in .txt, with $placeholders in their texts."""
+"""Fills the templates: files that end in .txt, whose texts name what is filled in: $name."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from magkit.options import from_mapping
+from magkit.options import from_mapping, option_texts
 from magkit.protocols import Magnifier
 from magkit.runtime.weights_file import misfit, read_weights
 from magkit.specs import MagnifierSpec
@@ -39,8 +39,7 @@ def _filled(spec: MagnifierSpec[Any], options: Sequence[str]) -> Magnifier:
         f"{spec.weights} says that it is of the magnifier '{owner}': write '{spec.name}' into it",
     )
     configured(spec, options)  # says what is wrong with them
-    pairs = (option.split("=", 1) for option in options)
-    given = {key.strip().replace("-", "_"): value.strip() for key, value in pairs}
+    given = option_texts(spec.config, options)
     there = json.loads(found.metadata.get("config", "{}"))
     magnifier = spec.build(from_mapping(spec.config, {**there, **given}, spec.name))
     require(
