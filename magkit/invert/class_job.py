@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from magkit.invert.class_maker import ClassMaker
-from magkit.invert.class_plan import ALL, ClassPlan, plan_classes
+from magkit.invert.class_plan import ALL, ClassPicture, ClassPlan, plan_classes
 from magkit.invert.frames_on_disk import Folder
 from magkit.invert.job import check_share, check_target, chosen, opened_run
 from magkit.invert.settings import make_settings
@@ -130,12 +130,12 @@ def missing(plan: ClassPlan, folder: Folder) -> list[str]:
 def _make_all(maker: ClassMaker, share: Share, progress: Progress) -> int:
     """Make a share of the batches; progress counts steps, as a batch takes long."""
     batches, steps = maker.plan.batches(), sum(maker.plan.settings.steps())
-    mine = [number for number in range(len(batches)) if number in share]
+    mine = {number: batch for number, batch in enumerate(batches) if number in share}
     before, total = _there(maker, mine), len(mine) * steps
-    for place, number in enumerate(mine):
+    for place, (number, batch) in enumerate(mine.items()):
         progress(place * steps, total)
         maker.stepped = partial(_tell, progress, place * steps, total)
-        maker.batch(number)
+        maker.batch(number, batch)
     progress(total, total)
     return _there(maker, mine) - before
 
@@ -144,6 +144,5 @@ def _tell(progress: Progress, before: int, total: int, done: int) -> None:
     progress(before + done, total)
 
 
-def _there(maker: ClassMaker, mine: Sequence[int]) -> int:
-    batches = maker.plan.batches()
-    return sum(maker.folder.has(each.stem) for number in mine for each in batches[number])
+def _there(maker: ClassMaker, batches: Mapping[int, Sequence[ClassPicture]]) -> int:
+    return sum(maker.folder.has(each.stem) for batch in batches.values() for each in batch)

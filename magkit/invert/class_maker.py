@@ -48,9 +48,8 @@ class ClassMaker:
     snapshots: int = 0
     _saved: float = field(default=0.0, init=False)
 
-    def batch(self, number: int) -> None:
-        """Make the pictures of a batch, unless all of them are there."""
-        pictures = self.plan.batches()[number]
+    def batch(self, number: int, pictures: Sequence[ClassPicture]) -> None:
+        """Make the pictures of a batch, by its number, unless all of them are there."""
         if all(self.folder.has(each.stem) for each in pictures):
             return
         self._saved = began = time.monotonic()

@@ -64,9 +64,8 @@ def write_class_sheet(path: Path, plan: ClassPlan, folder: Folder, rows: Sequenc
     """
     told = {row["picture"]: row for row in rows}
     labels = [plan.labels[n] for n in _spread(len(plan.labels), MOST_ROWS)]
-    shown = [
-        [p for p in plan.pictures() if p.label == label and p.number < SHOWN] for label in labels
-    ]
+    first = [each for each in plan.pictures() if each.number < SHOWN]
+    shown = [[each for each in first if each.label == label] for label in labels]
     tiles = [
         _tile(picture(folder.frame(each.stem)), right=_right(told[each.stem]))
         for row in shown
