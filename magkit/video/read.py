@@ -169,16 +169,17 @@ class _Watcher:
         self._suspect_at = 0
 
     def __call__(self, line: str) -> None:
+        # Threads of ffmpeg share a line: what a decoder says may stand behind a frame's description.
         if match := re.search(r"\] n: *(\d+) pts:", line):
             self.frames = int(match[1]) + 1
-        elif re.search(r"partial file|File ended prematurely", line):
+        if re.search(r"partial file|File ended prematurely", line):
             self.broken = message(line)
         elif self.frames and re.search(r"Error submitting packet to decoder|Decoding error", line):
             # A frame is missing, and with it the time of all that follow. (Before the first frame
             # it is a recording that starts between two key frames, and that is no damage.)
             self.broken = message(line)
-        elif re.search(r"corrupt decoded frame|orrupt input packet|Packet corrupt", line):
-            self._suspect, self._suspect_at = message(line), self.frames
+        elif match := re.search(r"corrupt (decoded frame|input packet)|Packet corrupt", line):
+            self._suspect, self._suspect_at = match[0], self.frames
 
     def verdict(self) -> str:
         """Why the file is taken as cut, or an empty string."""

@@ -17,6 +17,7 @@ from magkit.errors import MagkitError, UsageError
 from magkit.video import ffmpeg as running
 from magkit.video import open_video, plain_info, write_video
 from magkit.video.matroska import declared_size
+from magkit.video.read import _Watcher
 
 Ffmpeg = Callable[..., str]
 
@@ -95,6 +96,16 @@ def test_a_cut_clip_is_never_taken_for_a_shorter_one(
     assert 30 < len(frames) < 90
     # What lies before the break can be had.
     assert sum(1 for _ in open_video(path, end=1.0)) == 25
+
+
+def test_damage_is_seen_where_two_threads_share_a_line() -> None:
+    watcher = _Watcher()
+    for n in range(50):
+        watcher(f"[Parsed_showinfo_0 @ 0x7f] [info] n:{n:4} pts: {n * 3600} pts_time:1")
+    assert watcher.verdict() == ""
+    watcher("[Parsed_showinfo_0 @ 0x7f] [info] n:  50 pts: 180000 type:P corrupt decoded frame")
+    assert watcher.verdict() == "corrupt decoded frame"
+    assert watcher.frames == 51
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".webm"])
