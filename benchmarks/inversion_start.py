@@ -1,13 +1,14 @@
 """Frames that start from the one before, warped, against frames that each start from noise.
 
     MAGKIT_DAVIS=DAVIS python benchmarks/inversion_start.py -o DIR
-    python benchmarks/inversion_start.py -o DIR --video bear --frames 0-7 --plot FILE.png
+    python benchmarks/inversion_start.py -o DIR --seeds 3 --set warm=45 --plot FILE.png
 
-Both make the same frames with the same settings. For each frame: the full objective (without the
-temporal term, without shifts) over that of the frame from noise, and its steps over those that
-noise took until it gained less than a hundredth in ten steps. For the clip: flicker of the
-background, J of the verifier. And the curve: seconds a frame against the verifier's J, for several
-limits of steps. What is finished in DIR is not made again. Exit code 1 below a bar.
+Both make the same frames with the same settings, from the noise of each seed. For each frame: the
+full objective (without the temporal term, without shifts) over that of the frame from noise, and
+its steps over those that noise took until it gained less than a hundredth in ten steps. For the
+clip, as means over seeds: flicker of the background, J of the verifier. And the curve: seconds a
+frame against the verifier's J, for several limits of steps. What is finished in DIR is not made
+again. Exit code 1 below a bar.
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ def made(given: argparse.Namespace, name: str, settings: Mapping[str, Any]) -> M
         videos=[given.video],
         frames=given.frames,
         targets=[TARGET],
-        settings={**settings, "size": given.size},
+        settings={**dict(text.split("=", 1) for text in given.set), **settings, "size": given.size},
     )
     if (folder / RESULT).is_file():
         report = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         return Made(opened(folder), report)
-    print(f"making {name}", file=sys.stderr)
+    print(f"making {name}", file=sys.stderr, flush=True)
     done = invert(job, output=folder, note=lambda text: print(text, file=sys.stderr))
     return Made(done, write_report(done.run, done.plans, judges_of([TARGET], VERIFIER, CPU)))
 
@@ -97,21 +98,30 @@ def steps(found: Made) -> list[float]:
     return [float(row["steps"]) for row in found.clip["frames"]]
 
 
-def compare(warm: Made, cold: Made) -> dict[str, Any]:
-    """Return the figures that bars are about; of the frames after the first."""
-    ratios = [a / b for a, b in zip(objectives(warm), objectives(cold), strict=True)][1:]
-    taken = [a / b for a, b in zip(steps(warm), steps(cold), strict=True)][1:]
-    flickers = [each.clip["flicker"]["made"] for each in (warm, cold)]
+def compare(warm: Sequence[Made], cold: Sequence[Made]) -> dict[str, Any]:
+    """Return the figures that bars are about, over seeds; ratios of the frames after the first."""
+    ratios, taken = list[float](), list[float]()
+    for before, noise in zip(warm, cold, strict=True):
+        ratios += [a / b for a, b in pairs(objectives(before), objectives(noise))]
+        taken += [a / b for a, b in pairs(steps(before), steps(noise))]
+    both = {"before": warm, "noise": cold}
+    seen = {name: [each.clip["mean"]["verifier_J"] for each in some] for name, some in both.items()}
     return {
         "frames": len(ratios),
         "objective_ratio": {"mean": fmean(ratios), "max": max(ratios)},
         "steps_ratio": {"mean": fmean(taken), "max": max(taken)},
-        "flicker": {"before": flickers[0], "noise": flickers[1]},
-        "verifier_J": {
-            "before": warm.clip["mean"]["verifier_J"],
-            "noise": cold.clip["mean"]["verifier_J"],
+        "flicker": {
+            name: fmean(each.clip["flicker"]["made"] for each in some)
+            for name, some in both.items()
         },
+        "verifier_J": {name: fmean(values) for name, values in seen.items()},
+        "verifier_J_of_seeds": seen,
     }
+
+
+def pairs(first: Sequence[float], second: Sequence[float]) -> list[tuple[float, float]]:
+    """Return values of the same frames after the first."""
+    return list(zip(first, second, strict=True))[1:]
 
 
 def below(found: Mapping[str, Any]) -> list[str]:
@@ -130,12 +140,12 @@ def curve(given: argparse.Namespace) -> dict[str, list[tuple[float, float, int]]
     """Return (seconds a frame, verifier's J, limit of steps) for frames from either start."""
     points: dict[str, list[tuple[float, float, int]]] = {"frame before": [], "noise": []}
     for limit in WARM:
-        clip = made(given, f"warm-{limit}", {"warm": limit, "plateau": 0.0}).clip
+        clip = made(given, f"before-{limit}-steps", {"warm": limit, "plateau": 0.0}).clip
         rows = clip["frames"][1:]
         points["frame before"].append(point(rows, limit))
     for limit in COLD:
         clip = made(
-            given, f"noise-{limit}", {"start": "noise", "iterations": limit, "plateau": 0.0}
+            given, f"noise-{limit}-steps", {"start": "noise", "iterations": limit, "plateau": 0.0}
         ).clip
         points["noise"].append(point(clip["frames"][1:], limit))
     return points
@@ -172,11 +182,16 @@ def main() -> None:
     parser.add_argument("--frames", default="0-7")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=1, help="from 0")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--plot", type=Path, help="make and draw the curve too")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     try:
-        warm, cold = made(given, "before", {}), made(given, "noise", {"start": "noise"})
+        warm, cold = list[Made](), list[Made]()
+        for seed in range(given.seeds):
+            warm.append(made(given, f"before-{seed}", {"seed": seed}))
+            cold.append(made(given, f"noise-{seed}", {"seed": seed, "start": "noise"}))
         result = compare(warm, cold)
         result["missed"] = below(result)
         if given.plot:

@@ -33,12 +33,16 @@ class UsageError(MagkitError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint that names the likeliest of the known words, and all of them where they are few."""
-    from difflib import get_close_matches  # not worth its time until something is wrong
-
     names = list(known)
-    close = get_close_matches(word, names, n=1)
-    question = f"did you mean '{close[0]}'? " if close else ""
     if not names:
         return "there are none"
     listed = ", ".join(names[:MOST_LISTED]) + (", ..." if len(names) > MOST_LISTED else "")
-    return f"{question}known: {listed}"
+    return f"{nearest(word, names)} known: {listed}".lstrip()
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint that names the likeliest of the known words alone; empty where none is likely."""
+    from difflib import get_close_matches  # not worth its time until something is wrong
+
+    close = get_close_matches(word, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else ""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from magkit.errors import UsageError, did_you_mean
+from magkit.errors import UsageError, did_you_mean, nearest
 
 C = TypeVar("C")
 
@@ -149,12 +149,28 @@ def _value(read: Callable[[Any, Any], Any], key: str, value: Any, hint: Any, own
     try:
         return read(value, hint)
     except ValueError as error:
-        of = f" of {owner}" if owner else ""
-        wrong = f"option '{key}'{of} must be {_asked(hint)}, not '{_text(value)}'"
-        raise UsageError(wrong) from error
+        option, text = f"option '{key}'" + (f" of {owner}" if owner else ""), _text(value)
+        if get_origin(hint) is Literal:
+            raise none_of(option, text, list(map(str, get_args(hint)))) from error
+        raise UsageError(f"{option} must be {_asked(hint)}, not '{text}'") from error
+
+
+def none_of(option: str, text: str, choices: Sequence[str], hint: str = "") -> UsageError:
+    """What a text is answered with that is none of an option's choices.
+
+    Args:
+        option: Which, such as "option 'norm'".
+        hint: Where no choice is near.
+    """
+    message = f"{option}: {text!r} is none of {', '.join(choices)}"
+    return UsageError(message, nearest(text, choices) or hint)
 
 
 def _asked(hint: Any) -> str:
+    if get_origin(hint) in _UNIONS:
+        return " or ".join(map(_asked, get_args(hint)))
+    if hint is types.NoneType:
+        return "none"
     if hint is float:
         return "a number"
     if hint is int:

@@ -1,5 +1,7 @@
 """How long work tells how far it is, without knowing who listens."""
 
+import os
+import sys
 from collections.abc import Callable
 
 Progress = Callable[[int, int | None], None]
@@ -16,3 +18,9 @@ Note = Callable[[str], None]
 
 def unheard(_text: str) -> None:
     """Take no notice of a note."""
+
+
+def watched() -> bool:
+    """Whether somebody looks at a terminal, and has not asked for quiet."""
+    quiet = os.environ.get("MAGKIT_QUIET", "").lower() not in ("", "0", "false", "no", "off")
+    return sys.stderr.isatty() and not quiet

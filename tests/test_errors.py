@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from magkit.errors import MagkitError, UsageError, did_you_mean
+from magkit.errors import MagkitError, UsageError, did_you_mean, nearest
 
 
 @pytest.mark.parametrize(("kind", "code"), [(MagkitError, 1), (UsageError, 2)])
@@ -29,3 +29,8 @@ def test_did_you_mean() -> None:
     assert did_you_mean("xyz", ["moco", "byol"]) == "known: moco, byol"
     assert did_you_mean("xyz", []) == "there are none"
     assert did_you_mean("xyz", map(str, range(21))).endswith("18, 19, ...")
+
+
+def test_nearest() -> None:
+    assert nearest("mcoo", ["moco", "byol"]) == "did you mean 'moco'?"
+    assert nearest("xyz", ["moco", "byol"]) == nearest("xyz", []) == ""

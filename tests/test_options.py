@@ -99,8 +99,8 @@ def test_of_a_key_that_is_given_twice_the_last_counts() -> None:
         ("queue_size=0", "method 'm': queue_size must be at least 1, not 0"),
         ("temperature=nan", "option 'temperature' of method 'm' must be a number, not 'nan'"),
         ("symmetric=maybe", "option 'symmetric' of method 'm' must be true or false, not 'maybe'"),
-        ("norm=layer", "option 'norm' of method 'm' must be of the form batch|group, not 'layer'"),
-        ("clip=x", "option 'clip' of method 'm' must be of the form float or none, not 'x'"),
+        ("norm=layer", "option 'norm' of method 'm': 'layer' is none of batch, group"),
+        ("clip=x", "option 'clip' of method 'm' must be a number or none, not 'x'"),
         ("grid=1,2,3", "option 'grid' of method 'm' must be of the form int,int, not '1,2,3'"),
     ],
 )
@@ -109,6 +109,14 @@ def test_refusals(pair: str, message: str) -> None:
         parse_options(Config, [pair], "method 'm'")
     assert caught.value.message == message
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("text", "hint"), [("grup", "did you mean 'group'?"), ("x", "")])
+def test_a_wrong_choice_is_answered_with_the_nearest(text: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_options(Config, [f"norm={text}"])
+    assert caught.value.message == f"option 'norm': '{text}' is none of batch, group"
+    assert caught.value.hint == hint
 
 
 def test_a_wrong_key_is_answered_with_the_nearest() -> None:
@@ -125,13 +133,17 @@ def test_a_wrong_key_is_answered_with_the_nearest() -> None:
         ({"temperature": float("nan")}, "temperature"),
         ({"clip": float("nan")}, "clip"),
         ({"grid": [1, 2, 3]}, "grid"),
-        ({"norm": 3}, "norm"),
         ({"symmetric": 2}, "symmetric"),
     ],
 )
 def test_values_of_another_type_are_refused(mapping: dict[str, Any], key: str) -> None:
     with pytest.raises(UsageError, match=f"option '{key}' must be"):
         from_mapping(Config, mapping)
+
+
+def test_a_choice_of_another_type_is_none() -> None:
+    with pytest.raises(UsageError, match="option 'norm': '3' is none of batch, group"):
+        from_mapping(Config, {"norm": 3})
 
 
 def test_a_field_without_a_default_must_be_given() -> None:

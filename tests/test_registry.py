@@ -341,7 +341,7 @@ def test_the_list_shows_state_and_reason(site: Any, magkit: Magkit) -> None:
     site.install("magkit-loud", "print('hello')")
     shown = magkit("plugins", env=site.env)
     assert shown.returncode == 0
-    assert "method mine" in shown.stdout
+    assert "magkit-good 1.0 (good)  ok\n  method     mine\n" in shown.stdout
     assert "magkit-bad 0.3: ModuleNotFoundError" in shown.stderr
     assert "MAGKIT_DISABLE_PLUGINS=magkit-bad switches it off" in shown.stderr
     loud = "it printed while it was loaded: 'hello'; MAGKIT_DISABLE_PLUGINS=magkit-loud switches"

@@ -54,6 +54,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     import typer
 
     from magkit.cli.app import app
+    from magkit.cli.wrong_value import explained
 
     if arguments is None and not sys.argv[1:]:
         arguments = ["--help"]
@@ -61,9 +62,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         code = command.main(arguments, "magkit", standalone_mode=False)
     except typer.TyperException as error:
+        if (wrong := explained(error)) is not None:
+            raise wrong from error
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "magkit"
-        message = error.format_message()
+        message = " ".join(error.format_message().split())
         return _say(message[:1].lower() + message[1:], f"see '{path} --help'", error.exit_code)
     except typer.Abort:
         raise KeyboardInterrupt from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 from magkit.cli.config import merged_options, option_name, read_config
 from magkit.cli.output import Output
 from magkit.errors import MagkitError
+from magkit.invert import DEFAULT_TARGET
 
 Device = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
@@ -98,6 +100,8 @@ Config = Annotated[
 _SHARED = {"config": (Config, None), "quiet": (Quiet, False), "verbose": (Verbose, False)}
 _SHARED |= {"json": (Json, False)}
 
+QUIET = "MAGKIT_QUIET"
+
 _KINDS = ("method", "target", "magnifier")
 
 WIDTH = 100
@@ -129,7 +133,7 @@ def add(app: typer.Typer, function: Callable[..., None], name: str = "") -> None
     def command(**values: Any) -> None:
         out = Output(**{key: values.pop(key) for key in ("quiet", "verbose", "json")})
         values.pop("config", None)
-        with out.captured(), _traceback(out):
+        with out.captured(), _traceback(out), _quiet_everywhere(out):
             function(out, **values)
 
     _, *own = inspect.signature(function, eval_str=True).parameters.values()
@@ -163,6 +167,20 @@ def _traceback(out: Output) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _quiet_everywhere(out: Output) -> Iterator[None]:
+    """Has plugins know of --quiet, by the variable that sets it, however it was set."""
+    before = os.environ.get(QUIET)
+    if out.quiet:
+        os.environ[QUIET] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(QUIET, None)
+        if before is not None:
+            os.environ[QUIET] = before
+
+
 class _Group(TyperGroup):
     """Commands whose summaries are wrapped in the list, not cut off."""
 
@@ -193,7 +211,8 @@ class _Command(TyperCommand):
         if "opt" in params:
             # A method comes with a magnifier, whose options have a flag of their own.
             kind = next((kind for kind in _KINDS if kind in params), "")
-            name = kind and (ctx.params.get(kind) or params[kind].get_default(ctx))
+            unset = DEFAULT_TARGET if kind == "target" else ""
+            name = kind and (ctx.params.get(kind) or params[kind].get_default(ctx) or unset)
             if name:
                 # Of several targets the first has the options; its weight is no part of its name.
                 first = name[0] if isinstance(name, list | tuple) else name

@@ -13,7 +13,6 @@ from magkit.cli.class_tables import class_table
 from magkit.cli.common import Device, Threads
 from magkit.cli.inversion_tables import inversion_table
 from magkit.cli.invert import (
-    VERIFIER,
     Davis,
     VerifierOpt,
     VerifierWeights,
@@ -23,6 +22,7 @@ from magkit.cli.invert_classes import warn_of_unknown_classes
 from magkit.cli.output import Output
 from magkit.cli.verifier import NOBODY, check_verifier, chosen_verifier
 from magkit.errors import UsageError
+from magkit.invert import DEFAULT_VERIFIER
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +63,7 @@ def inversion(
 
     set_threads(threads)
     classes, place = holds_classes(job), resolve_device(device)
-    name = verifier or (NOBODY if classes else VERIFIER)
+    name = verifier or (NOBODY if classes else DEFAULT_VERIFIER)
     looker = chosen_verifier(name, verifier_weights, verifier_opt)
     if classes:
         if verifier is None:

@@ -23,6 +23,7 @@ from magkit.cli.output import Output
 from magkit.cli.trainings import New, RunFolder, given, hint_when_interrupted
 from magkit.cli.verifier import NOBODY, check_verifier, chosen_verifier
 from magkit.errors import UsageError
+from magkit.invert import DEFAULT_TARGET, DEFAULT_VERIFIER
 
 if TYPE_CHECKING:
     import torch
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from magkit.invert.judge import Judges
     from magkit.invert.plan import ClipPlan
     from magkit.invert.targets.choice import TargetChoice
-
-VERIFIER = "segmenter"
 
 Videos = Annotated[
     list[str] | None,
@@ -44,16 +43,16 @@ Targets = Annotated[
         "--target",
         metavar="NAME[=WEIGHT]",
         is_eager=True,
-        help="What is inverted: maskrcnn-small unless told otherwise; several at a time share the"
-        " picture, by their weights.",
+        help=f"What is inverted: {DEFAULT_TARGET} unless told otherwise; several at a time share "
+        "the picture, by their weights.",
     ),
 ]
 Verifier = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Who looks at the result and took no part; none: nobody. Unset: segmenter, or nobody"
-        " with --classes.",
+        help=f"Who looks at the result and took no part; {NOBODY}: nobody. Unset: "
+        f"{DEFAULT_VERIFIER}, or nobody with --classes.",
     ),
 ]
 VerifierWeights = Annotated[
@@ -175,14 +174,14 @@ def invert(
     from magkit.runtime.share import launched_share, parse_share
 
     set_threads(threads)
-    chosen = parse_targets(target or ["maskrcnn-small"], weights or [], opt or [])
+    chosen = parse_targets(target or [DEFAULT_TARGET], weights or [], opt or [])
     flags = {"iterations": iterations, "lr": lr, "var_l1": var_l1, "var_l2": var_l2}
     flags |= {"l2_norm": l2_norm, "bn": bn, "size": size, "seed": seed}
     own = given(settings, **flags)
     place = own_device(resolve_device(device))
     how: dict[str, Any] = {"output": output, "new": new, "snapshots": snapshots, "device": place}
     how["share"] = parse_share(shard) if shard else launched_share()
-    name = verifier or (VERIFIER if classes is None else NOBODY)
+    name = verifier or (DEFAULT_VERIFIER if classes is None else NOBODY)
     seen_by = chosen_verifier(name, verifier_weights, verifier_opt)
     if classes is not None:
         masked = {"video": video, "masks": masks, "frames": frames, "class": object_class}
@@ -253,9 +252,12 @@ def _reported(
 
 
 def warn_of_classes(out: Output, judges: Judges, plans: Sequence[ClipPlan]) -> None:
-    """Say which classes the verifier doesn't know: its J and F leave them out."""
+    """Say what the verifier can't: which classes it doesn't know, or where anything is."""
     from magkit.invert.judge import knows
+    from magkit.invert.sight import shows_no_masks
 
+    if shows_no_masks(judges.verifier, plans[0].size, judges.device):
+        out.warn(f"'{judges.verifier.name}' names classes and shows no masks: its J and F are 0")
     asked = dict.fromkeys(label for plan in plans for label in plan.classes)
     unknown = [label for label in asked if not knows(judges.verifier, label)]
     if unknown:

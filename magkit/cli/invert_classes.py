@@ -131,7 +131,7 @@ def _finish(
     run = done.run.folder
     if report is not None:
         out.show(class_table(report))
-    step = f"look at {run / 'contact.png'}"
+    step = f"look at {run / 'contact.png'}: the verifier sees something else in what is framed red"
     if not done.whole:
         step = "the other shares; the one that ends last writes the report"
     elif report is not None and report["verifier"] is None:

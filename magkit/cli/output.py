@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10.0
 
+UNKNOWN_WIDTH = 80  # columns
+
 
 class Output:
     """Where a command's words go, as --quiet, --verbose and --json ask.
@@ -35,6 +37,15 @@ class Output:
         self.json = json
         self._results = Console(file=sys.stdout, highlight=False)
         self._notes = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        for console in (self._results, self._notes):
+            # COLUMNS=0 is how some say that they don't know; rich would print nothing.
+            if not console.width:
+                console.width = UNKNOWN_WIDTH
+
+    @property
+    def width(self) -> int:
+        """Columns of what results are shown on; 80 where that is no terminal."""
+        return self._results.width
 
     @contextmanager
     def captured(self) -> Iterator[None]:
@@ -65,9 +76,12 @@ class Output:
             self.note(text)
 
     def show(self, renderable: RenderableType) -> None:
-        """Prints a text or a rich table that is what the command is for; not with --json."""
+        """Prints what the command is for, a text as it stands or a table; not with --json."""
+        from rich.text import Text
+
         if not self.json:
-            self._results.print(renderable, markup=False, soft_wrap=isinstance(renderable, str))
+            as_it_stands = isinstance(renderable, str | Text)
+            self._results.print(renderable, markup=False, soft_wrap=as_it_stands)
 
     def write(self, text: str) -> None:
         """Writes a text that is what the command is for, as it stands; not with --json."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,13 +14,16 @@ from magkit.cli.output import Output
 from magkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
     from magkit.discovery import Plugin
     from magkit.registry import Registry
 
 SLOW = 1.0
 """Seconds of loading that are worth a word."""
+
+_LABEL = len("magnifier") + 2
+"""Columns of what stands before names."""
 
 _STYLES = {"ok": "green", "broken": "bold red", "disabled": "dim"}
 
@@ -58,31 +63,38 @@ def listing(out: Output) -> None:
     from magkit.registry import registry
 
     found = registry()
-    out.show(_table(found.plugins))
+    for plugin in found.plugins:
+        out.show(_entry(plugin, out.width))
     for plugin in found.plugins:
         for remark in _remarks(found, plugin):
             out.warn(f"{plugin}: {remark}")
     out.finish({"plugins": [_record(found, plugin) for plugin in found.plugins]})
 
 
-def _table(found: tuple[Plugin, ...]) -> Table:
-    from rich.table import Table
+def _entry(plugin: Plugin, width: int) -> Text:
+    """A line that names a plugin and tells its state, and below it what it provides."""
     from rich.text import Text
 
-    table = Table("plugin", "version", "hooks", "provides", "state")
-    for plugin in found:
-        table.add_row(
-            Text(_label(plugin)),
-            Text(plugin.version),
-            Text("\n".join(plugin.hooks)),
-            Text("\n".join(f"{spec.kind} {spec.name}" for spec in plugin.specs)),
-            Text(plugin.state, style=_STYLES[plugin.state]),
-        )
-    return table
+    name = "" if plugin.builtin else f" ({plugin.name})"
+    head = Text.assemble((str(plugin), "bold"), f"{name}  ", (plugin.state, _STYLES[plugin.state]))
+    return Text("\n").join([head, *map(Text, _provided(plugin, width))])
 
 
-def _label(plugin: Plugin) -> str:
-    return plugin.distribution if plugin.builtin else f"{plugin.distribution} ({plugin.name})"
+def _provided(plugin: Plugin, width: int) -> Iterator[str]:
+    """The names by their kinds, and the hooks that gave them; no name is ever broken."""
+    names: dict[str, list[str]] = {}
+    for spec in plugin.specs:
+        names.setdefault(spec.kind, []).append(spec.name)
+    for label, words in (names | {"hooks": plugin.hooks}).items():
+        if words:
+            yield textwrap.fill(
+                ", ".join(words),
+                width,
+                initial_indent=f"  {label:<{_LABEL}}",
+                subsequent_indent=" " * (2 + _LABEL),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
 
 
 def _remarks(found: Registry, plugin: Plugin) -> list[str]:
@@ -136,9 +148,10 @@ def new(
     It installs with pip, works, and passes its own tests.
     """
     from magkit.registry import registry
-    from magkit.scaffold import Names, refuse_taken, write_package
+    from magkit.scaffold import Names, refuse_installed, refuse_taken, write_package
 
     names = Names.of(name)
+    refuse_installed(names)
     refuse_taken(names, kind, registry())
     folder = write_package(names, kind, output)
     out.finish(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from magkit.completion.tree import Paths, Values
+from magkit.invert import DEFAULT_TARGET, DEFAULT_VERIFIER
 from magkit.invert.classes import ANY, CLASSES
 from magkit.invert.settings import PRESETS
 
@@ -37,7 +38,7 @@ OWNERS = {
 }
 """Whose options a flag takes, where it isn't --opt: a kind, and the flag that names one."""
 
-UNSET = {"--target": "maskrcnn-small", "--verifier": "segmenter"}
+UNSET = {"--target": DEFAULT_TARGET, "--verifier": DEFAULT_VERIFIER}
 """What is meant where a flag that has no default is left out."""
 
 

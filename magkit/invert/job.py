@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
+from magkit.invert import DEFAULT_TARGET
 from magkit.invert.classes import class_numbers
 from magkit.invert.davis import Clip, find_davis, list_videos, open_masks, open_video_masks
 from magkit.invert.frames_on_disk import Folder
@@ -20,6 +21,7 @@ from magkit.invert.maker import Chosen, Maker
 from magkit.invert.mask_files import mask_size
 from magkit.invert.plan import ClipPlan, plan_clip, renamed
 from magkit.invert.settings import make_settings
+from magkit.invert.sight import shows_no_masks
 from magkit.invert.targets.choice import TargetChoice, build_target
 from magkit.progress import Note, Progress, silent, unheard
 from magkit.runtime.share import Share
@@ -55,7 +57,7 @@ class Job:
     davis: Path | None = None
     frames: str = "all"
     classes: Sequence[str] = ()
-    targets: Sequence[TargetChoice] = (TargetChoice("maskrcnn-small"),)
+    targets: Sequence[TargetChoice] = (TargetChoice(DEFAULT_TARGET),)
     preset: str = "fast"
     settings: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -115,6 +117,12 @@ def invert(
     for plan in plans:
         _check_masks(plan)
         _check_targets(plan, targets)
+    for each in targets:
+        if shows_no_masks(each, plans[0].size, place):
+            note(
+                f"warning: '{each.name}' names classes and shows no masks: where they are makes no "
+                "difference to it, and its J and F are 0; --classes asks it for classes"
+            )
     config = {
         "clips": {plan.name: plan.described() for plan in plans},
         "masks": masks_mark(plans),

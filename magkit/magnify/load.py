@@ -42,19 +42,37 @@ def load_magnifier(
         MagkitError: The weights are missing, damaged, not weights, or don't fit.
     """
     spec = registry().magnifier(name)
-    owner = f"magnifier '{name}'"
-    config = parse_options(spec.config, options, owner)
-    path = find_weights(spec, weights)
+    parse_options(spec.config, options, _owner(spec))  # before files are looked for
+    return build_magnifier(spec, find_weights(spec, weights), options, device)
+
+
+def build_magnifier(
+    spec: MagnifierSpec[Any],
+    path: Path | None,
+    options: Sequence[str] = (),
+    device: torch.device | str = "cpu",
+) -> Magnifier:
+    """Build a magnifier of a spec, ready to be used, with the weights of a file or as it comes.
+
+    Raises:
+        UsageError: There is no such option, or the weights are another's.
+        MagkitError: The weights are damaged, not weights, or don't fit.
+    """
+    owner = _owner(spec)
     if path is None:
-        return _ready(spec.build(config), device)
+        return _ready(spec.build(parse_options(spec.config, options, owner)), device)
     found = read_weights(path)
     _check_owner(found, spec, path)
     tensors, layout = translate(spec.name, found.tensors)
     given = option_texts(spec.config, options)
     config = from_mapping(spec.config, {**_config(found, path), **layout, **given}, owner)
     magnifier = spec.build(config)
-    _fill(magnifier, tensors, path, name)
+    _fill(magnifier, tensors, path, spec.name)
     return _ready(magnifier, device)
+
+
+def _owner(spec: MagnifierSpec[Any]) -> str:
+    return f"magnifier '{spec.name}'"
 
 
 def find_weights(spec: MagnifierSpec[Any], weights: str | Path | None) -> Path | None:

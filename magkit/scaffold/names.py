@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Literal
 
 from magkit.errors import UsageError
@@ -66,8 +67,26 @@ def _likely(text: str) -> str:
     return likely or "mine"
 
 
+def refuse_installed(names: Names) -> None:
+    """Does nothing where no distribution is called so.
+
+    Raises:
+        UsageError: One is installed, whatever it holds: pip would put the new one in its place.
+    """
+    if installed(names.distribution):
+        raise UsageError(
+            f"a package {names.distribution} is installed, whose place the new one would take",
+            f"choose another name, such as {names.distribution}-2",
+        )
+
+
+def installed(distribution: str) -> bool:
+    """Whether pip has installed something of this name, a plugin or not."""
+    return any(metadata.distributions(name=distribution))
+
+
 def refuse_taken(names: Names, kind: Kind, registry: Registry) -> None:
-    """Does nothing where a name is free, or the same distribution's.
+    """Does nothing where a name is free.
 
     Raises:
         UsageError: magkit, or another plugin that is installed, has something of this kind and
@@ -75,8 +94,7 @@ def refuse_taken(names: Names, kind: Kind, registry: Registry) -> None:
     """
     for plugin in registry.plugins:
         for spec in plugin.specs:
-            taken = (spec.kind, spec.name) == (kind, names.name)
-            if taken and plugin.distribution != names.distribution:
+            if (spec.kind, spec.name) == (kind, names.name):
                 owner = "magkit itself" if plugin.builtin else str(plugin)
                 raise UsageError(
                     f"{owner} has a {kind} '{names.name}', which a plugin can't take the place of",

@@ -15,7 +15,7 @@ def find_frames(folder: Path) -> tuple[Path, str]:
     """The folder that holds the pictures, and the name of their clip.
 
     It is `folder` where that holds pictures, else its subfolder `frames`, else the only `*/frames`.
-    Beside such subfolders a picture without a number, such as a contact sheet, is no frame.
+    Above folders of pictures one without a number, such as a contact sheet, is no frame.
 
     Raises:
         UsageError: There are several `*/frames`.
@@ -24,10 +24,14 @@ def find_frames(folder: Path) -> tuple[Path, str]:
     _check_folder(folder)
     own = list_frames(folder)
     clips = [folder] if _holds_frames(folder) else list(filter(_holds_frames, subfolders(folder)))
-    if own and (not clips or any(re.search(r"\d", path.stem) for path in own)):
+    deeper = _pictures_below(folder)
+    numbered = any(re.search(r"\d", path.stem) for path in own)
+    if numbered or (own and not clips and deeper is None):
         return folder, folder.resolve().name or FRAMES
     if not clips:
-        raise MagkitError(f"{folder} holds no frames", _where_frames_are(folder))
+        kinds = ", ".join(sorted(SUFFIXES))
+        hint = f"name one folder: magkit stitch {deeper}" if deeper else ""
+        raise MagkitError(f"{folder} holds no frames", hint or f"a frame is a file named {kinds}")
     if len(clips) > 1:
         raise UsageError(
             f"{folder} holds several clips: {few((one.name for one in clips), len(clips))}",
@@ -36,12 +40,10 @@ def find_frames(folder: Path) -> tuple[Path, str]:
     return clips[0] / FRAMES, clips[0].resolve().name
 
 
-def _where_frames_are(folder: Path) -> str:
-    # A sweep has a folder for each of its settings, and the clips in those.
+def _pictures_below(folder: Path) -> Path | None:
+    """The first clip or folder of pictures two levels down, as sweeps and classes are kept."""
     deeper = (one for part in subfolders(folder) for one in subfolders(part))
-    clip = next(filter(_holds_frames, deeper), None)
-    kinds = ", ".join(sorted(SUFFIXES))
-    return f"name one clip: magkit stitch {clip}" if clip else f"a frame is a file named {kinds}"
+    return next((one for one in deeper if _holds_frames(one) or list_frames(one)), None)
 
 
 def _holds_frames(folder: Path) -> bool:

@@ -169,7 +169,7 @@ class _Watcher:
         self._suspect_at = 0
 
     def __call__(self, line: str) -> None:
-        # Threads of ffmpeg share a line: what a decoder says may stand behind a frame's description.
+        # Threads of ffmpeg share a line: a decoder's word may stand behind a frame's description.
         if match := re.search(r"\] n: *(\d+) pts:", line):
             self.frames = int(match[1]) + 1
         if re.search(r"partial file|File ended prematurely", line):

@@ -142,6 +142,10 @@ def test_help_lists_what_the_target_can_be_told(here: Path, capsys: Capture) -> 
     shown = capsys.readouterr().out
     assert "--opt of the target maskrcnn-small" in shown
     assert "--shard" in shown
+    assert run(["invert", "--target", "segmenter", "--help"]) == 0
+    assert "--opt of" not in capsys.readouterr().out
+    assert run(["invert", "--help"]) == 0
+    assert "--opt of the target maskrcnn-small" in capsys.readouterr().out
 
 
 # A state after each step, and time for the test to see it.

@@ -1,5 +1,6 @@
 """defaults < --config file < MAGKIT_* < flags, for every option of every command."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +38,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Settings:
         called.update(
             paths=paths, factor=factor, capture_fps=capture_fps, opt=opt, threads=threads,
             overwrite=overwrite, quiet=out.quiet, json=out.json, magnifier=magnifier,
-            kind=kind,
+            kind=kind, told=os.environ.get("MAGKIT_QUIET"),
         )  # fmt: skip
 
     app = group("Works.")
@@ -138,3 +139,16 @@ def test_an_option_is_called_as_its_flag_is(
     assert run(["work", "a"]) == 0
     assert seen["kind"] == ["bear"]
     assert run(["work", "a", "--config", config(tmp_path, 'kind = "dog"')]) == 2
+
+
+@pytest.mark.parametrize("how", ["flag", "file", "variable", "unset"])
+def test_plugins_are_told_of_quiet_by_its_variable(
+    seen: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    given = {"flag": ["-q"], "file": ["--config", config(tmp_path, "quiet = true")]}.get(how, [])
+    if how == "variable":
+        monkeypatch.setenv("MAGKIT_QUIET", "yes")
+    before = os.environ.get("MAGKIT_QUIET")
+    assert run(["work", "a", *given]) == 0
+    assert seen["told"] == (None if how == "unset" else "1")
+    assert os.environ.get("MAGKIT_QUIET") == before

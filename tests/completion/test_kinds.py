@@ -3,7 +3,6 @@
 import pytest
 
 from magkit.cli.command_tree import command_tree
-from magkit.cli.invert import VERIFIER
 from magkit.completion.kinds import UNSET, argument_values, option_values
 from magkit.completion.tree import Command, Values
 from magkit.completion.values import KINDS
@@ -90,7 +89,6 @@ def test_all_that_is_asked_can_be_answered() -> None:
 
 
 def test_what_is_meant_where_nothing_is_said() -> None:
-    assert UNSET["--verifier"] == VERIFIER
     for name in UNSET.values():
         registry().target(name)
 

@@ -95,6 +95,8 @@ def here(
     folder = tmp_path / "here"
     copytree(taken_for_granted, folder)
     monkeypatch.chdir(folder)
+    # Whoever has followed the documents where the tests run has their packages.
+    monkeypatch.setattr("magkit.scaffold.names.installed", lambda _: False)
     return folder
 
 

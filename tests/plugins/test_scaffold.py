@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from magkit.cli import run
 from magkit.scaffold import Names
+from magkit.scaffold import names as scaffold_names
 from magkit.scaffold.write import TEMPLATES
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -24,6 +25,14 @@ TINY = (
     " --magnifier-opt stem=8 --magnifier-opt width=8 --magnifier-opt hidden=8 -o run --json"
 )
 HEAVY = {"torch", "torchvision", "numpy", "scipy", "PIL", "imageio", "pycocotools", "safetensors"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_installed() -> Iterator[None]:
+    """Hides from this process what may be installed where the tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scaffold_names, "installed", lambda _: False)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +246,34 @@ def test_a_place_that_is_none(here: Path, capsys: Captured) -> None:
     (here / "file").touch()
     assert run(["plugins", "new", "magkit-mine", "-o", "file/magkit-mine"]) == 1
     assert "file is not a folder" in capsys.readouterr().err
+
+
+REFUSED = """
+import sys
+from magkit.cli import run
+assert run(["plugins", "new", sys.argv[1], "--kind", sys.argv[2]]) == 2
+assert "torch" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("magkit-mine", "method", "a package magkit-mine is installed, whose place the new one"),
+        ("magkit-mine", "target", "a package magkit-mine is installed, whose place the new one"),
+        ("magkit-fcn", "target", "magkit-vision 0.1.0 has a target 'fcn', which a plugin can't"),
+    ],
+)
+def test_what_is_installed(
+    site: Path, python: Run, tmp_path: Path, name: str, kind: str, words: str
+) -> None:
+    # Switched off or not: pip would put the new package in the place of the old one.
+    off = {"MAGKIT_DISABLE_PLUGINS": "magkit-mine"}
+    done = python(site, "-c", REFUSED, name, kind, cwd=tmp_path, **off)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(f"magkit: {words}")
+    assert done.stderr.endswith(f"\n  hint: choose another name, such as {name}-2\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_another_plugin_has(here: Path, capsys: Captured, another: Any) -> None:

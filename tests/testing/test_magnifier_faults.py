@@ -265,9 +265,17 @@ def test_what_cannot_be_trained() -> None:
 @pytest.mark.parametrize(
     ("change", "metadata", "sentence"),
     [
-        (lambda state: state, {"magnifier": "other"}, "of the magnifier 'other': write 'toy'"),
-        (lambda state: {**state, "more": torch.ones(1)}, {}, r"does not fit: 1 are unknown"),
-        (lambda state: state, {"config": '{"width": 3}'}, "no option of toy is named 'width'"),
+        (lambda state: state, {"magnifier": "other"}, "of the magnifier 'other', not of 'toy'"),
+        (
+            lambda state: {**state, "more": torch.ones(1)},
+            {},
+            r"does not fit the magnifier 'toy': 1 are",
+        ),
+        (
+            lambda state: state,
+            {"config": '{"width": 3}'},
+            "no option of magnifier 'toy' is named 'width'",
+        ),
         (lambda state: state, {"magnifier": "toy"}, ""),
     ],
 )
@@ -285,5 +293,5 @@ def test_weights_that_ship(
 
 
 def test_weights_that_do_not_ship(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="and there is no such file"):
+    with pytest.raises(AssertionError, match="weights of the magnifier 'toy' are missing"):
         check(replace(SPEC, weights=tmp_path / "none"), "builds")()

@@ -158,9 +158,19 @@ def test_a_contact_sheet_is_no_frame_of_a_job(tmp_path: Path) -> None:
 
 def test_of_a_sweep_one_clip_must_be_named(tmp_path: Path) -> None:
     job(tmp_path / "bn=1", "bear")
+    fill(tmp_path, ["contact.png"])
     with pytest.raises(MagkitError, match="holds no frames") as caught:
         find_frames(tmp_path)
-    assert caught.value.hint == f"name one clip: magkit stitch {tmp_path / 'bn=1' / 'bear'}"
+    assert caught.value.hint == f"name one folder: magkit stitch {tmp_path / 'bn=1' / 'bear'}"
+
+
+def test_of_pictures_of_classes_one_class_must_be_named(tmp_path: Path) -> None:
+    birds = fill(tmp_path / "classes" / "bird", ["00.png", "01.png"])
+    fill(tmp_path, ["contact.png"])
+    with pytest.raises(MagkitError, match="holds no frames") as caught:
+        find_frames(tmp_path)
+    assert caught.value.hint == f"name one folder: magkit stitch {birds}"
+    assert find_frames(birds) == (birds, "bird")
 
 
 def test_of_several_clips_one_must_be_named(tmp_path: Path) -> None:

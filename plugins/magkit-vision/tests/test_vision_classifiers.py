@@ -1,5 +1,6 @@
 """Classifiers: the loss against NumPy, the way torchvision shows pictures, what files hold."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 from magkit_vision.classifiers import ClassifierTarget, classifier
 from magkit_vision.looking import Look
+from magkit_vision.published import published_file
 from torch import Tensor, nn
 from torchvision import models
 
@@ -121,15 +123,41 @@ def test_published_weights_in_torch_s_cache_as_torchvision_shows_pictures(hub: P
     assert len(target.statistics()) == sum(isinstance(m, nn.BatchNorm2d) for m in theirs.modules())
 
 
-def test_no_published_weights_and_no_network(hub: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_published_weights_and_no_network(hub: Path) -> None:
     with pytest.raises(
         MagkitError, match=r"are not in .*checkpoints, nor to be downloaded"
     ) as lost:
         classifier("resnet18", "DEFAULT", (), None, CPU)
     assert "https://download.pytorch.org/models/resnet18-" in lost.value.hint
     assert str(hub) in lost.value.message
-    assert "downloading https://download.pytorch.org/models/resnet18-" in capsys.readouterr().err
     assert not list(hub.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("terminal", "quiet", "told"),
+    [(True, "", True), (True, "0", True), (True, "1", False), (False, "", False)],
+)
+def test_a_download_is_told_to_who_looks(
+    hub: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: bool,
+    quiet: str,
+    told: bool,
+) -> None:
+    bars = []
+
+    def download(_url: str, path: str, _prefix: str, *, progress: bool) -> None:
+        bars.append(progress)
+        Path(path).touch()
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setenv("MAGKIT_QUIET", quiet)
+    found = published_file(models.ResNet18_Weights.DEFAULT, "resnet18")
+    assert found.parent == hub
+    said = f"downloading {models.ResNet18_Weights.DEFAULT.url} to {found}\n"
+    assert (bars, capsys.readouterr().err) == ([told], said if told else "")
 
 
 def test_inception_is_built_as_it_was_published(monkeypatch: pytest.MonkeyPatch) -> None:

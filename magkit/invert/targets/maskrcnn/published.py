@@ -20,6 +20,7 @@ from magkit.errors import MagkitError
 from magkit.invert.targets.files import fill, read_target
 from magkit.invert.targets.maskrcnn.spec import MaskRCNNConfig
 from magkit.invert.targets.maskrcnn.target import MaskRCNNTarget
+from magkit.progress import watched
 
 _WEIGHTS = {
     "maskrcnn": MaskRCNN_ResNet50_FPN_Weights.COCO_V1,
@@ -87,7 +88,7 @@ def cached(name: str) -> Path:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             prefix = path.stem.rpartition("-")[2]  # of the file's hash, which its name tells
-            torch.hub.download_url_to_file(url, str(path), prefix, progress=True)
+            torch.hub.download_url_to_file(url, str(path), prefix, progress=watched())
         except (URLError, OSError, RuntimeError) as error:
             raise MagkitError(
                 f"the weights of '{name}' are not in {path.parent}, nor to be downloaded: {error}",

@@ -1,0 +1,54 @@
+"""Who shows where things are, and what is said of who doesn't."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from magkit.cli.invert import warn_of_classes
+from magkit.cli.output import Output
+from magkit.invert.job import chosen, invert, plans_of
+from magkit.invert.judge import Judges
+from magkit.invert.sight import shows_no_masks
+from magkit.invert.targets.choice import TargetChoice
+
+CPU = torch.device("cpu")
+SIZE = (64, 96)
+
+
+@pytest.mark.parametrize("name", ["maskrcnn-small", "segmenter"])
+def test_built_ins_show_masks(name: str) -> None:
+    assert not shows_no_masks(chosen(TargetChoice(name), CPU), SIZE, CPU)
+
+
+def test_a_classifier_shows_none(tiny: Callable[..., TargetChoice]) -> None:
+    assert shows_no_masks(chosen(tiny(), CPU), SIZE, CPU)
+    assert not shows_no_masks(chosen(tiny("fault=blind"), CPU), SIZE, CPU), "it says nothing"
+
+
+def test_a_job_of_masks_warns_of_a_classifier(
+    small: Callable[..., Any], tiny: Callable[..., TargetChoice], tmp_path: Path
+) -> None:
+    told = list[str]()
+    classifier = tiny("classes=bear,bird,cow")
+    for number, targets in enumerate(([classifier], small().targets)):
+        job = small(targets=targets, frames="first")
+        invert(job, output=tmp_path / f"{number}", note=told.append)
+    warnings = [text for text in told if "shows no masks" in text]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("warning: 'tiny' names classes")
+    assert "--classes" in warnings[0]
+
+
+def test_a_classifier_as_verifier_is_told(
+    small: Callable[..., Any],
+    tiny: Callable[..., TargetChoice],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plans, out = plans_of(small(classes=["any"])), Output()
+    warn_of_classes(out, Judges([], chosen(tiny(), CPU), CPU), plans)
+    assert "'tiny' names classes and shows no masks: its J and F are 0" in capsys.readouterr().err
+    warn_of_classes(out, Judges([], chosen(small().targets[0], CPU), CPU), plans)
+    assert capsys.readouterr().err == ""
