@@ -18,6 +18,7 @@ from magkit.invert.frames_on_disk import Folder, picture, save_picture
 from magkit.invert.job import RESULT, chosen, folder_of
 from magkit.invert.judge import Judges, judge_clip, mean_scores, real
 from magkit.invert.plan import ClipPlan
+from magkit.invert.sheet import joined
 from magkit.invert.targets.choice import TargetChoice
 from magkit.progress import Progress, silent
 from magkit.runtime.atomic import atomic_path
@@ -128,17 +129,27 @@ def seen_by(judges: Judges, plan: ClipPlan, shown_3HW: Tensor) -> Tensor:
 
 
 def write_sheet(path: Path, clips: Sequence[tuple[ClipPlan, Folder]]) -> None:
-    """Write the contact sheet: for each clip rows of real frames, masks, frames, what is seen."""
-    rows = []
+    """Write the contact sheet: for each clip rows of real frames, masks, frames, what is seen.
+
+    Short clips stand side by side, as the first frames of many do.
+    """
+    lines: list[list[Tensor]] = []
     for plan, folder in clips:
-        stems = [plan.frames[place].stem for place in plan.spread(SHOWN)]
-        for panel in ("real", "masks", "frames", "seen"):
-            files = [folder.path / panel / f"{stem}.png" for stem in stems]
-            if all(file.is_file() for file in files):
-                rows.append(_row([picture(file) for file in files]))
-    width = max(row.shape[2] for row in rows)
-    padded = [F.pad(row, (0, width - row.shape[2], 0, GAP), value=1.0) for row in rows]
-    save_picture(path, torch.cat(padded, 1))
+        block = _block(plan, folder)
+        if not lines or sum(each.shape[2] for each in (*lines[-1], block)) > SHOWN * (CELL + GAP):
+            lines.append([])
+        lines[-1].append(block)
+    save_picture(path, joined([joined(line, 2) for line in lines], 1))
+
+
+def _block(plan: ClipPlan, folder: Folder) -> Tensor:
+    rows = []
+    stems = [plan.frames[place].stem for place in plan.spread(SHOWN)]
+    for panel in ("real", "masks", "frames", "seen"):
+        files = [folder.path / panel / f"{stem}.png" for stem in stems]
+        if all(file.is_file() for file in files):
+            rows.append(F.pad(_row([picture(file) for file in files]), (0, 0, 0, GAP), value=1.0))
+    return joined(rows, 1)
 
 
 def _row(pictures: Sequence[Tensor]) -> Tensor:

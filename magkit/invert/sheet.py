@@ -24,3 +24,14 @@ def grid(pictures: Sequence[Tensor], columns: int = 0) -> Tensor:
     tiles += [torch.ones_like(tiles[0])] * (-len(tiles) % columns)
     rows = [torch.cat(tiles[n : n + columns], 2) for n in range(0, len(tiles), columns)]
     return torch.cat(rows, 1)
+
+
+def joined(pictures: Sequence[Tensor], dim: int) -> Tensor:
+    """Return pictures (3, H, W) of any sizes below each other (dim 1) or side by side (dim 2)."""
+    high, wide = (max(each.shape[d] for each in pictures) for d in (1, 2))
+    padded = []
+    for each in pictures:
+        right = wide - each.shape[2] if dim == 1 else 0
+        below = high - each.shape[1] if dim == 2 else 0
+        padded.append(F.pad(each, (0, right, 0, below), value=1.0))
+    return torch.cat(padded, dim)

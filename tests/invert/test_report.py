@@ -127,11 +127,23 @@ def test_the_contact_sheet_has_a_row_for_each_panel(
     run, plans = made
     write_report(run, plans, judges)
     sheet = picture(run.folder / "contact.png")
-    # Rows: 4 of bear, 4 of cows, 3 of two-dogs, which has no real frames. bear is the widest.
+    # Rows: 4 of bear's 5 frames and of cows' 3 beside them, 3 of two-dogs, which has no real ones.
     height = round(64 * CELL / 96)
-    assert sheet.shape == (3, 11 * (height + GAP), 5 * (CELL + GAP))
+    assert sheet.shape == (3, 7 * (height + GAP), 8 * (CELL + GAP))
+    assert (sheet[:, 4 * (height + GAP) :, 3 * (CELL + GAP) :] == 1).all(), "beside two-dogs: white"
     masks = sheet[:, height + GAP : 2 * height + GAP, :CELL]
     assert set(masks[0, ::7, ::7].round().flatten().tolist()) == {0.0, 1.0}
+
+
+def test_first_frames_of_many_clips_stand_side_by_side(small: Small, tmp_path: Path) -> None:
+    plan, folder = plans_of(small(frames="first"))[0], Folder(tmp_path / "bear")
+    save_picture(folder.frame(plan.frames[0].stem), torch.zeros(3, *plan.size))
+    write_sheet(tmp_path / "sheet.png", [(plan, folder)] * 10)
+    height = round(64 * CELL / 96)
+    sheet = picture(tmp_path / "sheet.png")
+    assert sheet.shape == (3, 2 * (height + GAP), 8 * (CELL + GAP))
+    dark = (sheet[0, :: height + GAP] == 0).float().mean(1)
+    assert dark[0] > 3.9 * dark[1] > 0, "eight above two"
 
 
 def test_a_sheet_of_a_long_clip_shows_some_of_it(small: Small, tmp_path: Path) -> None:
