@@ -12,7 +12,8 @@ whose pictures and objects no training saw: DIR/train.txt and DIR/judged.txt nam
 procedural ones have other numbers.
 
 Sixty cells take about seven minutes each on two cores. Each finished one is a file,
-DIR/START-SHARE-SEED.json: the same command does those that are left.
+DIR/START-SHARE-SEED.json: the same command does those that are left. Scenes are rendered once, half
+a second each, and kept in DIR.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatch
 from functools import partial
 from hashlib import sha256
@@ -32,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from magkit.data.batches import StoredBatches
 from magkit.data.plan import Kind
@@ -44,6 +46,7 @@ from magkit.finetune.recipe import Recipe, make_recipe
 from magkit.magnify.encoder_file import encoder_file
 from magkit.registry import registry
 from magkit.runtime.atomic import atomic_path
+from magkit.runtime.tensor_file import stored, write_tensors
 from magkit.selfsup.pretrain import Job, pretrain
 from magkit.synth.build import build_sources, describe
 from magkit.synth.pictures import FilePictures
@@ -101,24 +104,37 @@ class HeldOutCutouts(ProceduralCutouts):
 
 
 class FixedScenes:
-    """A set of scenes, rendered as they are asked for; the first ones of a larger set."""
+    """A set of scenes, the first ones of a larger set; each is rendered once, into a file."""
 
     kind: Kind = "triplets"
     has_motion = True
 
-    def __init__(self, config: SceneConfig, sources: Sources, count: int) -> None:
+    def __init__(self, config: SceneConfig, sources: Sources, count: int, folder: Path) -> None:
         self.config, self.sources, self.count = config, sources, count
         self.shape = config.size, config.size
         self.fingerprint = ""
+        made_of = json.dumps([asdict(config), describe(sources)], sort_keys=True)
+        self.folder = folder / f"scenes-{sha256(made_of.encode()).hexdigest()[:8]}"
 
     def __len__(self) -> int:
         return self.count
 
     def triplets(self, indices: Sequence[int]) -> Triplets:
         """Return scenes as a batch."""
+        scenes = [self._scene(index) for index in indices]
+        names = [f.name for f in fields(Triplets)]
+        return Triplets(**{n: torch.cat([getattr(scene, n) for scene in scenes]) for n in names})
+
+    def _scene(self, index: int) -> Triplets:
+        file = self.folder / f"{index:05d}.safetensors"
+        if file.is_file():
+            return Triplets(**load_file(file))
         counts = len(self.sources.pictures), len(self.sources.cutouts)
-        scenes = [draw_scene(self.config, *counts, SCENES, index) for index in indices]
-        return render(scenes, self.config, self.sources)
+        scene = draw_scene(self.config, *counts, SCENES, index)
+        made = render([scene], self.config, self.sources)
+        tensors = {f.name: stored(getattr(made, f.name)) for f in fields(Triplets)}
+        write_tensors(file, tensors, {}, overwrite=True)
+        return made
 
     def frames(self, indices: Sequence[int]) -> torch.Tensor:
         """Return frame A of scenes."""
@@ -206,7 +222,7 @@ def batches_of(
 ) -> StoredBatches:
     """Return batches out of the cell's share of the fixed set."""
     count = max(1, round(given.scenes * cell.share / 100))
-    data = FixedScenes(recipe.scenes, sources, count)
+    data = FixedScenes(recipe.scenes, sources, count, given.output)
     train, size = recipe.train, recipe.scenes.size
     return StoredBatches(data, cell.seed, given.batch, train.steps, size, recipe.degradation)
 
