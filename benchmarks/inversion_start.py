@@ -56,7 +56,9 @@ class Made:
 
 def made(given: argparse.Namespace, name: str, settings: Mapping[str, Any]) -> Made:
     """Make a clip in DIR/name and judge it, or read what is there."""
-    folder: Path = given.output / name
+    # What was set is in the name: nothing is taken for what was made with other settings.
+    parts = (given.video, given.frames, str(given.size), *given.set, name)
+    folder: Path = given.output / "-".join(parts)
     job = Job(
         videos=[given.video],
         frames=given.frames,
@@ -186,6 +188,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--plot", type=Path, help="make and draw the curve too")
     given = parser.parse_args()
+    if given.seeds < 1 or not all("=" in text for text in given.set):
+        parser.error("--seeds is at least 1, and --set takes KEY=VALUE")
     torch.set_num_threads(given.threads)
     try:
         warm, cold = list[Made](), list[Made]()

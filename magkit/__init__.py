@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from magkit.hookspecs import hookimpl
     from magkit.magnify.load import load_magnifier
     from magkit.magnify.pipeline import magnify_file
+    from magkit.progress import shows_progress
     from magkit.protocols import Annotation, Labels, Magnifier, Method, Statistic, Target, View
     from magkit.specs import EncoderSpec, MagnifierSpec, MapInfo, MethodSpec, Preset, TargetSpec
 
@@ -35,6 +36,7 @@ __all__ = [
     "hookimpl",
     "load_magnifier",
     "magnify_file",
+    "shows_progress",
 ]
 
 _HOMES = {
@@ -56,6 +58,7 @@ _HOMES = {
     "hookimpl": "magkit.hookspecs",
     "load_magnifier": "magkit.magnify.load",
     "magnify_file": "magkit.magnify.pipeline",
+    "shows_progress": "magkit.progress",
 }
 
 

@@ -20,7 +20,10 @@ def unheard(_text: str) -> None:
     """Take no notice of a note."""
 
 
-def watched() -> bool:
-    """Whether somebody looks at a terminal, and has not asked for quiet."""
-    quiet = os.environ.get("MAGKIT_QUIET", "").lower() not in ("", "0", "false", "no", "off")
-    return sys.stderr.isatty() and not quiet
+QUIET = "MAGKIT_QUIET"
+"""The variable that is 1 while a command is to be quiet."""
+
+
+def shows_progress() -> bool:
+    """Return whether long work is to be shown: on a terminal, unless a command is to be quiet."""
+    return sys.stderr.isatty() and os.environ.get(QUIET) != "1"

@@ -18,6 +18,7 @@ from magkit.cli.config import merged_options, option_name, read_config
 from magkit.cli.output import Output
 from magkit.errors import MagkitError
 from magkit.invert import DEFAULT_TARGET
+from magkit.progress import QUIET
 
 Device = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
@@ -100,8 +101,6 @@ Config = Annotated[
 _SHARED = {"config": (Config, None), "quiet": (Quiet, False), "verbose": (Verbose, False)}
 _SHARED |= {"json": (Json, False)}
 
-QUIET = "MAGKIT_QUIET"
-
 _KINDS = ("method", "target", "magnifier")
 
 WIDTH = 100
@@ -169,10 +168,9 @@ def _traceback(out: Output) -> Iterator[None]:
 
 @contextmanager
 def _quiet_everywhere(out: Output) -> Iterator[None]:
-    """Has plugins know of --quiet, by the variable that sets it, however it was set."""
+    """Has all that runs know of --quiet, by the variable that sets it, however it was set."""
     before = os.environ.get(QUIET)
-    if out.quiet:
-        os.environ[QUIET] = "1"
+    os.environ[QUIET] = str(int(out.quiet))
     try:
         yield
     finally:

@@ -38,8 +38,8 @@ def inversion(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Who looks at the frames and took no part; segmenter if unset. Of classes: nobody"
-            " if unset.",
+            help=f"Who looks at the frames and took no part; {DEFAULT_VERIFIER} if unset. Of"
+            " classes: nobody if unset.",
         ),
     ] = None,
     verifier_weights: VerifierWeights = None,

@@ -43,16 +43,16 @@ Targets = Annotated[
         "--target",
         metavar="NAME[=WEIGHT]",
         is_eager=True,
-        help=f"What is inverted: {DEFAULT_TARGET} unless told otherwise; several at a time share "
-        "the picture, by their weights.",
+        help=f"What is inverted: {DEFAULT_TARGET} unless told otherwise; several at a time share"
+        " the picture, by their weights.",
     ),
 ]
 Verifier = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help=f"Who looks at the result and took no part; {NOBODY}: nobody. Unset: "
-        f"{DEFAULT_VERIFIER}, or nobody with --classes.",
+        help=f"Who looks at the result and took no part; {NOBODY}: nobody. Unset:"
+        f" {DEFAULT_VERIFIER}, or nobody with --classes.",
     ),
 ]
 VerifierWeights = Annotated[

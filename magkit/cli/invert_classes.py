@@ -131,10 +131,14 @@ def _finish(
     run = done.run.folder
     if report is not None:
         out.show(class_table(report))
-    step = f"look at {run / 'contact.png'}: the verifier sees something else in what is framed red"
+    step = f"look at {run / 'contact.png'}"
     if not done.whole:
         step = "the other shares; the one that ends last writes the report"
-    elif report is not None and report["verifier"] is None:
+    elif report is None:
+        step = f"look at {run / 'contact.png'} when it is there"
+    elif report["verifier"]:
+        step += f": '{report['verifier']}' sees something else in what is framed red"
+    else:
         step = (
             f"magkit evaluate inversion {run}{weights} --verifier NAME: what another network sees"
         )

@@ -44,7 +44,7 @@ class Output:
 
     @property
     def width(self) -> int:
-        """Columns of what results are shown on; 80 where that is no terminal."""
+        """Columns that results are laid out in; 80 where nothing tells."""
         return self._results.width
 
     @contextmanager

@@ -1,7 +1,7 @@
 """What an option's value is refused by, in magkit's words.
 
-Typer from 0.29 on has pydantic check values and hands on what it says of its own: "Input should be
-greater than or equal to 1". An earlier one's sentences stay as they are.
+Typer has pydantic check values and hands on what it says of its own: "Input should be greater than
+or equal to 1".
 """
 
 from __future__ import annotations

@@ -120,8 +120,8 @@ def invert(
     for each in targets:
         if shows_no_masks(each, plans[0].size, place):
             note(
-                f"warning: '{each.name}' names classes and shows no masks: where they are makes no "
-                "difference to it, and its J and F are 0; --classes asks it for classes"
+                f"warning: '{each.name}' names classes and shows no masks: it doesn't look where "
+                "something should be, and its J and F are 0; --classes asks it for classes"
             )
     config = {
         "clips": {plan.name: plan.described() for plan in plans},

@@ -6,7 +6,7 @@ import torch
 
 from magkit.invert.maker import Chosen
 
-GREY = 0.5  # every classifier names a class of an even grey; what finds objects finds none
+GREY = 0.5  # a classifier names a class even of grey; others find nothing there, or masks
 
 
 def shows_no_masks(each: Chosen, size: tuple[int, int], device: torch.device) -> bool:

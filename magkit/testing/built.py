@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from magkit.errors import MagkitError
 from magkit.magnify.load import build_magnifier, find_weights
 from magkit.protocols import Magnifier
 from magkit.specs import MagnifierSpec
@@ -15,6 +16,14 @@ from magkit.testing.records import configured
 
 def built(spec: MagnifierSpec[Any], options: Sequence[str]) -> Magnifier:
     """Build a magnifier, ready to be used; without weights of its own it has random ones."""
-    configured(spec, options)  # says what is wrong with them
+    configured(spec, options)  # says what is wrong with the options
     torch.manual_seed(0)
-    return build_magnifier(spec, find_weights(spec, None) if spec.weights else None, options)
+    if spec.weights is None:
+        return build_magnifier(spec, None, options)
+    try:
+        return build_magnifier(spec, find_weights(spec, None), options)
+    except MagkitError as error:
+        raise AssertionError(
+            f"{error.message}; package {spec.weights} with the weights of the torch.nn.Module that"
+            f" build gives, and '{spec.name}' as the magnifier in its metadata"
+        ) from error

@@ -23,21 +23,29 @@ def find_frames(folder: Path) -> tuple[Path, str]:
     """
     _check_folder(folder)
     own = list_frames(folder)
+    if any(re.search(r"\d", path.stem) for path in own):
+        return folder, folder.resolve().name or FRAMES
     clips = [folder] if _holds_frames(folder) else list(filter(_holds_frames, subfolders(folder)))
-    deeper = _pictures_below(folder)
-    numbered = any(re.search(r"\d", path.stem) for path in own)
-    if numbered or (own and not clips and deeper is None):
+    deeper = None if clips else _pictures_below(folder)
+    if own and not clips and deeper is None:
         return folder, folder.resolve().name or FRAMES
     if not clips:
-        kinds = ", ".join(sorted(SUFFIXES))
-        hint = f"name one folder: magkit stitch {deeper}" if deeper else ""
-        raise MagkitError(f"{folder} holds no frames", hint or f"a frame is a file named {kinds}")
+        raise MagkitError(
+            f"{folder} holds no {'numbered ' if own else ''}frames",
+            _where_frames_are(folder, deeper),
+        )
     if len(clips) > 1:
         raise UsageError(
             f"{folder} holds several clips: {few((one.name for one in clips), len(clips))}",
             hint=f"name one: magkit stitch {clips[0]}",
         )
     return clips[0] / FRAMES, clips[0].resolve().name
+
+
+def _where_frames_are(folder: Path, deeper: Path | None) -> str:
+    near = deeper or next(filter(list_frames, subfolders(folder)), None)
+    kinds = ", ".join(sorted(SUFFIXES))
+    return f"name one folder: magkit stitch {near}" if near else f"a frame is a file named {kinds}"
 
 
 def _pictures_below(folder: Path) -> Path | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from magkit.errors import MagkitError, UsageError
 from magkit.video.animation import is_picture, open_animation
-from magkit.video.ffmpeg import Child, ffmpeg, input_args, message
+from magkit.video.ffmpeg import Child, ffmpeg, input_args
 from magkit.video.folder import open_folder
 from magkit.video.info import VideoInfo
 from magkit.video.matroska import declared_size
@@ -31,6 +31,8 @@ _TOLERANCE = 1e-5
 # Damage seen this close to the end is the end of a file that was cut: decoders with many threads
 # run some frames ahead of what they hand out.
 _NEAR_END = 40
+
+_LOST_PACKET = "(Error submitting packet to decoder|Decoding error).*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +172,15 @@ class _Watcher:
 
     def __call__(self, line: str) -> None:
         # Threads of ffmpeg share a line: a decoder's word may stand behind a frame's description.
+        before = self.frames
         if match := re.search(r"\] n: *(\d+) pts:", line):
             self.frames = int(match[1]) + 1
-        if re.search(r"partial file|File ended prematurely", line):
-            self.broken = message(line)
-        elif self.frames and re.search(r"Error submitting packet to decoder|Decoding error", line):
+        if match := re.search(r"partial file|File ended prematurely", line):
+            self.broken = match[0]
+        elif before and (match := re.search(_LOST_PACKET, line)):
             # A frame is missing, and with it the time of all that follow. (Before the first frame
             # it is a recording that starts between two key frames, and that is no damage.)
-            self.broken = message(line)
+            self.broken = match[0]
         elif match := re.search(r"corrupt (decoded frame|input packet)|Packet corrupt", line):
             self._suspect, self._suspect_at = match[0], self.frames
 

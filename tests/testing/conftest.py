@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from magkit import Annotation, MagkitError, Statistic, TargetSpec
 from magkit.invert.affine import resample
+from magkit.testing import Check, target_checks
 
 NAMES = ("cat", "dog", "cow")
 
@@ -101,3 +102,13 @@ def damaged() -> Callable[..., TargetSpec[Any]]:
         return TargetSpec(name="toy", summary="a toy", config=ToyConfig, build=build)
 
     return make
+
+
+@pytest.fixture
+def asked() -> Callable[[TargetSpec[Any], str], Check]:
+    """Finds a check of a target by its name."""
+
+    def find(made: TargetSpec[Any], name: str) -> Check:
+        return next(each for each in target_checks(made, size=(64, 96)) if each.name == name)
+
+    return find

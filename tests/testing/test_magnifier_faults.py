@@ -265,7 +265,11 @@ def test_what_cannot_be_trained() -> None:
 @pytest.mark.parametrize(
     ("change", "metadata", "sentence"),
     [
-        (lambda state: state, {"magnifier": "other"}, "of the magnifier 'other', not of 'toy'"),
+        (
+            lambda state: state,
+            {"magnifier": "other"},
+            "'other', not of 'toy'; package .* and 'toy' as the magnifier",
+        ),
         (
             lambda state: {**state, "more": torch.ones(1)},
             {},

@@ -10,13 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from magkit import Annotation, TargetSpec
-from magkit.testing import Check, target_checks
+from magkit.testing import Check
 
 Damaged = Callable[..., TargetSpec[Any]]
-
-
-def check(made: TargetSpec[Any], name: str) -> Check:
-    return next(each for each in target_checks(made, size=(64, 96)) if each.name == name)
+Asked = Callable[[TargetSpec[Any], str], Check]
 
 
 PREDICTIONS: list[tuple[Callable[[list[Annotation]], list[Annotation]], str]] = [
@@ -29,22 +26,26 @@ PREDICTIONS: list[tuple[Callable[[list[Annotation]], list[Annotation]], str]] = 
 
 
 @pytest.mark.parametrize(("change", "sentence"), PREDICTIONS)
-def test_predictions_with_a_fault(damaged: Damaged, change: Any, sentence: str) -> None:
+def test_predictions_with_a_fault(
+    damaged: Damaged, asked: Asked, change: Any, sentence: str
+) -> None:
     def damage(toy: Any) -> None:
         whole = toy.predict
         toy.predict = lambda images: [change(seen) for seen in whole(images)]
 
     with pytest.raises(AssertionError, match=sentence):
-        check(damaged(damage), "predicts-known-classes-surest-first")()
+        asked(damaged(damage), "predicts-known-classes-surest-first")()
 
 
 @pytest.mark.parametrize(
     ("stride", "sentence"),
     [(0, "is 0"), (2.0, "is 2.0"), (48, "96 pixels don't suit a stride of 48")],
 )
-def test_strides_that_mean_nothing(damaged: Damaged, stride: Any, sentence: str) -> None:
+def test_strides_that_mean_nothing(
+    damaged: Damaged, asked: Asked, stride: Any, sentence: str
+) -> None:
     with pytest.raises(AssertionError, match=sentence):
-        check(damaged(lambda toy: setattr(toy, "stride", stride)), "builds")()
+        asked(damaged(lambda toy: setattr(toy, "stride", stride)), "builds")()
 
 
 @pytest.mark.parametrize(
@@ -58,10 +59,10 @@ def test_strides_that_mean_nothing(damaged: Damaged, stride: Any, sentence: str)
     ],
 )
 def test_classes_that_cannot_be_asked_for(
-    damaged: Damaged, names: tuple[Any, ...], sentence: str
+    damaged: Damaged, asked: Asked, names: tuple[Any, ...], sentence: str
 ) -> None:
     with pytest.raises(AssertionError, match=sentence):
-        check(damaged(lambda toy: setattr(toy, "classes", names)), "classes-are-named")()
+        asked(damaged(lambda toy: setattr(toy, "classes", names)), "classes-are-named")()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,9 @@ def test_classes_that_cannot_be_asked_for(
         ),
     ],
 )
-def test_weights_that_are_not_looked_at(damaged: Damaged, build: Any, sentence: str) -> None:
+def test_weights_that_are_not_looked_at(
+    damaged: Damaged, asked: Asked, build: Any, sentence: str
+) -> None:
     def careless(config: Any, weights: Path | None, device: torch.device) -> Any:
         def whole(path: Path | None) -> Any:
             return damaged().build(config, path, device)
@@ -83,9 +86,9 @@ def test_weights_that_are_not_looked_at(damaged: Damaged, build: Any, sentence: 
         return build(whole, weights) if weights else whole(None)
 
     with pytest.raises(AssertionError, match=sentence):
-        check(replace(damaged(), build=careless), "refuses-broken-weights")()
+        asked(replace(damaged(), build=careless), "refuses-broken-weights")()
 
 
-def test_weights_that_do_not_ship(damaged: Damaged, tmp_path: Path) -> None:
+def test_weights_that_do_not_ship(damaged: Damaged, asked: Asked, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="and there is no such file"):
-        check(replace(damaged(), weights=tmp_path / "none"), "refuses-broken-weights")()
+        asked(replace(damaged(), weights=tmp_path / "none"), "refuses-broken-weights")()

@@ -15,10 +15,7 @@ NAMES = ("cat", "dog", "cow")  # of the toy's classes
 
 Damage = Callable[[Any], None]
 Damaged = Callable[..., TargetSpec[Any]]
-
-
-def check(made: TargetSpec[Any], name: str) -> Check:
-    return next(each for each in target_checks(made, size=(64, 96)) if each.name == name)
+Asked = Callable[[TargetSpec[Any], str], Check]
 
 
 def test_the_toy_itself_is_whole(damaged: Damaged) -> None:
@@ -289,6 +286,8 @@ FAULTS: list[tuple[Damage, str, str]] = [
 @pytest.mark.parametrize(
     ("damage", "name", "sentence"), FAULTS, ids=[f[0].__name__ for f in FAULTS]
 )
-def test_a_target_with_a_fault(damaged: Damaged, damage: Damage, name: str, sentence: str) -> None:
+def test_a_target_with_a_fault(
+    damaged: Damaged, asked: Asked, damage: Damage, name: str, sentence: str
+) -> None:
     with pytest.raises(AssertionError, match=sentence):
-        check(damaged(damage), name)()
+        asked(damaged(damage), name)()

@@ -106,6 +106,22 @@ def test_damage_is_seen_where_two_threads_share_a_line() -> None:
     watcher("[Parsed_showinfo_0 @ 0x7f] [info] n:  50 pts: 180000 type:P corrupt decoded frame")
     assert watcher.verdict() == "corrupt decoded frame"
     assert watcher.frames == 51
+    watcher(
+        "[Parsed_showinfo_0 @ 0x7f] [info] n:  51 pts: 183600 Decoding error: Invalid data found"
+    )
+    assert watcher.verdict() == "Decoding error: Invalid data found"
+    watcher(
+        "[Parsed_showinfo_0 @ 0x7f] [info] n:  52 pts: 187200 stream 0, offset 0x5: partial file"
+    )
+    assert watcher.verdict() == "partial file"
+
+
+def test_what_is_lost_before_the_first_frame_is_no_damage() -> None:
+    watcher = _Watcher()
+    watcher(
+        "[Parsed_showinfo_0 @ 0x7f] [info] n:   0 pts: 0 Error submitting packet to decoder: bad"
+    )
+    assert (watcher.verdict(), watcher.frames) == ("", 1)
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".webm"])

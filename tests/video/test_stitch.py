@@ -159,7 +159,7 @@ def test_a_contact_sheet_is_no_frame_of_a_job(tmp_path: Path) -> None:
 def test_of_a_sweep_one_clip_must_be_named(tmp_path: Path) -> None:
     job(tmp_path / "bn=1", "bear")
     fill(tmp_path, ["contact.png"])
-    with pytest.raises(MagkitError, match="holds no frames") as caught:
+    with pytest.raises(MagkitError, match="holds no numbered frames") as caught:
         find_frames(tmp_path)
     assert caught.value.hint == f"name one folder: magkit stitch {tmp_path / 'bn=1' / 'bear'}"
 
@@ -167,10 +167,22 @@ def test_of_a_sweep_one_clip_must_be_named(tmp_path: Path) -> None:
 def test_of_pictures_of_classes_one_class_must_be_named(tmp_path: Path) -> None:
     birds = fill(tmp_path / "classes" / "bird", ["00.png", "01.png"])
     fill(tmp_path, ["contact.png"])
-    with pytest.raises(MagkitError, match="holds no frames") as caught:
+    with pytest.raises(MagkitError, match="holds no numbered frames") as caught:
         find_frames(tmp_path)
     assert caught.value.hint == f"name one folder: magkit stitch {birds}"
     assert find_frames(birds) == (birds, "bird")
+    with pytest.raises(MagkitError) as caught:
+        find_frames(tmp_path / "classes")
+    assert caught.value.hint == f"name one folder: magkit stitch {birds}"
+
+
+def test_numbered_frames_are_taken_whatever_lies_below(tmp_path: Path) -> None:
+    fill(tmp_path, ["00.png"])
+    fill(tmp_path / "a" / "b", ["00.png"])
+    hidden = tmp_path / "closed"
+    hidden.mkdir(mode=0)
+    assert find_frames(tmp_path) == (tmp_path, tmp_path.name)
+    hidden.chmod(0o700)
 
 
 def test_of_several_clips_one_must_be_named(tmp_path: Path) -> None:

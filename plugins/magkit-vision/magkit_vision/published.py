@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from urllib.error import URLError
 
 import torch
 
-from magkit import MagkitError
+from magkit import MagkitError, shows_progress
 
 
 def published_file(weights: Any, name: str) -> Path:
@@ -27,22 +26,15 @@ def published_file(weights: Any, name: str) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if path.is_file():
         return path
-    watched = _watched()
-    if watched:
+    if shows_progress():
         sys.stderr.write(f"downloading {url} to {path}\n")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         prefix = path.stem.rpartition("-")[2]  # of the file's hash, which its name tells
-        torch.hub.download_url_to_file(url, str(path), prefix, progress=watched)
+        torch.hub.download_url_to_file(url, str(path), prefix, progress=shows_progress())
     except (URLError, OSError, RuntimeError) as error:
         raise MagkitError(
             f"the weights of {name} are not in {path.parent}, nor to be downloaded: {error}",
             f"--weights FILE, or fetch {url} where there is a network and put it there",
         ) from error
     return path
-
-
-def _watched() -> bool:
-    """Whether somebody looks at a terminal, and has not asked for quiet."""
-    quiet = os.environ.get("MAGKIT_QUIET", "").lower() not in ("", "0", "false", "no", "off")
-    return sys.stderr.isatty() and not quiet

@@ -1,6 +1,7 @@
 """torchvision's two Mask R-CNNs: their layout, files as they are published, what is refused."""
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -238,11 +239,13 @@ def test_weights_that_can_not_be_downloaded(
     unbuilt: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    asked = []
+    asked, bars = [], []
 
     def download(url: str, path: str, prefix: str, progress: bool) -> None:
         asked.append((url, path, prefix))
+        bars.append(progress)
         raise problem
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
@@ -251,6 +254,13 @@ def test_weights_that_can_not_be_downloaded(
     with pytest.raises(MagkitError, match=f"the weights of '{name}' are not in") as refused:
         spec.build(CONFIG, None, CPU)
     ((url, path, prefix),) = asked
+    assert (bars, capsys.readouterr().err) == ([False], "")
+    with monkeypatch.context() as terminal:
+        terminal.setattr(sys.stderr, "isatty", lambda: True)
+        with pytest.raises(MagkitError):
+            spec.build(CONFIG, None, CPU)
+    assert bars[1:] == [True]
+    assert capsys.readouterr().err == f"downloading {url} to {path}\n"
     assert url.endswith(Path(path).name)
     assert Path(path).stem.endswith(f"-{prefix}")
     assert Path(path).name in refused.value.hint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from urllib.error import URLError
 
@@ -20,7 +21,7 @@ from magkit.errors import MagkitError
 from magkit.invert.targets.files import fill, read_target
 from magkit.invert.targets.maskrcnn.spec import MaskRCNNConfig
 from magkit.invert.targets.maskrcnn.target import MaskRCNNTarget
-from magkit.progress import watched
+from magkit.progress import shows_progress
 
 _WEIGHTS = {
     "maskrcnn": MaskRCNN_ResNet50_FPN_Weights.COCO_V1,
@@ -85,10 +86,12 @@ def cached(name: str) -> Path:
     url = _WEIGHTS[name].url
     path: Path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not path.is_file():
+        if shows_progress():
+            sys.stderr.write(f"downloading {url} to {path}\n")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             prefix = path.stem.rpartition("-")[2]  # of the file's hash, which its name tells
-            torch.hub.download_url_to_file(url, str(path), prefix, progress=watched())
+            torch.hub.download_url_to_file(url, str(path), prefix, progress=shows_progress())
         except (URLError, OSError, RuntimeError) as error:
             raise MagkitError(
                 f"the weights of '{name}' are not in {path.parent}, nor to be downloaded: {error}",
