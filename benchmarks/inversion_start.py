@@ -1,7 +1,7 @@
 """Frames that start from the one before, warped, against frames that each start from noise.
 
     MAGKIT_DAVIS=DAVIS python benchmarks/inversion_start.py -o DIR
-    python benchmarks/inversion_start.py -o DIR --seeds 3 --set warm=45 --plot FILE.png
+    python benchmarks/inversion_start.py -o DIR --seeds 3 --plot FILE.png
 
 Both make the same frames with the same settings, from the noise of each seed. For each frame: the
 full objective (without the temporal term, without shifts) over that of the frame from noise, and
@@ -37,6 +37,7 @@ TARGET, VERIFIER = TargetChoice("maskrcnn-small"), TargetChoice("segmenter")
 STEPS, OBJECTIVE, FLICKER = 0.2, 1.1, 0.5  # the bars, as parts of what noise has
 WARM = (5, 10, 20)  # limits of steps for the curve
 COLD = (50, 100, 200)
+TICKS = (1, 2, 5, 10, 20)  # seconds
 CPU = torch.device("cpu")
 
 
@@ -170,6 +171,8 @@ def draw(path: Path, points: Mapping[str, Sequence[tuple[float, float, int]]]) -
         for seconds, seen, limit in found:
             axes.annotate(f"{limit}", (seconds, seen), textcoords="offset points", xytext=(4, 4))
     axes.set_xscale("log")
+    axes.set_xticks(TICKS, [f"{tick}" for tick in TICKS])
+    axes.minorticks_off()
     axes.set_xlabel("seconds a frame (numbers: steps)")
     axes.set_ylabel("J of the verifier")
     axes.legend(frameon=False)

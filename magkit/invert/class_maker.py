@@ -82,7 +82,7 @@ class ClassMaker:
 
     def _stages(self) -> list[Stage]:
         stride = math.lcm(*(each.target.stride for each in self.chosen))
-        return stages(self.plan.settings, self.plan.size, warm=False, stride=stride)
+        return stages(self.plan.settings, self.plan.size, stride)
 
     def _start(self, pictures: Sequence[ClassPicture], size: tuple[int, int]) -> Position:
         settings = self.plan.settings

@@ -24,6 +24,7 @@ from magkit.invert.optimise import (
     Optimised,
     Position,
     Stage,
+    last_two,
     optimise,
     resized,
     stages,
@@ -106,8 +107,8 @@ class Maker:
         self.key(number - 1)
         before = self.plan.segments()[number - 1].start
         settings = self.plan.settings_of(place)
-        plan = [Stage(s.size, settings.key) for s in self._stages(settings)]
-        self._make([place], plan[-2:], self._guide(before, place), "keyframe")
+        plan = last_two(self._stages(settings), settings.key)
+        self._make([place], plan, self._guide(before, place), "keyframe")
 
     def _independent(self, number: int) -> None:
         """Make the frames of a segment that show an object, then those between them."""
@@ -127,7 +128,8 @@ class Maker:
         guide = self._guide(place - 1, place)
         if next_key is not None:
             guide = mixed(guide, self._guide(next_key, place), 1 / (next_key - place + 1))
-        plan = stages(self.plan.settings_of(place), self.plan.size, warm=True)
+        settings = self.plan.settings_of(place)
+        plan = last_two(self._stages(settings), settings.warm)
         self._make([place], plan, guide, "frame before")
 
     def _from_noise(self, places: Sequence[int]) -> None:
@@ -139,7 +141,7 @@ class Maker:
     def _stages(self, settings: InvertSettings) -> list[Stage]:
         """Return the stages of pictures from noise, in steps that all targets can take."""
         stride = math.lcm(*(each.target.stride for each in self.chosen))
-        return stages(settings, self.plan.size, warm=False, stride=stride)
+        return stages(settings, self.plan.size, stride)
 
     def _has(self, place: int) -> bool:
         return self.folder.has(self.plan.frames[place].stem)

@@ -67,23 +67,27 @@ class Optimised:
     finite: bool = True
 
 
-def stages(
-    settings: InvertSettings, size: tuple[int, int], *, warm: bool, stride: int = 1
-) -> list[Stage]:
-    """Return the stages of pictures of a size: all of them from noise, the last from a frame.
+def stages(settings: InvertSettings, size: tuple[int, int], stride: int = 1) -> list[Stage]:
+    """Return the stages of pictures of a size that start from noise.
 
     Args:
         settings: sizes and steps.
         size: of the last stage, height and width.
-        warm: whether they start from a frame.
         stride: the sides of all stages are multiples of this, as those of the last one are.
     """
-    if warm:
-        return [Stage(size, settings.warm)]
     return [
         Stage(_scaled(size, part, stride), steps)
         for part, steps in zip(settings.sizes, settings.steps(), strict=True)
     ]
+
+
+def last_two(plan: Sequence[Stage], steps: int) -> list[Stage]:
+    """Return the stages of pictures that start from a frame: the last two sizes, as many steps.
+
+    The smaller one moves shapes. At full size alone more steps only please the target: they lower
+    its loss, and what another network sees gets worse.
+    """
+    return [Stage(stage.size, steps) for stage in plan[-2:]]
 
 
 def _scaled(size: tuple[int, int], part: float, stride: int) -> tuple[int, int]:

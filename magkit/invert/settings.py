@@ -26,8 +26,8 @@ class InvertSettings:
     """Pictures are optimised in units of a photograph's spread (ImageNet's mean 0, deviation 1)."""
 
     iterations: int = _of(300, "steps of a picture that starts from noise, all sizes together")
-    key: int = _of(20, "most steps of a further keyframe at each of its two sizes")
-    warm: int = _of(30, "most steps of a frame that starts from the one before")
+    key: int = _of(20, "most steps at each of two sizes of a further keyframe")
+    warm: int = _of(20, "most steps at each of two sizes of a frame from the one before")
     lr: float = _of(0.1, "Adam's learning rate")
     beta1: float = _of(0.9, "Adam's decay of the gradient's mean")
     beta2: float = _of(0.999, "Adam's decay of its square's mean")

@@ -25,7 +25,7 @@ from magkit.training.lock import locked
 Capture = pytest.CaptureFixture[str]
 
 TINY = ["--size", "64", "--iterations", "4", "--threads", "1", "--device", "cpu"]
-TINY += ["--set", "key=1", "--set", "warm=2", "--set", "keyframe=2"]
+TINY += ["--set", "key=1", "--set", "warm=1", "--set", "keyframe=2"]
 
 
 def save(path: Path, name: str, model: nn.Module, classes: tuple[str, ...] = CLASSES) -> None:
@@ -256,10 +256,11 @@ def test_sweeps_tables_and_settings(bear: list[str], capsys: Capture) -> None:
     config = json.loads((Path(done["run"]) / "config.json").read_text())["config"]["clips"]
     for name in names:
         settings = config[name]["settings"]
-        assert (settings["lr"], settings["seed"], settings["warm"]) == (0.2, 3, 2)
+        assert (settings["lr"], settings["seed"], settings["warm"]) == (0.2, 3, 1)
         assert f"bn={settings['bn']:g},start={settings['start']}/bear" == name
         record = Path(done["run"]) / name / "records" / "00001.json"
-        assert json.loads(record.read_text())["steps"] == 3
+        steps = 6 if settings["start"] == "before" else 3
+        assert json.loads(record.read_text())["steps"] == steps
 
 
 def test_a_verifier_must_be_somebody_else(bear: list[str], material: Path, capsys: Capture) -> None:

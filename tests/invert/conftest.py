@@ -33,7 +33,7 @@ def davis(tmp_path: Path) -> Path:
     return root
 
 
-SMALL = {"size": 64, "iterations": 4, "key": 1, "warm": 2, "keyframe": 2, "plateau": 0.0}
+SMALL = {"size": 64, "iterations": 4, "key": 1, "warm": 1, "keyframe": 2, "plateau": 0.0}
 # Where the top left corners of each video's objects are, frame by frame; none: not to be seen.
 MOVING: dict[str, list[list[tuple[int, int] | None]]] = {
     "bear": [[(10 + 2 * n, 10 + 4 * n)] for n in range(5)],

@@ -77,7 +77,7 @@ def test_twenty_steps_of_the_thesis(
     )
     x = noise().double()
     position = Position(x.clone())
-    found = optimise(position, stages(settings, (H, W), warm=False), objective, settings, (0,))
+    found = optimise(position, stages(settings, (H, W)), objective, settings, (0,))
 
     first, second = torch.zeros_like(x), torch.zeros_like(x)
     for step in range(1, 21):
@@ -103,7 +103,7 @@ def saved(position: Position) -> bytes:
 def test_going_on_ends_with_the_same_bytes(detector: MaskRCNNTarget) -> None:
     """From the middle of each stage and from its last step, through a file."""
     settings = make_settings("thesis", ROUGH)
-    plan, objective = stages(settings, (H, W), warm=False), seen_by(detector, settings, 2)
+    plan, objective = stages(settings, (H, W)), seen_by(detector, settings, 2)
     kept: list[tuple[int, int, bytes]] = []
 
     def save(position: Position) -> None:
