@@ -35,8 +35,8 @@ from magkit.invert.targets.choice import TargetChoice
 
 TARGET, VERIFIER = TargetChoice("maskrcnn-small"), TargetChoice("segmenter")
 STEPS, OBJECTIVE, FLICKER = 0.2, 1.1, 0.5  # the bars, as parts of what noise has
-WARM = (5, 10, 20)  # limits of steps for the curve
-COLD = (50, 100, 200)
+WARM = (5, 10, 20)  # limits of steps for the curve, at each of two sizes
+COLD = (50, 100, 200)  # all sizes together
 TICKS = (1, 2, 5, 10, 20)  # seconds
 CPU = torch.device("cpu")
 
@@ -140,24 +140,25 @@ def below(found: Mapping[str, Any]) -> list[str]:
 
 
 def curve(given: argparse.Namespace) -> dict[str, list[tuple[float, float, int]]]:
-    """Return (seconds a frame, verifier's J, limit of steps) for frames from either start."""
+    """Return (seconds a frame, verifier's J, steps) for frames from either start."""
     points: dict[str, list[tuple[float, float, int]]] = {"frame before": [], "noise": []}
     for limit in WARM:
         clip = made(given, f"before-{limit}-steps", {"warm": limit, "plateau": 0.0}).clip
         rows = clip["frames"][1:]
-        points["frame before"].append(point(rows, limit))
+        points["frame before"].append(point(rows))
     for limit in COLD:
         clip = made(
             given, f"noise-{limit}-steps", {"start": "noise", "iterations": limit, "plateau": 0.0}
         ).clip
-        points["noise"].append(point(clip["frames"][1:], limit))
+        points["noise"].append(point(clip["frames"][1:]))
     return points
 
 
-def point(rows: Sequence[Mapping[str, Any]], limit: int) -> tuple[float, float, int]:
-    """Return means over frames."""
-    seconds, seen = (fmean(row[name] for row in rows) for name in ("seconds", "verifier_J"))
-    return seconds, seen, limit
+def point(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float, int]:
+    """Return means over frames: seconds, J of the verifier, steps."""
+    names = ("seconds", "verifier_J", "steps")
+    seconds, seen, taken = (fmean(row[name] for row in rows) for name in names)
+    return seconds, seen, round(taken)
 
 
 def draw(path: Path, points: Mapping[str, Sequence[tuple[float, float, int]]]) -> None:
@@ -168,8 +169,8 @@ def draw(path: Path, points: Mapping[str, Sequence[tuple[float, float, int]]]) -
     axes = figure.subplots()
     for name, found in points.items():
         axes.plot([p[0] for p in found], [p[1] for p in found], marker="o", label=f"from {name}")
-        for seconds, seen, limit in found:
-            axes.annotate(f"{limit}", (seconds, seen), textcoords="offset points", xytext=(4, 4))
+        for seconds, seen, taken in found:
+            axes.annotate(f"{taken}", (seconds, seen), textcoords="offset points", xytext=(4, 4))
     axes.set_xscale("log")
     axes.set_xticks(TICKS, [f"{tick}" for tick in TICKS])
     axes.minorticks_off()
