@@ -63,7 +63,7 @@ def test_the_command_prints_it(shell: str, capsys: pytest.CaptureFixture[str]) -
 
 def test_another_shell_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["completion", "tcsh"]) == 2
-    assert "'powershell'" in capsys.readouterr().err
+    assert "'tcsh' is none of bash, zsh, fish, powershell" in capsys.readouterr().err
 
 
 def test_help_says_where_it_belongs(capsys: pytest.CaptureFixture[str]) -> None:
