@@ -17,7 +17,6 @@ from typer.core import TyperCommand, TyperGroup
 from magkit.cli.config import merged_options, option_name, read_config
 from magkit.cli.output import Output
 from magkit.errors import MagkitError
-from magkit.invert import DEFAULT_TARGET
 from magkit.progress import QUIET
 
 Device = Annotated[
@@ -205,11 +204,13 @@ class _Command(TyperCommand):
             _write_options(formatter, kind, name)
 
     def _chosen(self, ctx: Any) -> Iterator[tuple[str, str]]:
+        from magkit.completion.kinds import UNSET
+
         params = {param.name: param for param in self.params}
         if "opt" in params:
             # A method comes with a magnifier, whose options have a flag of their own.
             kind = next((kind for kind in _KINDS if kind in params), "")
-            unset = DEFAULT_TARGET if kind == "target" else ""
+            unset = UNSET.get(f"--{kind}")
             name = kind and (ctx.params.get(kind) or params[kind].get_default(ctx) or unset)
             if name:
                 # Of several targets the first has the options; its weight is no part of its name.

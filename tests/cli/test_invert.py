@@ -137,17 +137,6 @@ def test_what_a_person_is_shown(bear: list[str], material: Path, capsys: Capture
     assert "here holds a finished run" in capsys.readouterr().err
 
 
-def test_help_lists_what_the_target_can_be_told(here: Path, capsys: Capture) -> None:
-    assert run(["invert", "--target", "maskrcnn-small=0.5", "--help"]) == 0
-    shown = capsys.readouterr().out
-    assert "--opt of the target maskrcnn-small" in shown
-    assert "--shard" in shown
-    assert run(["invert", "--target", "segmenter", "--help"]) == 0
-    assert "--opt of" not in capsys.readouterr().out
-    assert run(["invert", "--help"]) == 0
-    assert "--opt of the target maskrcnn-small" in capsys.readouterr().out
-
-
 # A state after each step, and time for the test to see it.
 SLOW = """
 import time

@@ -130,6 +130,17 @@ def test_help_lists_the_options_of_what_was_chosen(
     assert not seen
 
 
+def test_help_lists_what_the_target_can_be_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["invert", "--target", "maskrcnn-small=0.5", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--opt of the target maskrcnn-small" in shown
+    assert "--shard" in shown
+    assert run(["invert", "--target", "segmenter", "--help"]) == 0
+    assert "--opt of" not in capsys.readouterr().out
+    assert run(["invert", "--help"]) == 0
+    assert "--opt of the target maskrcnn-small" in capsys.readouterr().out
+
+
 def test_an_option_is_called_as_its_flag_is(
     seen: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

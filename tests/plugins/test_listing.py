@@ -26,18 +26,22 @@ TARGETS = f"""
 """
 
 
+def listed(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    registry.cache_clear()
+    try:
+        assert run(["plugins"]) == 0
+    finally:
+        registry.cache_clear()
+    return capsys.readouterr().out.splitlines()
+
+
 @pytest.mark.parametrize("columns", [0, 80, 100, 120])
 def test_names_kinds_and_distributions_are_whole(
     site: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
     site.install(LONG, TARGETS, version="10.20.30")
     monkeypatch.setenv("COLUMNS", str(columns))
-    registry.cache_clear()
-    try:
-        assert run(["plugins"]) == 0
-    finally:
-        registry.cache_clear()
-    lines = capsys.readouterr().out.splitlines()
+    lines = listed(capsys)
     assert f"{LONG} 10.20.30 (a-plugin-with-a-name-longer-than-most)  ok" in lines
     widest = max(len(line) for line in lines if LONG not in line)
     assert widest <= (columns or 80)
@@ -56,10 +60,5 @@ def test_state_without_anything(
     site.install("magkit-bad", "import no_such_module", version="0.3")
     site.install("magkit-off", "")
     monkeypatch.setenv("MAGKIT_DISABLE_PLUGINS", "off")
-    registry.cache_clear()
-    try:
-        assert run(["plugins"]) == 0
-    finally:
-        registry.cache_clear()
-    lines = capsys.readouterr().out.splitlines()
+    lines = listed(capsys)
     assert {"magkit-bad 0.3 (bad)  broken", "magkit-off 1.0 (off)  disabled"} <= set(lines)

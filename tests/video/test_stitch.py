@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,7 +14,6 @@ from magkit.errors import MagkitError, UsageError
 from magkit.video import open_video, plain_info, write_video
 from magkit.video import stitch as stitching
 from magkit.video.job_folder import find_foreign, find_frames, find_panels
-from magkit.video.numbering import Missing, by_name, few, find_missing
 from magkit.video.stitch import GAP, open_strip, parse_rate, write_strip
 
 SIZE = (6, 4)
@@ -39,71 +36,7 @@ def job(root: Path, *clips: str) -> Path:
     return root
 
 
-def paths(*names: str) -> list[Path]:
-    return [Path("f") / name for name in names]
-
-
-# Names and numbers
-
-
-@given(st.sets(st.integers(0, 300), min_size=1), st.integers(0, 5))
-def test_what_is_missing_is_what_lies_between_and_is_not_there(
-    there: set[int], digits: int
-) -> None:
-    missing = find_missing(paths(*(f"a{number:0{digits}d}.png" for number in there)))
-    expected = sorted(set(range(min(there), max(there))) - there)
-    assert missing.first(1000) == expected
-    assert missing.count == len(expected)
-
-
-@pytest.mark.parametrize(
-    ("names", "missing"),
-    [
-        (["7.png"], []),
-        (["a.png", "c.png"], []),
-        (["take2_0001.png", "take2_0003.jpg"], [2]),
-        (["0001_480p.png", "0003_480p.png"], [2]),
-        (["0001_v2.png", "0002_v2.png", "0004_v3.png"], [3]),
-        (["take1_1.png", "take1_2.png", "take2_3.png"], []),
-        (["IMG_9.png", "IMG_0011.png"], [10]),
-        (["12.png", "9_to_14.png"], [13]),
-    ],
-)
-def test_the_number_of_a_frame_is_the_one_that_tells_frames_apart(
-    names: list[str], missing: list[int]
-) -> None:
-    assert find_missing(paths(*names)).first(9) == missing
-
-
-def test_a_gap_of_any_length_is_told_in_a_few_words() -> None:
-    missing = find_missing(paths("0.png", f"{10**30}.png"))
-    assert missing.count == 10**30 - 1
-    assert str(missing) == f"1, 2, 3, 4, 5, ... ({10**30 - 1} in all)"
-    assert str(Missing((range(3, 5), range(9, 10)))) == "3, 4, 9"
-
-
-def test_few_of_many() -> None:
-    assert few("abcde", 5) == "a, b, c, d, e"
-    assert few("abcdef", 6) == "a, b, c, d, e, ... (6 in all)"
-
-
-@pytest.mark.parametrize(
-    ("names", "sentence"),
-    [
-        (["00001.png", "1.jpg", "2.png"], r"00001\.png and 1\.jpg are both frame 1"),
-        (["left_1.png", "left_2.png", "right_2.png"], r"left_2\.png and right_2\.png are both"),
-        (["1.png", "2.png", "poster.png"], r"poster\.png has no frame number"),
-    ],
-)
-def test_names_of_which_the_frame_is_in_doubt(names: list[str], sentence: str) -> None:
-    with pytest.raises(MagkitError, match=sentence):
-        find_missing(paths(*names))
-
-
-def test_names_are_compared_without_suffix_and_leading_zeros() -> None:
-    assert by_name(paths("a07_00.png", "B.jpg")).keys() == {"a7_0", "B"}
-    with pytest.raises(MagkitError, match=r"a\.jpg and a\.png are both frame a"):
-        by_name(paths("a.jpg", "a.png"))
+# Rates
 
 
 @pytest.mark.parametrize(
