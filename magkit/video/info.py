@@ -18,8 +18,8 @@ class VideoInfo:
     Args:
         width: Pixels, as displayed upright (a rotation in the file is applied already).
         height: Likewise.
-        rate: Frames a second, exact: 29.97 is 30000/1001. Where a file's frames are unevenly spaced
-            this is their mean, so that the clip lasts as long as its sound.
+        rate: Frames a second, exact: 29.97 is 30000/1001. Where frames are unevenly spaced this is
+            their mean rate.
         frames: How many frames there are. Exact for folders and animated images; an estimate from
             duration and rate for videos (`count_frames` is exact), None where the file tells none.
         pixel_aspect: A pixel's width over its height; 1 where pixels are square.
@@ -29,6 +29,10 @@ class VideoInfo:
         color_primaries: As ffmpeg spells them, "unknown" where the file doesn't tell.
         color_transfer: Likewise.
         has_audio: Whether sound goes with the picture.
+        times: Of unevenly spaced frames the seconds from the first frame to each, and last the end
+            of the last frame: one value more than there are frames. None: frame n comes at n / rate.
+        bits: Bits of a colour channel as stored.
+        interlaced: Whether a frame holds two fields, taken at different times.
     """
 
     width: int
@@ -41,6 +45,9 @@ class VideoInfo:
     color_primaries: str = "bt709"
     color_transfer: str = "bt709"
     has_audio: bool = False
+    times: tuple[float, ...] | None = None
+    bits: int = 8
+    interlaced: bool = False
 
 
 def plain_info(width: int, height: int, rate: Fraction, frames: int | None = None) -> VideoInfo:
