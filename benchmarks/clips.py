@@ -140,14 +140,13 @@ def run(
     source = open_video(clip, end=end)
     start = time.perf_counter()
     magnify_file(
-        clip,
+        source,
         output,
         magnifier,
         setting.factor,
         mode=setting.mode,
         band=setting.band,
         capture_rate=setting.capture_rate,
-        end=end,
         overwrite=True,
     )
     seconds = time.perf_counter() - start

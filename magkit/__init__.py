@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from magkit.progress import shows_progress
     from magkit.protocols import Annotation, Labels, Magnifier, Method, Statistic, Target, View
     from magkit.specs import EncoderSpec, MagnifierSpec, MapInfo, MethodSpec, Preset, TargetSpec
+    from magkit.video.read import open_video
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ __all__ = [
     "hookimpl",
     "load_magnifier",
     "magnify_file",
+    "open_video",
     "shows_progress",
 ]
 
@@ -58,6 +60,7 @@ _HOMES = {
     "hookimpl": "magkit.hookspecs",
     "load_magnifier": "magkit.magnify.load",
     "magnify_file": "magkit.magnify.pipeline",
+    "open_video": "magkit.video.read",
     "shows_progress": "magkit.progress",
 }
 

@@ -61,7 +61,11 @@ Register-ArgumentCompleter -Native -CommandName magkit -ScriptBlock {
                 @{ Name = '--weights'; Help = 'Other weights than those that ship' }
                 @{ Name = '--start'; Help = 'Begin at this time, in seconds' }
                 @{ Name = '--end'; Help = 'End before this time, in seconds' }
+                @{ Name = '--fps'; Help = 'Frames a second of an input that tells none or a wrong rate' }
+                @{ Name = '--deinterlace'; Help = 'Make whole frames of interlaced ones' }
+                @{ Name = '--audio'; Help = 'Which sound tracks are kept' }
                 @{ Name = '--quality'; Help = 'The rate factor' }
+                @{ Name = '--pix-fmt'; Help = 'The pixel format that is written, such as yuv444p or yuv420p10le' }
                 @{ Name = '--opt'; Help = 'An option of what was chosen by name, listed below' }
                 @{ Name = '--device'; Help = 'auto, cpu, cuda, cuda:N or mps' }
                 @{ Name = '--threads'; Help = 'Processor threads' }
@@ -74,7 +78,7 @@ Register-ArgumentCompleter -Native -CommandName magkit -ScriptBlock {
                 @{ Name = '--json'; Help = 'One JSON object on standard output' }
                 @{ Name = '--help'; Help = 'Show this message and exit' }
             )
-            Takes = @('--output', '-o', '--factor', '-f', '--mode', '--band', '--capture-fps', '--order', '--magnifier', '--weights', '--start', '--end', '--quality', '--opt', '--device', '--threads', '--config')
+            Takes = @('--output', '-o', '--factor', '-f', '--mode', '--band', '--capture-fps', '--order', '--magnifier', '--weights', '--start', '--end', '--fps', '--audio', '--quality', '--pix-fmt', '--opt', '--device', '--threads', '--config')
         }
         'magkit pretrain' = @{
             Commands = @(
@@ -428,6 +432,7 @@ Register-ArgumentCompleter -Native -CommandName magkit -ScriptBlock {
         'magkit magnify --mode' = @{ Words = @('static', 'dynamic'); Ask = @() }
         'magkit magnify --magnifier' = @{ Words = @(); Ask = @('magnifiers') }
         'magkit magnify --weights' = @{ Words = @(); Ask = @('weights') }
+        'magkit magnify --audio' = @{ Words = @('none', 'first', 'all'); Ask = @() }
         'magkit magnify --opt' = @{ Words = @(); Ask = @('options', 'magnifier', '--magnifier', 'magnet-fast') }
         'magkit magnify --device' = @{ Words = @('auto', 'cpu', 'cuda', 'mps'); Ask = @() }
         'magkit pretrain --method' = @{ Words = @(); Ask = @('methods') }

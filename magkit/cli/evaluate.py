@@ -190,7 +190,7 @@ def clip(
 
     from magkit.evaluate.vibration import measure
     from magkit.magnify.load import load_magnifier
-    from magkit.magnify.pipeline import magnify
+    from magkit.magnify.pipeline import filming, magnify
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.video import open_video
 
@@ -198,10 +198,12 @@ def clip(
     where = resolve_device(device)
     model = load_magnifier(magnifier, weights, opt or (), where)
     video = open_video(source)
-    rate = float(video.info.rate if capture_fps is None else capture_fps)
-    made = magnify(video, model, factor, band=frequencies, rate=rate, device=where)
+    filmed, times = filming(video, capture_fps)
+    rate = float(filmed)
+    made = magnify(video, model, factor, band=frequencies, rate=rate, times=times, device=where)
     with out.progress(f"magnifying {source}") as progress:
-        patch, found = measure(video, _counted(made, progress, video.info.frames), rate, place)
+        magnified = _counted(made, progress, video.info.frames)
+        patch, found = measure(video, magnified, rate, place, times)
     result = {
         "clip": source,
         "magnifier": magnifier,

@@ -52,6 +52,29 @@ Order = Annotated[
 ]
 Start = Annotated[float | None, typer.Option(help="Begin at this time, in seconds.")]
 End = Annotated[float | None, typer.Option(help="End before this time, in seconds.")]
+Fps = Annotated[
+    str | None,
+    typer.Option(
+        "--fps",
+        metavar="RATE",
+        help="Frames a second of an input that tells none or a wrong rate; unevenly spaced frames "
+        "are written at this constant rate.",
+    ),
+]
+Audio = Annotated[
+    Literal["none", "first", "all"], typer.Option(help="Which sound tracks are kept.")
+]
+Deinterlace = Annotated[
+    bool, typer.Option("--deinterlace", help="Make whole frames of interlaced ones.")
+]
+PixFmt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The pixel format that is written, such as yuv444p or yuv420p10le. Unset: 4:2:0, with "
+        "10 bits if the input has more than 8.",
+    ),
+]
 Quality = Annotated[
     int | None,
     typer.Option(min=0, max=63, help="The rate factor: 0 the best; near lossless if unset."),
@@ -72,7 +95,11 @@ def magnify(
     weights: WeightsFile = None,
     start: Start = None,
     end: End = None,
+    fps: Fps = None,
+    deinterlace: Deinterlace = False,
+    audio: Audio = "all",
     quality: Quality = None,
+    pix_fmt: PixFmt = None,
     opt: Opt = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -90,8 +117,20 @@ def magnify(
     check_request(factor, mode, frequencies)
     jobs = _jobs(inputs, output, _mark(factor, mode, frequencies))
     _check_outputs(jobs, overwrite)
-    for source in inputs:
-        _check_clip(source, frequencies, capture_fps, start, end)
+    if capture_fps is not None and frequencies is None:
+        raise UsageError("the rate of filming matters to a band alone", "add --band LO-HI")
+
+    from magkit.video import open_video
+    from magkit.video.stitch import parse_rate
+
+    rate = None if fps is None else parse_rate(fps)
+    videos = [
+        open_video(source, start=start, end=end, rate=rate, deep=True, deinterlace=deinterlace)
+        for source, _ in jobs
+    ]
+    if frequencies is not None:
+        for video in videos:
+            frequencies.check_rate(video.info.rate if capture_fps is None else capture_fps)
 
     from magkit.magnify.load import load_magnifier
     from magkit.magnify.pipeline import magnify_file
@@ -101,10 +140,10 @@ def magnify(
     place = resolve_device(device)
     model = load_magnifier(magnifier, weights, opt or (), place)
     results = []
-    for source, target in jobs:
+    for video, (source, target) in zip(videos, jobs, strict=True):
         with out.progress(str(source)) as progress:
             frames = magnify_file(
-                source,
+                video,
                 target,
                 model,
                 factor,
@@ -112,9 +151,10 @@ def magnify(
                 band=frequencies,
                 capture_rate=capture_fps,
                 order=order,
-                start=start,
-                end=end,
+                rate=rate,
+                audio=audio,
                 quality=quality,
+                pix_fmt=pix_fmt,
                 device=place,
                 overwrite=overwrite,
                 progress=progress,
@@ -180,20 +220,3 @@ def _check_outputs(jobs: list[tuple[Path, Path]], overwrite: bool) -> None:
     for _, target in jobs:
         for source, _ in jobs:
             check_output(target, source, overwrite=overwrite)
-
-
-def _check_clip(
-    source: Path,
-    band: Band | None,
-    capture_fps: float | None,
-    start: float | None,
-    end: float | None,
-) -> None:
-    """Refuse what can't be done with a clip before any of them is decoded."""
-    from magkit.video import open_video
-
-    video = open_video(source, start=start, end=end)
-    if band is not None:
-        band.check_rate(video.info.rate if capture_fps is None else capture_fps)
-    elif capture_fps is not None:
-        raise UsageError("the rate of filming matters to a band alone", "add --band LO-HI")

@@ -9,7 +9,7 @@ the logarithms).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -188,6 +188,7 @@ def measure(
     result: Iterable[Frame],
     rate: float,
     place: tuple[int, int, int, int] | None = None,
+    times: Sequence[float] | None = None,
 ) -> tuple[Patch, Vibration]:
     """What became of the vibration at a place, along the axis on which it is wider in the source.
 
@@ -196,6 +197,8 @@ def measure(
         result: As many frames, magnified.
         rate: Frames a second at which the scene was filmed.
         place: x, y, width and height in pixels; None: where the clip changes most.
+        times: When each frame was filmed, in seconds, where they are unevenly spaced: displacements
+            are interpolated at even times.
 
     Raises:
         UsageError: The place is outside the frame.
@@ -203,14 +206,24 @@ def measure(
     """
     first = next(iter(source))
     patches = [find_patch(source)] if place is None else patches_at(place, first)
-    before = track(first, source, patches)
+    before = _evened(track(first, source, patches), times, rate)
     if before.shape[-1] < FEWEST:
         raise MagkitError(f"a clip of {before.shape[-1]} frames is too short for a frequency")
     widest = int(np.argmax([spectrum(moves, rate)[1].max() for moves in before[:, 0]]))
     if not np.ptp(before[widest, 0]) > 0:
         raise MagkitError("nothing moves at the place to follow", "--at X,Y,W,H names another")
-    after = track(first, result, [patches[widest]])
+    after = _evened(track(first, result, [patches[widest]]), times, rate)
     return patches[widest], compare(before[widest], after[0], rate)
+
+
+def _evened(moves: Array, times: Sequence[float] | None, rate: float) -> Array:
+    """Displacements (..., T) at even times, by cubic splines through the measured ones."""
+    if times is None or moves.shape[-1] < 2:
+        return moves
+    measured = np.asarray(times[: moves.shape[-1]])
+    grid = np.arange(0, measured[-1], 1 / rate)
+    evened: Array = scipy.interpolate.CubicSpline(measured, moves, axis=-1)(grid)
+    return evened
 
 
 def _wider(places: NDArray[np.intp], more: int, size: int) -> NDArray[np.intp]:

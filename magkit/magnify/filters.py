@@ -1,26 +1,44 @@
-"""Temporal filters that are fed one frame at a time, on tensors of any shape."""
+"""A temporal filter that is fed one frame at a time, at any steps of time."""
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import scipy.signal
 import torch
+from numpy.typing import NDArray
 
 from magkit.errors import UsageError
 from magkit.magnify.band import Band
 
 ORDER = 2
 
+# Of a period of the band's upper edge: a longer step of time is taken as several.
+_LONGEST_STEP = 0.4
+
+Matrix = NDArray[np.floating[Any]]
+
 
 class BandPass:
-    """A Butterworth filter in second-order sections, started as if the first value had always been.
+    """A Butterworth filter, started as if the first value had always been.
 
-    The state is 2 values a section for every element of what is filtered, whatever the length.
+    It is the analog filter in state space, with the integrators of its low-pass prototype replaced
+    by resonators, discretised at each step by the bilinear transform (trapezoidal rule). At the
+    given rate that is the digital filter of `scipy.signal.butter`, its edges prewarped. A step of
+    another length is prewarped at the centre of the band: there the gain is right at every step,
+    and what never changes is never seen. Sources: Oppenheim & Schafer, Discrete-Time Signal
+    Processing, 7.1 (bilinear transform) and 7.2 (low-pass to band-pass); Zavalishin, The Art of VA
+    Filter Design, 3 (trapezoidal integrators whose states outlast a change).
+
+    The state is 2 values an order for every element of what is filtered, whatever the length.
 
     Args:
         band: What passes; from 0 on it is a low-pass.
-        rate: Values a second.
+        rate: Values a second, the mean rate of unevenly spaced ones.
         order: How steep: 6 dB an octave and side for each.
 
     Raises:
@@ -31,23 +49,92 @@ class BandPass:
         band.check_rate(rate)
         if not 1 <= order <= 8:
             raise UsageError(f"the filter's order must be from 1 to 8, not {order}")
-        edges, kind = ([band.low, band.high], "bandpass") if band.low else (band.high, "lowpass")
-        sections = scipy.signal.butter(order, edges, kind, output="sos", fs=float(rate))
-        self._sections: list[list[float]] = sections.tolist()
-        self._start: list[list[float]] = scipy.signal.sosfilt_zi(sections).tolist()
-        self._states: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._interval = 1 / float(rate)
+        self._longest = max(self._interval, _LONGEST_STEP / band.high)
+        prototype = scipy.signal.zpk2ss(*scipy.signal.buttap(order))
+        self._half_step, self._input, self._out, self._rest, center = _analog(
+            band, self._interval, *prototype[:3]
+        )
+        self._center = np.pi * center
+        self._discretised = lru_cache(maxsize=256)(self._discretise)
+        self._state: torch.Tensor | None = None
+        self._last: torch.Tensor | None = None
 
-    def __call__(self, value: torch.Tensor) -> torch.Tensor:
-        """The filtered value at this time, of the shape and type of `value`."""
+    def __call__(self, value: torch.Tensor, interval: float | None = None) -> torch.Tensor:
+        """The filtered value, of the shape and type of `value`.
+
+        Args:
+            value: What is filtered.
+            interval: Seconds since the value before; None: 1 / rate.
+        """
         # Poles of low bands lie so near 1 that single precision would let the state drift.
         wide = value if value.device.type == "mps" else value.double()
-        if not self._states:
-            self._states = [(wide * first, wide * second) for first, second in self._start]
-        out = wide
-        for index, (b0, b1, b2, _, a1, a2) in enumerate(self._sections):
-            first, second = self._states[index]
-            new = b0 * out + first
-            # Direct form II transposed: Oppenheim & Schafer, Discrete-Time Signal Processing, 6.3.
-            self._states[index] = (b1 * out - a1 * new + second, b2 * out - a2 * new)
-            out = new
-        return out.to(value.dtype)
+        if self._state is None or self._last is None:
+            self._state = _times(self._rest, wide[None])
+        else:
+            step = self._interval if interval is None else round(interval, 9)
+            kept, before, now = self._discretised(step)
+            moved = _times(kept, self._state)
+            self._state = moved + _times(before, self._last[None]) + _times(now, wide[None])
+        self._last = wide
+        return _times(self._out, self._state)[0].to(value.dtype)
+
+    def _discretise(self, interval: float) -> tuple[Matrix, Matrix, Matrix]:
+        """Matrices by which the state after a step follows from that before, and both inputs."""
+        count = max(1, math.ceil(interval / self._longest - 1e-6))
+        length = math.tan(self._center * interval / count) / math.tan(self._center * self._interval)
+        half = length * self._half_step
+        identity = np.eye(len(half))
+        kept = np.linalg.solve(identity - half, identity + half)
+        fed = np.linalg.solve(identity - half, length * self._input)
+        state, before, now = identity, 0 * fed, 0 * fed
+        for number in range(count):
+            # The input on the way is taken as a straight line.
+            share = (2 * number + 1) / count
+            state, before, now = (
+                kept @ state,
+                kept @ before + (2 - share) * fed,
+                kept @ now + share * fed,
+            )
+        return state, before, now
+
+
+def _analog(
+    band: Band, interval: float, a: Matrix, b: Matrix, c: Matrix
+) -> tuple[Matrix, Matrix, Matrix, Matrix, float]:
+    """The filter whose bilinear transform at this interval has the band's edges.
+
+    Args:
+        band: Its edges.
+        interval: Seconds.
+        a: Of the low-pass prototype with its edge at 1 rad/s, with b and c.
+
+    Returns:
+        Half a step of the system matrix and of the input matrix, the output matrix, the state in
+        which a constant input of 1 leaves it at rest, and the centre of the band in Hz (the edge of
+        a low-pass).
+    """
+    high = math.tan(math.pi * band.high * interval)
+    if band.low == 0:
+        return high * a, high * b, c, -np.linalg.solve(a, b), band.high
+    low = math.tan(math.pi * band.low * interval)
+    width, square = high - low, high * low
+    identity, zero = np.eye(len(a)), np.zeros_like(a)
+    # Each integrator 1/s becomes width s / (s^2 + square). The second half of the states, which
+    # carries the constant part of the input, rests at b times it whatever the step.
+    system = np.block([[width * a, -width * identity], [square / width * identity, zero]])
+    center = math.atan(math.sqrt(square)) / (math.pi * interval)
+    return (
+        system,
+        np.concatenate([width * b, 0 * b]),
+        np.concatenate([c, 0 * c], 1),
+        np.concatenate([0 * b, b]),
+        center,
+    )
+
+
+def _times(matrix: Matrix, values: torch.Tensor) -> torch.Tensor:
+    """The product of a matrix (M, N) and values (N, ...)."""
+    factors = torch.as_tensor(matrix, dtype=values.dtype, device=values.device)
+    product: torch.Tensor = torch.tensordot(factors, values, 1)
+    return product

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from magkit.errors import UsageError
 from magkit.magnify.band import Band, Mode, check_request
 from magkit.magnify.filters import ORDER, BandPass
 from magkit.progress import Progress, silent
 from magkit.protocols import Magnifier
-from magkit.video import open_video, write_video
-
-Frame = NDArray[np.uint8]
+from magkit.video import Choice, Frame, VideoSource, check_output, open_video, write_video
 
 
 def magnify(
@@ -29,6 +27,7 @@ def magnify(
     mode: Mode = "static",
     band: Band | None = None,
     rate: float | Fraction | None = None,
+    times: Sequence[float] | None = None,
     order: int = ORDER,
     device: torch.device | str = "cpu",
 ) -> Iterator[Frame]:
@@ -37,17 +36,20 @@ def magnify(
     The first frame comes out as it is: it is the one that motion is measured from.
 
     Args:
-        frames: (H, W, 3) uint8 RGB, of any size, all of one.
+        frames: (H, W, 3) uint8 or uint16 RGB, of any size, all of one.
         magnifier: What measures and shows motion, on `device` already.
         factor: 0 removes the motion, 1 passes the frames through, up to 300.
         mode: "static" measures motion from the first frame, "dynamic" from the previous one.
         band: Only the part of the motion within these frequencies is changed.
-        rate: Frames a second at which the scene was filmed; needed with a band.
+        rate: Frames a second at which the scene was filmed, on average; needed with a band.
+        times: When each frame was filmed, in seconds, where they are unevenly spaced: a band steps
+            by the true intervals. What follows the last time comes at the rate.
         order: Of the Butterworth filter that cuts out the band.
         device: Where frames go to be magnified.
 
     Returns:
-        As many frames as there were, of the same size. Each frame's features are computed once.
+        As many frames as there were, of the same size and type. Each frame's features are computed
+        once.
 
     Raises:
         UsageError: The factor, or the band, is impossible, or there is a band in dynamic mode.
@@ -56,11 +58,12 @@ def magnify(
     part = _filter(band, rate, order)
     if factor == 1:
         return iter(frames)
-    return _magnified(frames, magnifier, factor, mode == "dynamic", part, torch.device(device))
+    dynamic = mode == "dynamic"
+    return _magnified(frames, magnifier, factor, dynamic, part, times, torch.device(device))
 
 
 def magnify_file(
-    source: Path,
+    source: Path | VideoSource,
     output: Path,
     magnifier: Magnifier,
     factor: float,
@@ -69,23 +72,27 @@ def magnify_file(
     band: Band | None = None,
     capture_rate: float | None = None,
     order: int = ORDER,
-    start: float | None = None,
-    end: float | None = None,
+    rate: Fraction | None = None,
+    audio: Choice = "all",
     quality: int | None = None,
+    pix_fmt: str | None = None,
     device: torch.device | str = "cpu",
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> int:
-    """Magnify a clip into another of the same size, rate, length, colours and sound.
+    """Magnify a clip into another of the same size, times, length, colours and sound.
 
     Args:
-        source: A video file, an animated image or a folder of frames.
+        source: A video file, an animated image or a folder of frames; or such a clip, or a part of
+            it, as `magkit.video.open_video` opens it.
         output: A video by its suffix, or a folder of PNG frames without one.
         capture_rate: Frames a second at which the scene was filmed, where the clip plays at
             another speed: the band is in hertz of the scene.
-        start: Seconds, or None; the sound is cut alike.
-        end: Likewise.
+        rate: Unevenly spaced frames are written at this constant rate, in place of their times.
+        audio: Which sound tracks are kept.
         quality: The encoder's constant rate factor; None: near lossless.
+        pix_fmt: The pixel format that is written, as ffmpeg names it; None: 4:2:0 with 8 bits, or
+            with 10 if the frames have more than 8.
         overwrite: Whether an existing output is replaced.
         progress: Hears of every frame written.
 
@@ -95,17 +102,20 @@ def magnify_file(
         How many frames were written.
 
     Raises:
-        UsageError: As `magnify`, or the part or output asked for is impossible.
+        UsageError: As `magnify`, or the output asked for is impossible.
         MagkitError: The clip can't be read, or the output exists or can't be written.
     """
-    video = open_video(source, start=start, end=end)
+    video = open_video(source, deep=True) if isinstance(source, Path) else source
+    check_output(output, video.path, overwrite=overwrite)
+    filmed, times = filming(video, capture_rate)
     frames = magnify(
         video,
         magnifier,
         factor,
         mode=mode,
         band=band,
-        rate=video.info.rate if capture_rate is None else capture_rate,
+        rate=filmed,
+        times=times,
         order=order,
         device=device,
     )
@@ -113,13 +123,30 @@ def magnify_file(
         output,
         frames,
         video.info,
-        source=source,
-        start=start,
-        end=end,
+        sound=video.sound,
+        audio=audio,
+        rate=rate,
         quality=quality,
+        pix_fmt=pix_fmt,
         overwrite=overwrite,
         progress=progress,
     )
+
+
+def filming(
+    video: VideoSource, capture_rate: float | None
+) -> tuple[float | Fraction, list[float] | None]:
+    """At how many frames a second a clip was filmed, and when each, where that is uneven.
+
+    Args:
+        video: The clip.
+        capture_rate: Frames a second of the scene; None: as the clip plays.
+    """
+    info = video.info
+    if capture_rate is None or info.times is None:
+        rate = info.rate if capture_rate is None else capture_rate
+        return rate, None if info.times is None else list(info.times)
+    return capture_rate, [time * float(info.rate) / capture_rate for time in info.times]
 
 
 def _filter(band: Band | None, rate: float | Fraction | None, order: int) -> BandPass | None:
@@ -136,10 +163,12 @@ def _magnified(
     magnifier: Magnifier,
     factor: float,
     dynamic: bool,
-    part: Callable[[torch.Tensor], torch.Tensor] | None,
+    part: BandPass | None,
+    times: Sequence[float] | None,
     device: torch.device,
 ) -> Iterator[Frame]:
     stream = iter(frames)
+    intervals = (later - earlier for earlier, later in pairwise(times or ()))
     first = next(stream, None)
     if first is None:
         return
@@ -147,12 +176,13 @@ def _magnified(
     if part is not None:
         part(magnifier.motion(reference, reference))
     yield first
-    times = torch.tensor([factor], device=device)
+    scale = torch.tensor([factor], device=device)
     for frame in stream:
         current = _encode(magnifier, frame, device)
         motion = magnifier.motion(reference, current)
-        shown = motion if part is None else part(motion)
-        yield to_frame(magnifier.render(current, shown, times), frame.shape[:2])
+        shown = motion if part is None else part(motion, next(intervals, None))
+        made = magnifier.render(current, shown, scale)
+        yield to_frame(made, frame.shape[:2], deep=frame.dtype == np.uint16)
         if dynamic:
             reference = current
 
@@ -169,12 +199,14 @@ def to_tensor(frame: Frame, stride: int, device: torch.device | str = "cpu") -> 
         # numpy reflects again where a side is shorter than what is missing.
         frame = np.pad(frame, ((0, below), (0, right), (0, 0)), mode="reflect")
     pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(device)
-    return pixels.permute(2, 0, 1)[None].float().div_(255)
+    return pixels.permute(2, 0, 1)[None].float().div_(np.iinfo(frame.dtype).max)
 
 
-def to_frame(pictures_NCHW: torch.Tensor, size: tuple[int, ...]) -> Frame:
-    """The first picture's upper left corner of (height, width), rounded to 8 bit."""
+def to_frame(pictures_NCHW: torch.Tensor, size: tuple[int, ...], *, deep: bool = False) -> Frame:
+    """The first picture's upper left corner of (height, width), rounded to 8 bit, 16 if `deep`."""
     height, width = size
-    pixels = pictures_NCHW[0, :, :height, :width].mul(255).round_().clamp_(0, 255)
-    frame: Frame = pixels.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    most = 65535 if deep else 255
+    pixels = pictures_NCHW[0, :, :height, :width].mul(most).round_().clamp_(0, most)
+    whole = pixels.to(torch.int32 if deep else torch.uint8).permute(1, 2, 0).contiguous().cpu()
+    frame: Frame = whole.numpy().astype(np.uint16 if deep else np.uint8, copy=False)
     return frame

@@ -10,7 +10,7 @@ import torch
 
 from magkit.finetune.recipe import make_recipe
 from magkit.magnify.band import Band, Mode
-from magkit.magnify.pipeline import Frame, magnify, to_frame
+from magkit.magnify.pipeline import magnify, to_frame
 from magkit.protocols import Magnifier
 from magkit.specs import MagnifierSpec
 from magkit.testing import magnifier_pictures as drawn
@@ -19,6 +19,7 @@ from magkit.testing.built import built
 from magkit.testing.check import Check, require
 from magkit.testing.records import record_checks
 from magkit.testing.scene import waves
+from magkit.video import Frame
 
 ODD = (61, 45)  # height and width of frames that are no multiple of anything
 FACTOR = 3.0

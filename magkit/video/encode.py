@@ -1,4 +1,4 @@
-"""Which codec and pixel format each container gets, so that the result is exact and plays.
+"""The codec and pixel format of each container, so that the result is exact and plays.
 
 H.264 in 4:2:0 is what every player shows, but its size is always even: the cropping rectangle
 counts in steps of two pixels. Its 4:4:4 profile has no such limit and is shown by neither QuickTime
@@ -6,33 +6,32 @@ nor Firefox nor most hardware. So odd sizes go to a codec that allows them, in a
 of the container know: VP9 in mp4 and mkv (browsers, VLC, mpv, Windows), ProRes in mov (QuickTime,
 editors). WebM always holds VP9; it stores the displayed size in whole pixels, so that an aspect of
 7:6 comes back as 747:640.
+
+More than 8 bits go to HEVC's Main 10 profile, which phones, televisions and QuickTime play (H.264's
+High 10 is played by hardly any hardware), and in WebM to VP9's profile 2.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
 
-from magkit.errors import UsageError
+from magkit.errors import UsageError, did_you_mean
 from magkit.video.info import UNKNOWN, ColorRange, VideoInfo
 
 CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif")
 
-# What plays widely in each container; Matroska takes all that it is likely to meet.
-_AAC_FAMILY = {"aac", "mp3", "ac3", "eac3", "alac"}
-_CARRIED: dict[str, set[str]] = {
-    ".mp4": _AAC_FAMILY | {"opus", "flac"},
-    ".m4v": _AAC_FAMILY,
-    ".mov": _AAC_FAMILY | {"pcm_s16le", "pcm_s24le", "pcm_s16be", "pcm_s24be", "pcm_f32le"},
-    ".mkv": _AAC_FAMILY
-    | {"opus", "vorbis", "flac", "dts", "truehd", "mp2", "pcm_s16le", "pcm_s24le", "pcm_f32le"},
-    ".webm": {"opus", "vorbis"},
-}
+PIXEL_FORMATS = (
+    *("yuv420p", "yuv422p", "yuv444p"),
+    *("yuv420p10le", "yuv422p10le", "yuv444p10le"),
+)
+"""The pixel formats that can be asked for, as ffmpeg names them."""
 
 # Visually lossless at the size of a screen: a magnified video is looked at closely.
 _H264_CRF = 15
+_HEVC_CRF = 15
 _VP9_CRF = 18
 
 # Players slow a GIF down to 10 frames a second when its frames ask for 10 ms.
-_GIF_FASTEST = Fraction(50)
+GIF_FASTEST = Fraction(50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,49 +49,88 @@ class Encoding:
     color_range: ColorRange
 
 
-def choose(suffix: str, info: VideoInfo, quality: int | None) -> Encoding:
+def choose(
+    suffix: str,
+    info: VideoInfo,
+    quality: int | None,
+    *,
+    deep: bool = False,
+    pix_fmt: str | None = None,
+) -> Encoding:
     """The encoding of a video file.
 
     Args:
         suffix: One of `CONTAINERS`.
         info: The clip.
         quality: The constant rate factor, 0 (best) to 51 (63 for VP9); None: near lossless.
+        deep: Whether the frames have more than 8 bits.
+        pix_fmt: One of `PIXEL_FORMATS`; None: 4:2:0 with 8 bits, or with 10 if `deep`.
 
     Raises:
         UsageError: The container can't do it.
     """
-    odd = info.width % 2 == 1 or info.height % 2 == 1
+    if pix_fmt is not None and pix_fmt not in PIXEL_FORMATS:
+        raise UsageError(f"'{pix_fmt}' is no pixel format", did_you_mean(pix_fmt, PIXEL_FORMATS))
     if suffix == ".gif":
-        return _gif(info, quality)
-    if suffix == ".mov" and odd:
-        return _prores(quality)
+        return _gif(info, quality, pix_fmt)
+    pixels = pix_fmt or ("yuv420p10le" if deep else "yuv420p")
+    odd = "444" not in pixels and (info.width % 2 == 1 or info.height % 2 == 1)
+    if suffix == ".mov" and (odd or pixels == "yuv422p10le"):
+        return _prores(quality, pix_fmt)
     if suffix == ".webm" or odd:
-        return _vp9(info, quality)
+        return _vp9(pixels, info, quality)
+    if "10" in pixels:
+        return _hevc(suffix, pixels, info, quality)
     crf = _rate_factor(quality, _H264_CRF, 51)
-    codec = ("-c:v", "libx264", "-preset", "medium", "-crf", crf)
-    return Encoding(codec, "yuv420p", info.color_range)
+    codec = ("-c:v", "libx264", "-preset", "medium", "-crf", crf, *_order(suffix, info))
+    return Encoding(codec, pixels, info.color_range)
 
 
-def _vp9(info: VideoInfo, quality: int | None) -> Encoding:
+def _order(suffix: str, info: VideoInfo) -> tuple[str, ...]:
+    """Frames in the order of their times, where the container would lose the last one's length.
+
+    MP4 stores the steps between frames as they are decoded. Reordered frames of uneven lengths
+    make the file end too early.
+    """
+    return ("-bf", "0") if info.times is not None and suffix != ".mkv" else ()
+
+
+def _hevc(suffix: str, pixels: str, info: VideoInfo, quality: int | None) -> Encoding:
+    crf = _rate_factor(quality, _HEVC_CRF, 51)
+    # QuickTime plays hvc1, not hev1, which is ffmpeg's own choice.
+    tag = () if suffix == ".mkv" else ("-tag:v", "hvc1")
+    # x265 obeys its own options alone.
+    options = ":".join(("log-level=error", *("bframes=0" for _ in _order(suffix, info)[:1])))
+    codec = ("-c:v", "libx265", "-preset", "medium", "-crf", crf, "-x265-params", options, *tag)
+    return Encoding(codec, pixels, info.color_range)
+
+
+def _vp9(pixels: str, info: VideoInfo, quality: int | None) -> Encoding:
     crf = _rate_factor(quality, _VP9_CRF, 63)
     rate = ("-crf", crf, "-b:v", "0")
     speed = ("-deadline", "good", "-cpu-used", "4", "-row-mt", "1")
-    return Encoding(("-c:v", "libvpx-vp9", *rate, *speed), "yuv420p", info.color_range)
+    return Encoding(("-c:v", "libvpx-vp9", *rate, *speed), pixels, info.color_range)
 
 
-def _prores(quality: int | None) -> Encoding:
+def _prores(quality: int | None, pix_fmt: str | None) -> Encoding:
     if quality is not None:
-        raise UsageError("a mov of odd size is ProRes, which has no quality to set")
+        raise UsageError("a mov of odd size or 4:2:2 is ProRes, which has no quality to set")
+    if pix_fmt not in {None, "yuv422p10le"}:
+        raise UsageError(
+            f"a mov of odd size is ProRes, which can't be {pix_fmt}",
+            hint="choose yuv444p or yuv422p10le, or mp4",
+        )
     codec = ("-c:v", "prores_ks", "-profile:v", "hq", "-vendor", "apl0")
     return Encoding(codec, "yuv422p10le", "tv")  # ProRes knows no full range
 
 
-def _gif(info: VideoInfo, quality: int | None) -> Encoding:
-    if quality is not None:
-        raise UsageError("a gif has no quality to set", hint="choose mp4 or webm")
-    if info.rate > _GIF_FASTEST:
+def _gif(info: VideoInfo, quality: int | None, pix_fmt: str | None) -> Encoding:
+    if quality is not None or pix_fmt is not None:
+        setting = "quality" if pix_fmt is None else "pixel format"
+        raise UsageError(f"a gif has no {setting} to set", hint="choose mp4 or webm")
+    if info.rate > GIF_FASTEST:
         raise UsageError(
-            f"a gif plays at most {_GIF_FASTEST} frames a second, this clip has "
+            f"a gif plays at most {GIF_FASTEST} frames a second, this clip has "
             f"{float(info.rate):g}",
             hint="choose mp4 or webm",
         )
@@ -120,7 +158,7 @@ def picture_filter(encoding: Encoding, info: VideoInfo, flags: str) -> str:
         f":out_color_matrix={info.color_matrix}:flags={flags}"
     )
     # H.264 and VP9 players take chroma as placed at the left: (0, half) in 256ths of a pixel.
-    if encoding.pixels == "yuv420p":
+    if encoding.pixels.startswith("yuv420p"):
         scale += ":out_h_chr_pos=0:out_v_chr_pos=128"
     tags = (
         f"setparams=range={encoding.color_range}:colorspace={info.color_matrix}"
@@ -129,10 +167,12 @@ def picture_filter(encoding: Encoding, info: VideoInfo, flags: str) -> str:
     return f"{scale},format={encoding.pixels},{tags},{aspect}"
 
 
-def raw_pixels(encoding: Encoding) -> str:
-    """The pixel format in which the encoder is fed."""
+def raw_pixels(encoding: Encoding, deep: bool) -> str:
+    """The pixel format in which the encoder is fed; full range is fed as YCbCr (see `ycbcr`)."""
     full = encoding.color_range == "pc" and encoding.pixels != "pal8"
-    return "yuv444p" if full else "rgb24"
+    if full:
+        return "yuv444p10le" if "10" in encoding.pixels else "yuv444p"
+    return "rgb48le" if deep else "rgb24"
 
 
 def color_args(encoding: Encoding, info: VideoInfo) -> list[str]:
@@ -148,14 +188,3 @@ def color_args(encoding: Encoding, info: VideoInfo) -> list[str]:
         if value != UNKNOWN:
             args += [flag, value]
     return args
-
-
-def audio_args(suffix: str, codecs: tuple[str, ...], *, cut: bool) -> list[str]:
-    """Copy the sound where the container carries it, code it anew where it doesn't."""
-    if all(codec in _CARRIED[suffix] for codec in codecs):
-        # Without the second option the sound before a cut goes along; with it and no cut, the
-        # packet by which AAC warms up would be lost.
-        return ["-c:a", "copy", *(["-copypriorss:a", "0"] if cut else [])]
-    if suffix == ".webm":
-        return ["-c:a", "libopus", "-b:a", "160k"]
-    return ["-c:a", "aac", "-b:a", "256k"]

@@ -11,6 +11,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Thread
@@ -48,19 +49,54 @@ def binary() -> str:
 
 
 @cache
-def _demuxers() -> str:
-    """The demuxers that may open a file, as ffmpeg's `-format_whitelist` takes them."""
+def _table(name: str) -> str:
+    """One of the lists that ffmpeg prints of itself."""
     done = subprocess.run(
-        [binary(), "-hide_banner", "-demuxers"],
+        [binary(), "-hide_banner", f"-{name}"],
         capture_output=True,
         check=False,
         text=True,
         errors="replace",
         stdin=subprocess.DEVNULL,
     )
+    return done.stdout
+
+
+@cache
+def _demuxers() -> str:
+    """The demuxers that may open a file, as ffmpeg's `-format_whitelist` takes them."""
     # A `d` after the D of "demuxer" marks devices: cameras, screens, generators.
-    names = re.findall(r"^ D {2,3}([\w,]+) ", done.stdout, flags=re.MULTILINE)
+    names = re.findall(r"^ D {2,3}([\w,]+) ", _table("demuxers"), flags=re.MULTILINE)
     return ",".join(n for n in names if REFUSED.isdisjoint(n.split(",")))
+
+
+def decodable(codec: str) -> bool:
+    """Whether ffmpeg has a decoder of this codec."""
+    return bool(re.search(rf"^ D\S+ {re.escape(codec)} ", _table("codecs"), flags=re.MULTILINE))
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """How pixels are stored.
+
+    Args:
+        name: ffmpeg's.
+        bits: Of a channel.
+        alpha: Whether there is a channel of opacity, or a palette that may hold it.
+    """
+
+    name: str
+    bits: int
+    alpha: bool
+
+
+def pixel_format(name: str) -> PixelFormat:
+    """A pixel format by ffmpeg's name; 8 bits and opaque if it is unknown."""
+    row = rf"^\S{{3}}(\S)\S {re.escape(name)} +(\d+) +\d+ +(\d+)"
+    match = re.search(row, _table("pix_fmts"), flags=re.MULTILINE)
+    if match is None:
+        return PixelFormat(name, 8, alpha=False)
+    return PixelFormat(name, int(match[3]), match[1] == "P" or match[2] in "24")
 
 
 def input_args(path: Path) -> list[str]:

@@ -1,8 +1,14 @@
 """What is known of a clip besides its pixels, and the frame rates that the world uses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frame = NDArray[np.unsignedinteger[Any]]
+"""One frame (H, W, 3), RGB: uint8, 255 the brightest, or uint16, 65535 the brightest."""
 
 ColorRange = Literal["tv", "pc"]
 
@@ -20,8 +26,8 @@ class VideoInfo:
         height: Likewise.
         rate: Frames a second, exact: 29.97 is 30000/1001. Where frames are unevenly spaced this is
             their mean rate.
-        frames: How many frames there are. Exact for folders and animated images; an estimate from
-            duration and rate for videos (`count_frames` is exact), None where the file tells none.
+        frames: How many frames there are; None where that is unknown. Where a video breaks off, it
+            is what its packets promise (`count_frames` decodes all of it).
         pixel_aspect: A pixel's width over its height; 1 where pixels are square.
         color_range: "tv" (16-235) or "pc" (0-255): how luma is stored in the video.
         color_matrix: The YCbCr matrix as ffmpeg spells it ("smpte170m", "bt709", ...), guessed as
@@ -30,7 +36,7 @@ class VideoInfo:
         color_transfer: Likewise.
         has_audio: Whether sound goes with the picture.
         times: Of unevenly spaced frames the seconds from the first frame to each, and last the end
-            of the last frame: one value more than there are frames. None: frame n comes at n / rate.
+            of the last frame: one value more than frames. None: frame n comes at n / rate.
         bits: Bits of a colour channel as stored.
         interlaced: Whether a frame holds two fields, taken at different times.
     """
@@ -48,6 +54,26 @@ class VideoInfo:
     times: tuple[float, ...] | None = None
     bits: int = 8
     interlaced: bool = False
+
+    def time_of(self, number: int) -> float:
+        """Seconds from the first frame to `number`; what follows the last comes at the rate."""
+        if self.times is None:
+            return float(number / self.rate)
+        beyond = max(number - len(self.times) + 1, 0)
+        return self.times[number - beyond] + float(beyond / self.rate)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame to the end of the last; 0 where their number is unknown."""
+        return self.time_of(self.frames or 0)
+
+    def part(self, first: int, last: int) -> "VideoInfo":
+        """The record of the frames first <= n < last."""
+        if self.times is None:
+            return replace(self, frames=last - first)
+        times = tuple(time - self.times[first] for time in self.times[first : last + 1])
+        mean = ((last - first) / Fraction(times[-1])).limit_denominator(1001)
+        return replace(self, frames=last - first, times=times, rate=mean)
 
 
 def plain_info(width: int, height: int, rate: Fraction, frames: int | None = None) -> VideoInfo:

@@ -1,19 +1,42 @@
-"""What ffmpeg tells about a file: one run that decodes one frame and counts the packets."""
+"""The record of a video file, from one run of ffmpeg that reads every packet."""
 
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
 from magkit.errors import MagkitError
-from magkit.video.ffmpeg import Child, ffmpeg, input_args, message
-from magkit.video.info import UNKNOWN, ColorRange, VideoInfo, guess_standard, snap_rate
-from magkit.video.ycbcr import MATRICES
+from magkit.video.ffmpeg import Child, decodable, ffmpeg, input_args, message
+from magkit.video.info import VideoInfo
+from magkit.video.showinfo import Shown, parse_frame
+from magkit.video.timing import Timing, fit, is_constant, nominal_rate, rising
 
-# A file without any rate (raw frames, one picture) plays at ffmpeg's own default.
-_FALLBACK_RATE = Fraction(25)
+# Frames that are decoded to see whether they hold two fields.
+_DESCRIBED = 8
+
 _NO_TIME = -(2**63)
+_DISCARD = 0x4  # AV_PKT_FLAG_DISCARD: an edit list leaves the packet out
+
+# Their packets are whole frames. In others (transport and program streams) one may be a field.
+_FRAMED = re.compile("(mov|matroska|avi|flv|asf|nut|ivf|yuv4mpegpipe|mxf|gxf)(,|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One sound track.
+
+    Args:
+        codec: As ffmpeg names it; "none" where it knows no name.
+        start: Seconds from the first frame of the picture to the first sample; None if there is
+            none.
+        decodable: Whether this ffmpeg can decode it.
+    """
+
+    codec: str
+    start: float | None
+    decodable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +46,22 @@ class Probed:
     Args:
         info: The record.
         container: ffmpeg's name of the demuxer.
-        begin: Seconds from the container's start to the first frame.
-        duration: Seconds from the container's start to the end of the picture.
+        begin: Seconds from the file's zero, where players start it, to the first frame.
         decode_range: How to read luma: "tv", "pc", or "auto" for RGB, which needs no telling.
-        audio: The codec of every sound track.
+        tracks: The sound tracks, in the file's order.
+        decoder: The decoder that has to be named, or an empty string.
+        alpha: Whether pixels may be transparent.
+        timed: Whether the file tells times; if not, `info.rate` is what it says or 25.
     """
 
     info: VideoInfo
     container: str
     begin: float
-    duration: float
     decode_range: str
-    audio: tuple[str, ...] = ()
+    tracks: tuple[Track, ...] = ()
+    decoder: str = ""
+    alpha: bool = False
+    timed: bool = True
 
 
 @dataclass(slots=True)
@@ -44,146 +71,182 @@ class _Listing:
     container: str = ""
     audio: list[str] = field(default_factory=list)
     rate: str = ""
-    frame: str = ""
+    frames: list[str] = field(default_factory=list)
     colors: str = ""
+    has_start: bool = False
+    alpha_mode: bool = False
 
     def watch(self, line: str) -> None:
         text = message(line)
         if match := re.match(r"Input #0, (\S+), from ", text):
             self.container = match[1]
+        elif match := re.match(r"  Duration: \S+ (start: )?", text):
+            self.has_start = bool(match[1])
         elif match := re.match(r"  Stream #0:\d+\S*: Audio: (\w+)", text):
             self.audio.append(match[1])
+        elif re.match(r" +alpha_mode +: 1$", text):
+            self.alpha_mode = True
         elif match := re.match(r"config in time_base: \S+ frame_rate: (\d+/\d+)", text):
             # A later one comes from frames that changed in the middle of the file.
             self.rate = self.rate or match[1]
-        elif re.match(r"n: +0 pts:", text):
-            self.frame = text
+        elif re.match(r"n: +\d+ pts:", text):
+            self.frames.append(text)
         elif text.startswith("color_range:") and not self.colors:
             self.colors = text
 
 
 @dataclass(slots=True)
-class _Packets:
-    """The pictures' packets: how many there are, and the seconds from the first to the last."""
+class _Stamps:
+    """The time stamps of the picture's packets or frames, and of the first of each sound track.
 
-    count: int = 0
-    span: Fraction = Fraction(0)
+    Args:
+        base: Seconds a tick of the picture's stamps.
+        codec: The picture's.
+        picture: (dts, pts, duration) of each, in ticks.
+        sound: Of each track by number the seconds from the file's zero to its first sample.
+    """
+
+    base: Fraction = Fraction(1)
+    codec: str = ""
+    picture: list[tuple[int, int, int]] = field(default_factory=list)
+    sound: dict[int, Fraction] = field(default_factory=dict)
 
     def read(self, pipe: IO[bytes]) -> None:
-        base = Fraction(0)
-        low, high = None, 0
+        bases: dict[bytes, Fraction] = {}
         for line in pipe:
-            if line.startswith(b"#"):
-                base = Fraction(line[6:].strip().decode()) if line.startswith(b"#tb 0:") else base
-                continue
-            self.count += 1
-            # stream, dts, pts, duration, size, checksum; times in ticks of the base.
-            dts, pts = (int(part) for part in line.split(b",")[1:3])
-            time = dts if pts == _NO_TIME else pts
-            if time != _NO_TIME:
-                low, high = min(time, time if low is None else low), max(time, high)
-        self.span = base * (high - low) if low is not None else Fraction(0)
+            if match := re.match(rb"#tb (\d+): (\S+)", line):
+                bases[match[1]] = Fraction(match[2].decode())
+            elif match := re.match(rb"#codec_id 0: (\w+)", line):
+                self.codec = match[1].decode()
+            elif not line.startswith(b"#"):
+                self._stamp(line, bases)
+        self.base = bases.get(b"0", self.base)
+
+    def _stamp(self, line: bytes, bases: dict[bytes, Fraction]) -> None:
+        # stream, dts, pts, duration, size, checksum, and flags where they aren't those of a key.
+        stream, dts, pts, duration, size, _, *rest = line.split(b",")
+        if rest and (flags := re.match(rb" F=0x(\w+)", rest[0])) and int(flags[1], 16) & _DISCARD:
+            return
+        if stream == b"0":
+            if int(size):
+                self.picture.append((int(dts), int(pts), int(duration)))
+        elif int(stream) - 1 not in self.sound and int(pts) != _NO_TIME:
+            self.sound[int(stream) - 1] = int(pts) * bases[stream]
 
 
 def probe(path: Path) -> Probed:
-    """Read a video file's record. The packets are read through once; one frame is decoded.
+    """Read a video file's record. The packets are read through once, and few frames decoded.
+
+    Where packets can't tell when frames are shown (a packet may be a field, or have no time stamp),
+    every frame is decoded once as well.
 
     Raises:
         MagkitError: The file is no video, or of a kind that makes ffmpeg open other files.
     """
-    listing, packets = _Listing(), _Packets()
-    # V leaves out cover pictures and thumbnails. Two outputs: a frame's description, the packets'.
-    frame = ["-map", "0:V:0", "-vf", "showinfo=checksum=0", "-frames:v", "1", "-f", "null", "-"]
-    copied = ["-map", "0:V:0", "-c", "copy", "-f", "framecrc", "pipe:1"]
-    with ffmpeg([*input_args(path), *frame, *copied], watch=listing.watch) as child:
+    listing, stamps = _Listing(), _Stamps()
+    # V leaves out cover pictures and thumbnails. Two outputs: some frames' description, and the
+    # packets of the picture and of all sound: in one run all are timed from the same zero.
+    few = ["-map", "0:V:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
+    few += ["-frames:v", str(_DESCRIBED), "-f", "null", "-"]
+    arguments = [*input_args(path), *few, *_listed("-c", "copy")]
+    with ffmpeg(arguments, watch=listing.watch) as child:
         assert child.process.stdout is not None
-        packets.read(child.process.stdout)
+        stamps.read(child.process.stdout)
         child.finish()
-        if not listing.frame:
+        if not listing.frames:
             raise unreadable(path, child)
-    return _describe(listing, packets)
+    return _describe(path, listing, stamps)
 
 
-def _describe(listing: _Listing, packets: _Packets) -> Probed:
-    width, height = (int(n) for n in _find(r" s:(\d+)x(\d+)", listing.frame))
-    begin = float(_find(r" pts_time:(-?[\d.e+-]+|NOPTS)", listing.frame)[0].replace("NOPTS", "0"))
-    pixels = _find(r" fmt:(\S+)", listing.frame)[0]
-    rate = _true_rate(Fraction(*map(int, listing.rate.split("/"))), packets)
-    decode_range, color_range = _ranges(pixels, _color(listing.colors, "range"))
-    matrix, primaries, transfer = _standard(listing.colors, width, height)
+def _listed(*coding: str) -> list[str]:
+    return ["-map", "0:V:0", "-map", "0:a?", *coding, "-f", "framecrc", "pipe:1"]
+
+
+def _describe(path: Path, listing: _Listing, stamps: _Stamps) -> Probed:
+    shown = [parse_frame(frame, listing.colors) for frame in listing.frames]
+    first, interlaced = shown[0], any(frame.interlaced for frame in shown)
+    begin, count, timing = _timing(path, listing, stamps, first, interlaced)
     info = VideoInfo(
-        width=width,
-        height=height,
-        rate=rate,
-        frames=packets.count or None,
-        pixel_aspect=_aspect(listing.frame),
-        color_range=color_range,
-        color_matrix=matrix,
-        color_primaries=primaries,
-        color_transfer=transfer,
+        width=first.width,
+        height=first.height,
+        rate=timing.rate,
+        frames=count,
+        pixel_aspect=first.pixel_aspect,
+        color_range=first.color_range,
+        color_matrix=first.color_matrix,
+        color_primaries=first.color_primaries,
+        color_transfer=first.color_transfer,
         has_audio=bool(listing.audio),
+        times=timing.times,
+        bits=first.pixels.bits,
+        interlaced=interlaced,
     )
-    duration = begin + float(max(packets.span + 1 / rate, packets.count / rate))
+    starts = {number: float(start - begin) for number, start in stamps.sound.items()}
+    # Transparency in VP8 and VP9 is a second picture, which only libvpx's decoders look at.
+    decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stamps.codec) if listing.alpha_mode else ""
     return Probed(
-        info, listing.container, begin, duration, decode_range, audio=tuple(listing.audio)
+        info,
+        listing.container,
+        float(begin),
+        first.decode_range,
+        tuple(Track(c, starts.get(n), decodable(c)) for n, c in enumerate(listing.audio)),
+        decoder or "",
+        alpha=first.pixels.alpha or bool(decoder),
+        timed=timing.stated,
     )
 
 
-def _find(pattern: str, text: str) -> tuple[str, ...]:
-    match = re.search(pattern, text)
-    if match is None:
-        raise MagkitError(f"this ffmpeg describes frames in a way unknown to magkit: {text}")
-    return match.groups()
+def _timing(
+    path: Path, listing: _Listing, stamps: _Stamps, first: Shown, interlaced: bool
+) -> tuple[Fraction, int, Timing]:
+    """Seconds from the file's zero to the first frame, how many frames there are, and when."""
+    nominal = nominal_rate(Fraction(listing.rate))
+    framed = _FRAMED.match(listing.container)
+    if not (listing.has_start or framed):  # a bare stream, whose times ffmpeg makes up
+        if interlaced:
+            stamps = _decoded(path)
+        return Fraction(0), len(stamps.picture), Timing(nominal, stated=False)
+    ticks = _packet_ticks(listing, stamps, first)
+    # VP8 hides packets that no frame shows.
+    framed_alone = framed and stamps.codec != "vp8"
+    if not ticks or not (framed_alone or is_constant(ticks, stamps.base, nominal)):
+        stamps = _decoded(path)
+        ticks = [pts for _, pts, _ in stamps.picture if pts != _NO_TIME]
+        if ticks != sorted(ticks) or len(ticks) < len(stamps.picture):
+            return Fraction(0), len(stamps.picture), Timing(nominal, stated=False)
+    timing = fit(ticks, stamps.base, _last_duration(stamps), (nominal,))
+    return ticks[0] * stamps.base, len(ticks), timing
 
 
-def _true_rate(nominal: Fraction, packets: _Packets) -> Fraction:
-    """The exact rate of evenly spaced frames, the mean rate of others."""
-    if not 0 < nominal <= 100_000:
-        nominal = _FALLBACK_RATE
-    steps = packets.count - 1
-    # A frame and a half for edit lists and hidden packets; the nominal rate may be rounded itself.
-    slack = max(1.5, steps * 2e-4)
-    if steps < 1 or packets.span <= 0 or abs(steps - packets.span * nominal) <= slack:
-        return snap_rate(nominal)
-    return snap_rate(steps / packets.span)
+def _packet_ticks(listing: _Listing, stamps: _Stamps, first: Shown) -> list[int]:
+    """The time stamps of the packets in the order of the frames; none where they tell no times."""
+    if any(pts == _NO_TIME for _, pts, _ in stamps.picture):
+        # AVI numbers packets in the order of decoding: as many frames are shown at as many times.
+        ticks = sorted(dts for dts, _, _ in stamps.picture) if listing.container == "avi" else []
+    else:
+        # What comes before the first frame that can be decoded is never shown.
+        earliest = -(2**62) if first.time is None else round(first.time / stamps.base) - 1
+        ticks = sorted(pts for _, pts, _ in stamps.picture if pts >= earliest)
+    return ticks if rising(ticks) else []
 
 
-def _aspect(frame: str) -> Fraction:
-    """The pixels' aspect; 0/1 says that it is unknown."""
-    wide, high = (int(n) for n in _find(r" sar:(\d+)/(\d+)", frame))
-    return Fraction(wide, high) if wide and high else Fraction(1)
+def _last_duration(stamps: _Stamps) -> int:
+    """How many ticks the last frame lasts; 0 where durations contradict the time stamps."""
+    ordered = sorted((pts, duration) for _, pts, duration in stamps.picture)
+    agree = all(abs(b - a - duration) <= 1 for (a, duration), (b, _) in pairwise(ordered))
+    return ordered[-1][1] if agree else 0
 
 
-def _color(colors: str, what: str) -> str:
-    match = re.search(rf"color_{what}:(\S+)", colors)
-    value = match[1] if match else UNKNOWN
-    return UNKNOWN if value in {"reserved", "unspecified", "nil"} else value
-
-
-def _ranges(pixels: str, tagged: str) -> tuple[str, ColorRange]:
-    """How to read the luma, and how a result is to store it."""
-    if re.match(r"yuvj", pixels):
-        return "pc", "pc"
-    if not re.match(r"yuv|nv|p0|p2|p4|uyvy|yuyv|gray|y2|xv|ayuv|vuy", pixels):
-        return "auto", "tv"  # RGB and palettes
-    if tagged in {"tv", "pc"}:
-        return tagged, "pc" if tagged == "pc" else "tv"
-    # Untagged YCbCr is studio range by every standard; bare grey comes from pictures.
-    return ("pc", "pc") if pixels.startswith("gray") else ("tv", "tv")
-
-
-def _standard(colors: str, width: int, height: int) -> tuple[str, str, str]:
-    """Matrix, primaries and transfer: as tagged, or all by the size where no matrix is told."""
-    guess = guess_standard(width, height)
-    tagged = _color(colors, "space")
-    primaries, transfer = _color(colors, "primaries"), _color(colors, "trc")
-    if tagged in MATRICES:
-        return tagged, primaries, transfer
-    return (
-        guess,
-        guess if primaries == UNKNOWN else primaries,
-        guess if transfer == UNKNOWN else transfer,
-    )
+def _decoded(path: Path) -> _Stamps:
+    """The time stamps of all frames, by decoding them."""
+    stamps = _Stamps()
+    # The sound is mapped so that the zero is the same as in the run that read the packets.
+    coding = ["-c:v", "wrapped_avframe", "-c:a", "copy", "-enc_time_base", "demux"]
+    with ffmpeg([*input_args(path), *_listed(*coding, "-fps_mode", "passthrough")]) as child:
+        assert child.process.stdout is not None
+        stamps.read(child.process.stdout)
+        child.finish()
+    return stamps
 
 
 def unreadable(path: Path, child: Child) -> MagkitError:

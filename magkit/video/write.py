@@ -1,33 +1,35 @@
 """Frames into a video file, a GIF or a folder of PNG: whole, or not at all."""
 
+import logging
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from fractions import Fraction
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
 from magkit.runtime.atomic import atomic_path
-from magkit.video.animation import is_picture
+from magkit.video.decode import ACCURATE
 from magkit.video.encode import (
     CONTAINERS,
-    audio_args,
+    GIF_FASTEST,
     choose,
     color_args,
     picture_filter,
     raw_pixels,
 )
-from magkit.video.ffmpeg import ffmpeg, input_args
+from magkit.video.ffmpeg import ffmpeg
 from magkit.video.folder import SIDECAR, list_frames, write_frame, write_sidecar
-from magkit.video.info import VideoInfo
-from magkit.video.probe import probe
-from magkit.video.read import ACCURATE, first_time
+from magkit.video.info import Frame, VideoInfo
+from magkit.video.raw_matroska import frame_header, stream_header
+from magkit.video.resample import resample, resampled_info
+from magkit.video.sound import Choice, Sound, sound_args
 from magkit.video.ycbcr import full_range
 
-Frame = NDArray[np.uint8]
+_log = logging.getLogger(__name__)
 
 
 def write_video(
@@ -35,27 +37,30 @@ def write_video(
     frames: Iterable[Frame],
     info: VideoInfo,
     *,
-    source: Path | None = None,
-    start: float | None = None,
-    end: float | None = None,
+    sound: Sound | None = None,
+    audio: Choice = "all",
+    rate: Fraction | None = None,
     quality: int | None = None,
+    pix_fmt: str | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> int:
-    """Write a clip with exactly the frames, rate, size, pixel aspect and colours that are given.
+    """Write a clip with exactly the frames, times, size, pixel aspect and colours that are given.
 
     The suffix chooses the container: mp4, m4v, mov, mkv, webm or gif; without one the result is a
     folder of PNG frames with a sidecar. The frames are streamed.
 
     Args:
         path: Where the clip goes; folders on the way are made.
-        frames: (H, W, 3) uint8 RGB, all of the size in `info`.
+        frames: (H, W, 3) RGB, all of the size in `info`: uint8, or uint16, which become 10 bits (8
+            in a gif and a folder).
         info: The clip's record; `frames` there is only what `progress` hears as the total.
-        source: The video whose sound goes along (a gif and a folder hold none).
-        start: Seconds into `source` at which the frames start, or None.
-        end: Seconds into `source` at which they end, or None.
+        sound: What goes along (a gif and a folder hold none).
+        audio: Which of its tracks.
+        rate: Unevenly spaced frames are written at this constant rate, in place of their times.
         quality: The encoder's constant rate factor, 0 the best; None: near lossless.
-        overwrite: Whether an existing result is replaced (never the source).
+        pix_fmt: One of `encode.PIXEL_FORMATS`; None: 4:2:0 of the frames' depth.
+        overwrite: Whether an existing result is replaced (never the file of the sound).
         progress: Hears of every frame written.
 
     Returns:
@@ -65,25 +70,43 @@ def write_video(
         UsageError: The suffix is none of these, or the container can't do what is asked.
         MagkitError: The result exists or can't be written, or there are no frames.
     """
-    check_output(path, source, overwrite=overwrite)
-    suffix = path.suffix.lower()
-    stream = _checked(frames, info, progress)
+    check_output(path, None if sound is None else sound.path, overwrite=overwrite)
+    stream, info = _spaced(path, _checked(frames, info, progress), info, rate)
     if _is_folder(path):
-        if quality is not None:
-            raise UsageError("a folder of PNG is lossless: it has no quality to set")
+        if quality is not None or pix_fmt is not None:
+            raise UsageError("a folder of PNG is lossless: it has no quality or pixel format")
         with atomic_path(path, kind="folder", overwrite=overwrite) as folder:
             return _write_folder(folder, stream, info)
-    encoding = choose(suffix, info, quality)
-    sound = _sound(suffix, source, start, end)
+    suffix = path.suffix.lower()
+    first, stream = _first(stream)
+    deep = first.dtype == np.uint16
+    encoding = choose(suffix, info, quality, deep=deep, pix_fmt=pix_fmt)
     with atomic_path(path, overwrite=overwrite) as temporary:
-        pixels = raw_pixels(encoding)
-        if pixels == "yuv444p":
-            stream = (full_range(frame, info.color_matrix) for frame in stream)
-        head = [*_raw_input(info, pixels), *sound]
-        out = [*encoding.codec, *color_args(encoding, info), *_container_args(suffix)]
+        pixels = raw_pixels(encoding, deep and suffix != ".gif")
+        before, output, after = sound_args(sound, suffix, audio)
         picture = ["-filter_complex", f"[0:v]{picture_filter(encoding, info, ACCURATE)}[v]"]
-        target = [*picture, "-map", "[v]", "-fps_mode", "passthrough", *out]
-        return _encode([*head, *target, f"file:{temporary.absolute()}"], stream, path)
+        picture += ["-map", "[v]", "-fps_mode", "passthrough", *_time_base(suffix, info)]
+        coded = [*encoding.codec, *color_args(encoding, info), *_container_args(suffix)]
+        target = [*picture, *coded, *output, f"file:{temporary.absolute()}"]
+        arguments = ["-y", *_raw_input(info, pixels), *before, *target, *after]
+        return _encode(arguments, _raw(stream, info, pixels), info, pixels, path)
+
+
+def _spaced(
+    path: Path, stream: Iterator[Frame], info: VideoInfo, rate: Fraction | None
+) -> tuple[Iterator[Frame], VideoInfo]:
+    """The frames and their record, at a constant rate if one is asked for or needed."""
+    if info.times is None:
+        return stream, info
+    if rate is None and path.suffix.lower() == ".gif":
+        hundredths = [round(100 * time) for time in info.times]
+        if min(b - a for a, b in pairwise(hundredths)) * GIF_FASTEST < 100:
+            rate = GIF_FASTEST
+    if rate is None:
+        _log.info("%s: frames are unevenly spaced; each keeps its time", path)
+        return stream, info
+    _log.info("%s: unevenly spaced frames, written at %g frames a second", path, rate)
+    return resample(stream, info.times, rate), resampled_info(info, rate)
 
 
 def check_output(path: Path, source: Path | None = None, *, overwrite: bool = False) -> None:
@@ -125,31 +148,65 @@ def _check_replaceable(folder: Path) -> None:
 def _checked(frames: Iterable[Frame], info: VideoInfo, progress: Progress) -> Iterator[Frame]:
     shape = (info.height, info.width, 3)
     for count, frame in enumerate(frames, 1):
-        if frame.shape != shape or frame.dtype != np.uint8:
+        if frame.shape != shape or frame.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"frame {count} is {frame.dtype} {frame.shape}, not uint8 {shape}")
         yield np.ascontiguousarray(frame)
         progress(count, info.frames)
 
 
-def _first(stream: Iterator[Frame]) -> Iterator[Frame]:
-    """The same stream, after its first frame is there: no encoder starts on an empty one."""
+def _first(stream: Iterator[Frame]) -> tuple[Frame, Iterator[Frame]]:
+    """The first frame, and the whole stream: no encoder starts on an empty one."""
     try:
-        return chain([next(stream)], stream)
+        first = next(stream)
     except StopIteration:
         raise MagkitError("there are no frames to write") from None
+    return first, chain([first], stream)
 
 
 def _write_folder(folder: Path, stream: Iterator[Frame], info: VideoInfo) -> int:
     count = 0
-    for count, frame in enumerate(_first(stream), 1):
+    for count, frame in enumerate(_first(stream)[1], 1):
         write_frame(folder, count - 1, frame)
     write_sidecar(folder, info)
     return count
 
 
+def _raw(stream: Iterator[Frame], info: VideoInfo, pixels: str) -> Iterator[Frame]:
+    """The frames as the encoder takes them."""
+    if not pixels.startswith("yuv"):
+        wanted = np.dtype("<u2") if pixels == "rgb48le" else np.dtype(np.uint8)
+        return (frame if frame.dtype == wanted else _eight_bits(frame) for frame in stream)
+    bits = 10 if "10" in pixels else 8
+    return (full_range(frame, info.color_matrix, bits) for frame in stream)
+
+
+def _eight_bits(frame: Frame) -> Frame:
+    return ((frame.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
 def _raw_input(info: VideoInfo, pixels: str) -> list[str]:
+    if info.times is not None:
+        return ["-f", "matroska", "-i", "pipe:0"]
     size, rate = f"{info.width}x{info.height}", f"{info.rate.numerator}/{info.rate.denominator}"
     return ["-f", "rawvideo", "-pix_fmt", pixels, "-s", size, "-framerate", rate, "-i", "pipe:0"]
+
+
+def _chunks(
+    number: int, frame: Frame, info: VideoInfo, pixels: str
+) -> Iterator[bytes | memoryview]:
+    """What goes into the pipe for one frame: its pixels, after its time where that is not even."""
+    if info.times is not None:
+        if number == 0:
+            yield stream_header(info.width, info.height, pixels)
+        yield frame_header(info.time_of(number), info.time_of(number + 1), frame.nbytes)
+    yield frame.data
+
+
+def _time_base(suffix: str, info: VideoInfo) -> list[str]:
+    """Ticks that are fine enough for uneven times; without this they are rounded to a rate."""
+    if info.times is None:
+        return []
+    return ["-enc_time_base", "1/100" if suffix == ".gif" else "1/90000"]
 
 
 def _container_args(suffix: str) -> list[str]:
@@ -160,28 +217,12 @@ def _container_args(suffix: str) -> list[str]:
     return [*front, *form, "-map_metadata", "-1", "-map_chapters", "-1"]
 
 
-def _sound(suffix: str, source: Path | None, start: float | None, end: float | None) -> list[str]:
-    """The second input, cut as the frames are, with every sound track of it."""
-    if source is None or suffix == ".gif" or not source.is_file() or is_picture(source):
-        return []
-    probed = probe(source)
-    if not probed.audio:
-        return []
-    # The result starts at zero with its first frame: the sound is cut where that was shown. Copied
-    # sound is cut between packets (some 20 ms each), with its timestamps and so its sync kept.
-    begin = first_time(probed, start)
-    cut = ["-ss", f"{begin:.6f}"] if begin > 0 else []
-    if end is not None:
-        cut += ["-t", f"{end - begin:.6f}"]
-    coding = audio_args(suffix, probed.audio, cut=begin > 0)
-    return [*cut, *input_args(source), "-map", "1:a", *coding]
-
-
-def _encode(args: list[str], stream: Iterator[Frame], path: Path) -> int:
-    stream = _first(stream)
-    with ffmpeg(["-y", *args], feed=True) as child:
+def _encode(
+    args: list[str], stream: Iterator[Frame], info: VideoInfo, pixels: str, path: Path
+) -> int:
+    with ffmpeg(args, feed=True) as child:
         assert child.process.stdin is not None
-        count, whole = _feed(child.process.stdin, stream)
+        count, whole = _feed(child.process.stdin, stream, info, pixels)
         if child.finish() != 0 or not whole:
             if any("No space left" in line for line in child.log.errors):
                 raise MagkitError(f"the disk is full: {path} could not be written")
@@ -189,12 +230,15 @@ def _encode(args: list[str], stream: Iterator[Frame], path: Path) -> int:
     return count
 
 
-def _feed(pipe: IO[bytes], stream: Iterator[Frame]) -> tuple[int, bool]:
+def _feed(
+    pipe: IO[bytes], stream: Iterator[Frame], info: VideoInfo, pixels: str
+) -> tuple[int, bool]:
     """Hand the frames over: how many went, and whether the encoder took them all."""
     count = 0
     for frame in stream:
         try:
-            pipe.write(frame.data)
+            for chunk in _chunks(count, frame, info, pixels):
+                pipe.write(chunk)
         except OSError:  # it died; its log says why
             return count, False
         count += 1

@@ -16,8 +16,8 @@ import pytest
 from magkit.errors import MagkitError, UsageError
 from magkit.video import ffmpeg as running
 from magkit.video import open_video, plain_info, write_video
+from magkit.video.decode import _Watcher
 from magkit.video.matroska import declared_size
-from magkit.video.read import _Watcher
 
 Ffmpeg = Callable[..., str]
 
@@ -177,7 +177,7 @@ def test_the_source_is_never_written_to(tmp_path: Path, clip: Path, overwrite: b
     link.symlink_to(clip)
     for path in (clip, link):
         with pytest.raises(UsageError, match="input itself"):
-            write_video(path, _black(1), INFO, source=clip, overwrite=overwrite)
+            write_video(path, _black(1), INFO, sound=open_video(clip).sound, overwrite=overwrite)
     assert clip.read_bytes() == before
 
 

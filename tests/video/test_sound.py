@@ -55,7 +55,7 @@ def test_sound_and_picture_stay_together(
     start, end = part
     video = open_video(beeps, start=start, end=end)
     path = tmp_path / f"out{suffix}"
-    write_video(path, video, video.info, source=beeps, start=start, end=end)
+    write_video(path, video, video.info, sound=video.sound)
     # The frame at or after the start is the first.
     first = int(np.ceil((start or 0) * 25 - 1e-6)) / 25
     assert _flash(path) == pytest.approx(2 - first, abs=0.001)
@@ -65,7 +65,7 @@ def test_sound_and_picture_stay_together(
 def test_sound_ends_with_the_part(tmp_path: Path, ffmpeg: Ffmpeg, beeps: Path) -> None:
     video = open_video(beeps, start=1.0, end=2.0)
     path, raw = tmp_path / "out.mp4", tmp_path / "sound.raw"
-    write_video(path, video, video.info, source=beeps, start=1.0, end=2.0)
+    write_video(path, video, video.info, sound=video.sound)
     ffmpeg("-i", path, "-f", "s16le", "-ac", "1", raw)
     assert raw.stat().st_size / 2 / SAMPLES == pytest.approx(1, abs=0.05)
 
@@ -77,7 +77,7 @@ def test_a_picture_that_starts_late_keeps_its_sound_in_time(
     sources = ["-itsoffset", "0.4", "-i", beeps, "-i", beeps]
     ffmpeg(*sources, "-map", "0:v", "-map", "1:a", "-c", "copy", late)
     video = open_video(late)
-    write_video(path, video, video.info, source=late)
+    write_video(path, video, video.info, sound=video.sound)
     # The picture's flash is at 2.4 s of the source, its tone at 2.0: 0.4 s before, as it was.
     assert _flash(path) - _onset(path, ffmpeg, tmp_path) == pytest.approx(0.4, abs=0.012)
 
@@ -109,14 +109,14 @@ def test_sound_is_coded_anew_only_where_the_container_demands(
     ffmpeg(*picture, "-f", "lavfi", "-i", "sine=d=1:r=48000", "-c:a", codec, path)
     video = open_video(path)
     assert video.info.has_audio
-    assert write_video(out, video, video.info, source=path) == 25
+    assert write_video(out, video, video.info, sound=video.sound) == 25
     assert re.search(rf"Audio: {result}\b", describe(out))
     assert open_video(out).info.has_audio
 
 
 def test_copied_sound_is_the_same_to_the_byte(tmp_path: Path, ffmpeg: Ffmpeg, clip: Path) -> None:
     video, out = open_video(clip), tmp_path / "out.mp4"
-    write_video(out, video, video.info, source=clip)
+    write_video(out, video, video.info, sound=video.sound)
     streams = []
     for path in (clip, out):
         raw = tmp_path / f"{path.stem}.adts"
@@ -130,7 +130,8 @@ def test_every_track_goes_along(
 ) -> None:
     two, out = tmp_path / "two.mp4", tmp_path / "out.mp4"
     ffmpeg("-i", clip, "-map", "0:v", "-map", "0:a", "-map", "0:a", "-c", "copy", two)
-    write_video(out, open_video(two), open_video(two).info, source=two)
+    video = open_video(two)
+    write_video(out, video, video.info, sound=video.sound)
     assert len(re.findall(r"^  Stream #0:\d.*Audio: aac", describe(out), re.MULTILINE)) == 2
 
 
@@ -139,5 +140,5 @@ def test_a_silent_source_gives_a_silent_result(tmp_path: Path, ffmpeg: Ffmpeg) -
     ffmpeg("-f", "lavfi", "-i", "testsrc2=s=32x32:r=25:d=0.2", path)
     video = open_video(path)
     assert video.info.rate == Fraction(25)
-    write_video(out, video, video.info, source=path)
+    write_video(out, video, video.info, sound=video.sound)
     assert not open_video(out).info.has_audio

@@ -1,0 +1,202 @@
+"""The frames of a video file as RGB, streamed from a running ffmpeg that is watched for damage."""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from magkit.errors import MagkitError
+from magkit.video.ffmpeg import Child, ffmpeg, input_args
+from magkit.video.info import Frame, VideoInfo
+from magkit.video.matroska import declared_size
+from magkit.video.probe import Probed
+
+Kind = np.dtype[np.unsignedinteger[Any]]
+
+_log = logging.getLogger(__name__)
+
+# Exact rounding and chroma at full resolution: the decoded colours are within a rounding of true.
+ACCURATE = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+
+# Damage seen this close to the end is the end of a file that was cut: decoders with many threads
+# run some frames ahead of what they hand out.
+_NEAR_END = 40
+
+_LOST_PACKET = "(Error submitting packet to decoder|Decoding error).*"
+
+# Parts that start this many seconds into a file are sought, where the file has an index of times.
+_WORTH_SEEKING = 5
+
+# A frame that comes further from its promised time is worth a warning.
+_TIME_TOLERANCE = 2e-3  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The frames first <= n < last of a file.
+
+    Args:
+        path: The file.
+        probed: What is known of it.
+        first: A number of a frame.
+        last: Likewise.
+        deep: Whether frames of more than 8 bits come as 16 bits.
+        deinterlace: Whether frames are made of fields.
+    """
+
+    path: Path
+    probed: Probed
+    first: int
+    last: int
+    deep: bool = False
+    deinterlace: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the part ends where the file does."""
+        return self.last == self.probed.info.frames
+
+
+def decode(part: Part) -> Iterator[Frame]:
+    """Stream frames (H, W, 3), RGB: uint8, or uint16 if `deep` and the file has more than 8 bits.
+
+    Raises:
+        MagkitError: The file breaks off or can't be decoded.
+    """
+    info = part.probed.info
+    kind: Kind = np.dtype("<u2") if part.deep and info.bits > 8 else np.dtype(np.uint8)
+    watcher = _Watcher()
+    read = 0
+    with ffmpeg(_arguments(part, kind), watch=watcher) as child:
+        while (frame := _read_frame(child, (info.height, info.width, 3), kind)) is not None:
+            read += 1
+            yield frame
+        status = child.finish()
+        problem = watcher.verdict() or (child.cause() if status else _shortage(part.path))
+        if problem and (part.whole or read < part.last - part.first):
+            raise MagkitError(
+                f"{part.path} breaks off after {read} frames: {problem}",
+                hint="copy the file once more, or end before the break with --end",
+            )
+    if not read:
+        raise MagkitError(f"{part.path}: none of its frames can be decoded")
+    _check_times(part, read, watcher.times)
+
+
+class _Watcher:
+    """Keeps from ffmpeg's log the times of frames, and what tells a whole file from a cut one."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.times: list[float] = []
+        self.broken = ""
+        self._suspect = ""
+        self._suspect_at = 0
+
+    def __call__(self, line: str) -> None:
+        # Threads of ffmpeg share a line: a decoder's word may stand behind a frame's description.
+        before = self.frames
+        if match := re.search(r"\] n: *(\d+) pts:(?: *\S+ +pts_time:(-?[\d.]\S*))?", line):
+            self.frames = int(match[1]) + 1
+            self.times += [float(match[2])] if match[2] else []
+        if match := re.search(r"partial file|File ended prematurely", line):
+            self.broken = match[0]
+        elif before and (match := re.search(_LOST_PACKET, line)):
+            # A frame is missing, and with it the time of all that follow. (Before the first frame
+            # it is a recording that starts between two key frames, and that is no damage.)
+            self.broken = match[0]
+        elif match := re.search(r"corrupt (decoded frame|input packet)|Packet corrupt", line):
+            self._suspect, self._suspect_at = match[0], self.frames
+
+    def verdict(self) -> str:
+        """Why the file is taken as cut, or an empty string."""
+        near = self.frames - self._suspect_at <= _NEAR_END
+        return self.broken or (self._suspect if near else "")
+
+
+def _shortage(path: Path) -> str:
+    promised = declared_size(path) or 0
+    missing = promised - path.stat().st_size
+    return f"the file should have {promised} bytes, {missing} more" if missing > 0 else ""
+
+
+def _check_times(part: Part, read: int, decoded: list[float]) -> None:
+    """Warn where unevenly spaced frames were decoded at other times than their packets promised."""
+    times = part.probed.info.times
+    if times is None or len(decoded) != read:
+        return
+    if read != part.last - part.first:
+        _log.warning(
+            "%s promised %d frames and gave %d: their times may be off",
+            part.path, part.last - part.first, read,
+        )  # fmt: skip
+        return
+    promised = np.array(times[part.first : part.last])
+    error = np.abs((np.array(decoded) - decoded[0]) - (promised - promised[0])).max()
+    if error > _TIME_TOLERANCE:
+        _log.warning("%s: frames are off the times that it promised, by %.3f s", part.path, error)
+
+
+def _arguments(part: Part, kind: Kind) -> list[str]:
+    seek, select = _cut(part)
+    decoder = ["-c:v", part.probed.decoder] if part.probed.decoder else []
+    fields = ["bwdif=mode=send_frame:deint=all"] if part.deinterlace else []
+    pixels = ("rgb24", "gbrap") if kind.itemsize == 1 else ("rgb48le", "gbrap16le")
+    chain = [*select, "showinfo=checksum=0", *fields, *_to_rgb(part.probed, *pixels)]
+    raw = ["-map", "0:V:0", "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"]
+    return [*seek, *decoder, *input_args(part.path), "-vf", ",".join(chain), *raw]
+
+
+def _to_rgb(probed: Probed, opaque: str, transparent: str) -> list[str]:
+    """The filters that convert to RGB; what is transparent lies over black."""
+    info = probed.info
+    scale = (
+        f"scale={info.width}:{info.height}:in_color_matrix={info.color_matrix}"
+        f":in_range={probed.decode_range}:out_range=pc:flags={ACCURATE}"
+    )
+    over_black = [f"format={transparent}", "premultiply=inplace=1"] if probed.alpha else []
+    return [scale, *over_black, f"format={opaque}"]
+
+
+def _cut(part: Part) -> tuple[list[str], list[str]]:
+    """Arguments that seek, and the filters that pass the part alone."""
+    info, begin = part.probed.info, part.probed.begin
+    if part.first == 0 and part.whole:
+        return [], []
+    start = begin + info.time_of(part.first)
+    if start < _WORTH_SEEKING or not re.match("mov|matroska", part.probed.container):
+        last = "" if part.whole else f":end_frame={part.last}"
+        return [], [f"trim=start_frame={part.first}{last}"]
+    # Skip to a key frame well before the start. Frames are told by their times there, which stay
+    # those of the whole file; half the distance to the neighbour allows for rounded ones.
+    seek = ["-noaccurate_seek", "-ss", f"{start - 3:.6f}", "-copyts", "-start_at_zero"]
+    conditions = [f"gte(t,{begin + _between(info, part.first):.9f})"]
+    stop = []
+    if not part.whole:
+        end = begin + _between(info, part.last)
+        conditions.append(f"lt(t,{end:.9f})")
+        stop = [f"trim=end={end + 1:.6f}"]  # stops the reading; the exact end is the expression's
+    return seek, [*stop, f"select='{'*'.join(conditions)}'"]
+
+
+def _between(info: VideoInfo, number: int) -> float:
+    """Half way from the frame before to this one, in seconds from the first."""
+    return (info.time_of(max(number - 1, 0)) + info.time_of(number)) / 2
+
+
+def _read_frame(child: Child, shape: tuple[int, int, int], kind: Kind) -> Frame | None:
+    """The next whole frame, or None at the end."""
+    frame: Frame = np.empty(shape, kind)
+    pipe = child.process.stdout
+    assert pipe is not None
+    view, filled = frame.data.cast("B"), 0
+    while filled < len(view):
+        got: int = pipe.readinto(view[filled:])  # type: ignore[attr-defined]
+        if not got:
+            return None
+        filled += got
+    return frame

@@ -1,0 +1,61 @@
+"""Uncompressed frames with their times, as a Matroska stream: ffmpeg's raw video has no times.
+
+Source: RFC 8794 (EBML: identifiers and sizes), RFC 9559 (Matroska: the elements of a segment, a
+simple uncompressed track, block groups).
+"""
+
+NANOSECONDS = 1_000_000_000  # ticks a second of the stream
+
+_UNKNOWN_SIZE = b"\x01\xff\xff\xff\xff\xff\xff\xff"
+
+# The FourCC by which ffmpeg knows each layout of raw pixels (libavcodec/raw.c).
+_FOURCC = {
+    "rgb24": b"RGB\x18",
+    "rgb48le": b"RGB0",
+    "yuv444p": b"444P",
+    "yuv444p10le": b"Y3\0\x0a",
+}
+
+
+def stream_header(width: int, height: int, pixels: str) -> bytes:
+    """What precedes the frames.
+
+    Args:
+        width: Of a frame, in pixels.
+        height: Likewise.
+        pixels: ffmpeg's name of their layout: rgb24, rgb48le, yuv444p or yuv444p10le.
+    """
+    kind = _number("4286", 1) + _number("42F7", 1) + _number("42F2", 4) + _number("42F3", 8)
+    kind += _element("4282", b"matroska") + _number("4287", 4) + _number("4285", 2)
+    info = _number("2AD7B1", 1)  # nanoseconds a tick
+    info += _element("4D80", b"magkit") + _element("5741", b"magkit")
+    video = _number("B0", width) + _number("BA", height) + _element("2EB524", _FOURCC[pixels])
+    track = _number("D7", 1) + _number("73C5", 1) + _number("83", 1)
+    track += _element("86", b"V_UNCOMPRESSED") + _element("E0", video)
+    segment = bytes.fromhex("18538067") + _UNKNOWN_SIZE
+    tracks = _element("1654AE6B", _element("AE", track))
+    return _element("1A45DFA3", kind) + segment + _element("1549A966", info) + tracks
+
+
+def frame_header(start: float, end: float, size: int) -> bytes:
+    """What precedes a frame of `size` bytes that is shown from `start` to `end` seconds."""
+    first, last = round(start * NANOSECONDS), round(end * NANOSECONDS)
+    stamp, duration = _number("E7", first), _number("9B", last - first)
+    # Track 1, no ticks after the cluster's, no flags.
+    block = b"\x81\0\0\0"
+    block = _head("A1", len(block) + size) + block
+    group = _head("A0", len(duration) + len(block) + size) + duration + block
+    return _head("1F43B675", len(stamp) + len(group) + size) + stamp + group
+
+
+def _head(identifier: str, size: int) -> bytes:
+    """An element's identifier and the size of its content, in eight bytes."""
+    return bytes.fromhex(identifier) + (size | 1 << 56).to_bytes(8, "big")
+
+
+def _element(identifier: str, content: bytes) -> bytes:
+    return _head(identifier, len(content)) + content
+
+
+def _number(identifier: str, value: int) -> bytes:
+    return _element(identifier, value.to_bytes(8, "big"))

@@ -1,0 +1,113 @@
+"""A frame's size, aspect, pixel format and colours, parsed from ffmpeg's showinfo filter."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from magkit.errors import MagkitError
+from magkit.video.ffmpeg import PixelFormat, pixel_format
+from magkit.video.info import UNKNOWN, ColorRange, guess_standard
+from magkit.video.ycbcr import MATRICES
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A decoded frame.
+
+    Args:
+        width: Pixels.
+        height: Pixels.
+        time: Seconds from the run's zero, or None.
+        pixel_aspect: A pixel's width over its height.
+        interlaced: Whether it holds two fields.
+        pixels: How its pixels are stored.
+        decode_range: How to read luma: "tv", "pc", or "auto" for RGB, which needs no telling.
+        color_range: How a result is to store luma.
+        color_matrix: As tagged, or by the size of the frame where no matrix is told.
+        color_primaries: Likewise.
+        color_transfer: Likewise.
+    """
+
+    width: int
+    height: int
+    time: float | None
+    pixel_aspect: Fraction
+    interlaced: bool
+    pixels: PixelFormat
+    decode_range: str
+    color_range: ColorRange
+    color_matrix: str
+    color_primaries: str
+    color_transfer: str
+
+
+def parse_frame(frame: str, colors: str) -> Shown:
+    """Parse the lines that begin with "n:" and with "color_range:".
+
+    Raises:
+        MagkitError: They are written in another way.
+    """
+    width, height = (int(n) for n in _find(r" s:(\d+)x(\d+)", frame))
+    (time,) = _find(r" pts_time:(-?[\d.e+-]+|NOPTS)", frame)
+    (field,) = _find(r" i:(\w)", frame)
+    pixels = pixel_format(_find(r" fmt:(\S+)", frame)[0])
+    decode_range, color_range = _ranges(pixels.name, _color(colors, "range"))
+    matrix, primaries, transfer = _standard(colors, width, height)
+    return Shown(
+        width,
+        height,
+        None if time == "NOPTS" else float(time),
+        _aspect(frame),
+        field in "TB",
+        pixels,
+        decode_range,
+        color_range,
+        matrix,
+        primaries,
+        transfer,
+    )
+
+
+def _find(pattern: str, text: str) -> tuple[str, ...]:
+    match = re.search(pattern, text)
+    if match is None:
+        raise MagkitError(f"this ffmpeg describes frames in a way unknown to magkit: {text}")
+    return match.groups()
+
+
+def _aspect(frame: str) -> Fraction:
+    """The pixels' aspect; 0/1 says that it is unknown."""
+    wide, high = (int(n) for n in _find(r" sar:(\d+)/(\d+)", frame))
+    return Fraction(wide, high) if wide and high else Fraction(1)
+
+
+def _color(colors: str, what: str) -> str:
+    match = re.search(rf"color_{what}:(\S+)", colors)
+    value = match[1] if match else UNKNOWN
+    return UNKNOWN if value in {"reserved", "unspecified", "nil"} else value
+
+
+def _ranges(pixels: str, tagged: str) -> tuple[str, ColorRange]:
+    """How to read the luma, and how a result is to store it."""
+    if re.match(r"yuvj", pixels):
+        return "pc", "pc"
+    if not re.match(r"yuv|nv|p0|p2|p4|uyvy|yuyv|gray|ya|y2|xv|ayuv|vuy|v30", pixels):
+        return "auto", "tv"  # RGB and palettes
+    if tagged in {"tv", "pc"}:
+        return tagged, "pc" if tagged == "pc" else "tv"
+    # Untagged YCbCr is studio range by every standard; bare grey comes from pictures.
+    return ("pc", "pc") if pixels.startswith(("gray", "ya")) else ("tv", "tv")
+
+
+def _standard(colors: str, width: int, height: int) -> tuple[str, str, str]:
+    """Matrix, primaries and transfer: as tagged, or all by the size where no matrix is told."""
+    guess = guess_standard(width, height)
+    tagged = _color(colors, "space")
+    primaries, transfer = _color(colors, "primaries"), _color(colors, "trc")
+    if tagged in MATRICES:
+        return tagged, primaries, transfer
+    return (
+        guess,
+        guess if primaries == UNKNOWN else primaries,
+        guess if transfer == UNKNOWN else transfer,
+    )

@@ -1,0 +1,125 @@
+"""The sound that goes with a clip: which tracks a container can hold, and how they are cut."""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from magkit.video.ffmpeg import input_args
+from magkit.video.probe import Track
+
+_log = logging.getLogger(__name__)
+
+Choice = Literal["none", "first", "all"]
+"""Which sound tracks of a clip its result keeps."""
+
+# What plays widely in each container; Matroska takes all that it is likely to meet.
+_AAC_FAMILY = {"aac", "mp3", "ac3", "eac3", "alac"}
+_CARRIED: dict[str, set[str]] = {
+    ".mp4": _AAC_FAMILY | {"opus", "flac"},
+    ".m4v": _AAC_FAMILY,
+    ".mov": _AAC_FAMILY | {"pcm_s16le", "pcm_s24le", "pcm_s16be", "pcm_s24be", "pcm_f32le"},
+    ".mkv": _AAC_FAMILY
+    | {"opus", "vorbis", "flac", "dts", "truehd", "mp2", "pcm_s16le", "pcm_s24le", "pcm_f32le"},
+    ".webm": {"opus", "vorbis"},
+}
+
+# The channel layouts of each encoder; others are converted to the nearest.
+_AAC = ("aac", "256k", "mono|stereo|3.0|4.0|5.0|5.1|7.1(wide)|7.1")
+_OPUS = ("libopus", "160k", "mono|stereo|3.0|quad|5.0|5.1|6.1|7.1")
+
+# Sound that starts this much before the picture is cut; less is how a codec warms up.
+_LEAD = 0.05  # seconds
+
+_WORTH_SEEKING = 5.0  # seconds
+
+# In these ffmpeg takes the first stream that a run uses as the zero of time.
+_RELATIVE_ZERO = re.compile("mpeg|ogg|wtv|hls")
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The sound of a clip, or of a part of it.
+
+    Args:
+        path: The file that holds it.
+        container: ffmpeg's name of its demuxer.
+        tracks: All sound tracks of the file.
+        begin: Seconds from the file's zero to the first frame of the part.
+        offset: Seconds from the first frame of the file to the first of the part.
+        length: Seconds that the part lasts; None if it ends with the file.
+    """
+
+    path: Path
+    container: str
+    tracks: tuple[Track, ...]
+    begin: float
+    offset: float = 0.0
+    length: float | None = None
+
+
+def sound_args(
+    sound: Sound | None, suffix: str, choice: Choice
+) -> tuple[list[str], list[str], list[str]]:
+    """Arguments of ffmpeg that take the sound along as its second input.
+
+    Args:
+        sound: What goes along; None where there is none.
+        suffix: The container that is written (a gif holds no sound).
+        choice: Which tracks are kept.
+
+    Returns:
+        Arguments before the outputs, arguments of the output, arguments after it. All are empty
+        where no track can be kept; the log says why.
+    """
+    kept = [] if sound is None or suffix == ".gif" else list(_kept(sound, suffix, choice))
+    if sound is None or not kept:
+        return [], [], []
+    # The result's first frame is at zero, and so is the sound that was heard with it.
+    sought = sound.begin >= _WORTH_SEEKING and re.match("mov|matroska", sound.container)
+    seek = ["-ss", f"{sound.begin - 3:.6f}"] if sought else []
+    shift = -3 if sought else -sound.begin
+    source = [*seek, "-itsoffset", f"{shift:.6f}", *input_args(sound.path)]
+    output = [
+        argument
+        for index, track in enumerate(kept)
+        for argument in _coded(index, track, sound, suffix)
+    ]
+    if sound.length is not None:
+        output += ["-t", f"{sound.length:.6f}"]
+    # All streams that the record was made from are used, or time would have another zero.
+    zero = ["-map", "1:V:0", "-map", "1:a", "-c", "copy", "-f", "null", "-"]
+    return source, output, zero if _RELATIVE_ZERO.match(sound.container) else []
+
+
+def _kept(sound: Sound, suffix: str, choice: Choice) -> Iterator[tuple[int, Track]]:
+    """The tracks that can be kept, with their numbers in the file."""
+    if choice == "none":
+        return
+    for number, track in enumerate(sound.tracks):
+        name = f"{sound.path}: sound track {number + 1} ({track.codec})"
+        if track.start is None:
+            _log.warning("%s is empty and is left out", name)
+        elif track.codec in _CARRIED[suffix] or track.decodable:
+            yield number, track
+            if choice == "first":
+                return
+        else:
+            _log.warning("%s can't be decoded or stored in %s and is left out", name, suffix)
+
+
+def _coded(index: int, kept: tuple[int, Track], sound: Sound, suffix: str) -> list[str]:
+    """Copy a track where the container carries it, code it anew where it doesn't."""
+    number, track = kept
+    args = ["-map", f"1:a:{number}", f"-c:a:{index}"]
+    if track.codec in _CARRIED[suffix]:
+        # Copied sound is cut between packets of some 20 ms, with its time stamps and so its sync
+        # kept. Without this option the sound before the cut goes along; with it and no cut, the
+        # packet by which AAC warms up would be lost.
+        cut = track.start is not None and track.start - sound.offset < -_LEAD
+        return [*args, "copy", *([f"-copypriorss:a:{index}", "0"] if cut else [])]
+    encoder, rate, layouts = _OPUS if suffix == ".webm" else _AAC
+    chain = f"atrim=start=0,aformat=channel_layouts={layouts}"
+    return [*args, encoder, f"-b:a:{index}", rate, f"-filter:a:{index}", chain]
