@@ -207,9 +207,12 @@ def _timing(
             stamps = _decoded(path)
         return Fraction(0), len(stamps.picture), Timing(nominal, stated=False)
     ticks = _packet_ticks(listing, stamps, first)
-    # VP8 hides packets that no frame shows.
-    framed_alone = framed and stamps.codec != "vp8"
-    if not ticks or not (framed_alone or is_constant(ticks, stamps.base, nominal)):
+    # Elsewhere a packet may be a field, and VP8 hides packets that no frame shows.
+    if framed:
+        told = stamps.codec != "vp8" or is_constant(ticks, stamps.base, nominal)
+    else:
+        told = not interlaced and is_constant(ticks, stamps.base, nominal)
+    if not (ticks and told):
         stamps = _decoded(path)
         ticks = [pts for _, pts, _ in stamps.picture if pts != _NO_TIME]
         if ticks != sorted(ticks) or len(ticks) < len(stamps.picture):

@@ -19,6 +19,9 @@ _SHORTEST = 1 / 90_000
 _JITTER_SECONDS = Fraction(1, 1000)
 _JITTER_FRAMES = Fraction(1, 10)
 
+# Frames a tick.
+_COARSEST = Fraction(1, 2)
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -61,9 +64,12 @@ def fit(
         return Timing(rates[0] if rates else FALLBACK_RATE)
     span = (ticks[-1] - ticks[0]) * base
     mean = snap_rate((len(ticks) - 1) / span) if span else FALLBACK_RATE
-    for rate in (*rates, mean):
+    for rate in rates:
         if is_constant(ticks, base, rate):
             return Timing(rate)
+    # Where a tick is as long as a frame, a mean rate would hide a frame that is missing.
+    if mean * base <= _COARSEST and is_constant(ticks, base, mean):
+        return Timing(mean)
     steps = [*ticks, ticks[-1] + (last_ticks or ticks[-1] - ticks[-2])]
     times = _apart([float((tick - ticks[0]) * base) for tick in steps])
     return Timing((len(ticks) / Fraction(times[-1])).limit_denominator(1001), times)
@@ -77,7 +83,12 @@ def _apart(times: list[float]) -> tuple[float, ...]:
 
 
 def is_constant(ticks: Sequence[int], base: Fraction, rate: Fraction) -> bool:
-    """Whether frame n lies at n / rate, apart from rounding to ticks and jitter."""
+    """Whether frame n lies at n / rate, apart from rounding to ticks and jitter.
+
+    There is no such rate where there are no time stamps.
+    """
+    if not ticks:
+        return False
     # Deviations in units of 1 / (rate's numerator * base's denominator) seconds: exact integers.
     step, frame = base.numerator * rate.numerator, base.denominator * rate.denominator
     deviations = [tick * step - number * frame for number, tick in enumerate(ticks)]

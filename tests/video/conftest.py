@@ -64,3 +64,71 @@ def colourful() -> list[NDArray[np.uint8]]:
         waves = [np.sin(4 * rows + a * columns + step / 4) for a in (1.0, 2.0, 3.0)]
         frames.append((128 + 60 * np.stack(waves, -1)).round().astype(np.uint8))
     return frames
+
+
+FieldCoded = Callable[[NDArray[np.uint8]], bytes]
+
+
+@pytest.fixture
+def field_coded() -> FieldCoded:
+    """Makes bare H.264 in which every picture is a field: no encoder at hand makes such ones."""
+    return _field_coded
+
+
+class _Bits:
+    """A string of bits in the codes of H.264 (ITU-T H.264, 7.2 and 9.1)."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def fixed(self, value: int, length: int) -> "_Bits":
+        self.text += f"{value:0{length}b}"
+        return self
+
+    def golomb(self, *values: int) -> "_Bits":
+        for value in values:
+            code = f"{value + 1:b}"
+            self.text += "0" * (len(code) - 1) + code
+        return self
+
+    def aligned(self) -> "_Bits":
+        self.text += "0" * (-len(self.text) % 8)
+        return self
+
+    def unit(self, head: int) -> bytes:
+        """The NAL unit: with its stop bit, start code and emulation prevention."""
+        text = self.text + "1"
+        text += "0" * (-len(text) % 8)
+        payload = int(text, 2).to_bytes(len(text) // 8, "big")
+        return b"\0\0\0\1" + bytes([head]) + re.sub(rb"\0\0(?=[\0-\3])", b"\0\0\3", payload)
+
+
+def _field_coded(frames: NDArray[np.uint8]) -> bytes:
+    """Each of the grey frames (T, H, W) as a top and a bottom field of uncompressed macroblocks.
+
+    Sides are multiples of 16 and 32; levels lie from 16 on.
+    """
+    _, height, width = frames.shape
+    sequence = _Bits().fixed(77, 8).fixed(0, 8).fixed(40, 8)
+    # Output in the order of decoding, one reference; sizes in macroblocks of a field.
+    sequence.golomb(0, 0, 2, 1).fixed(0, 1).golomb(width // 16 - 1, height // 32 - 1)
+    sequence.fixed(0b0010, 4).fixed(0, 1)  # frames of fields, no cropping, no VUI
+    picture = _Bits().golomb(0, 0).fixed(0, 2).golomb(0, 0, 0).fixed(0, 3).golomb(0, 0, 0)
+    picture.fixed(0b100, 3)
+    stream = [sequence.unit(0x67), picture.unit(0x68)]
+    for number, frame in enumerate(frames):
+        stream += [_field(frame[parity::2], parity, number % 2) for parity in (0, 1)]
+    return b"".join(stream)
+
+
+def _field(rows: NDArray[np.uint8], parity: int, identifier: int) -> bytes:
+    key = parity == 0
+    slice_ = _Bits().golomb(0, 7, 0).fixed(0, 4).fixed(1, 1).fixed(parity, 1)
+    slice_ = slice_.golomb(identifier).fixed(0, 2) if key else slice_.fixed(0, 1)
+    slice_.golomb(0, 1)  # the quantiser's change, no deblocking
+    for top in range(0, rows.shape[0], 16):
+        for left in range(0, rows.shape[1], 16):
+            slice_.golomb(25).aligned()  # I_PCM
+            block = rows[top : top + 16, left : left + 16].tobytes() + bytes([128]) * 128
+            slice_.fixed(int.from_bytes(block, "big"), 8 * len(block))
+    return slice_.unit(0x65 if key else 0x61)
