@@ -145,21 +145,42 @@ def _arguments(part: Part, kind: Kind) -> list[str]:
     seek, select = _cut(part)
     decoder = ["-c:v", part.probed.decoder] if part.probed.decoder else []
     fields = ["bwdif=mode=send_frame:deint=all"] if part.deinterlace else []
-    pixels = ("rgb24", "gbrap") if kind.itemsize == 1 else ("rgb48le", "gbrap16le")
-    chain = [*select, "showinfo=checksum=0", *fields, *_to_rgb(part.probed, *pixels)]
+    to_rgb = _to_rgb(part.probed) if kind.itemsize == 1 else _to_deep_rgb(part.probed)
+    chain = [*select, "showinfo=checksum=0", *fields, *to_rgb]
     raw = ["-map", "0:V:0", "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"]
     return [*seek, *decoder, *input_args(part.path), "-vf", ",".join(chain), *raw]
 
 
-def _to_rgb(probed: Probed, opaque: str, transparent: str) -> list[str]:
-    """The filters that convert to RGB; what is transparent lies over black."""
+def _to_rgb(probed: Probed) -> list[str]:
+    """The filters that convert to 8-bit RGB; what is transparent lies over black."""
     info = probed.info
     scale = (
         f"scale={info.width}:{info.height}:in_color_matrix={info.color_matrix}"
         f":in_range={probed.decode_range}:out_range=pc:flags={ACCURATE}"
     )
-    over_black = [f"format={transparent}", "premultiply=inplace=1"] if probed.alpha else []
-    return [scale, *over_black, f"format={opaque}"]
+    return [scale, *_over_black(probed, "gbrap"), "format=rgb24"]
+
+
+def _to_deep_rgb(probed: Probed) -> list[str]:
+    """The filters that convert to 16-bit RGB.
+
+    zimg converts exactly, where ffmpeg's scaler makes 65280 of 65535 of white. It takes no odd
+    sizes with fewer samples of colour than of brightness: the scaler fills those up first.
+    """
+    planes = "gbrap16le" if probed.alpha else "gbrp16le"
+    if probed.decode_range == "auto":
+        return [f"format={planes}", *_over_black(probed, planes), "format=rgb48le"]
+    info, alpha = probed.info, "a" if probed.alpha else ""
+    bits = info.bits if info.bits in {10, 12} else 16
+    limits = {"tv": "limited", "pc": "full"}[probed.decode_range]
+    fill = f"scale={info.width}:{info.height}:flags={ACCURATE}:in_range={probed.decode_range}"
+    fill += f":out_range={probed.decode_range},format=yuv{alpha}444p{bits}le"
+    convert = f"zscale=matrixin={info.color_matrix}:rangein={limits}:matrix=gbr:range=full"
+    return [fill, f"{convert},format={planes}", *_over_black(probed, planes), "format=rgb48le"]
+
+
+def _over_black(probed: Probed, planes: str) -> list[str]:
+    return [f"format={planes},premultiply=inplace=1"] if probed.alpha else []
 
 
 def _cut(part: Part) -> tuple[list[str], list[str]]:

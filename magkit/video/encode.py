@@ -143,8 +143,8 @@ def _rate_factor(quality: int | None, default: int, worst: int) -> str:
     return str(default if quality is None else quality)
 
 
-def picture_filter(encoding: Encoding, info: VideoInfo, flags: str) -> str:
-    """The filter that turns RGB frames into what the encoder takes, and says what it did."""
+def picture_filter(encoding: Encoding, info: VideoInfo, flags: str, raw: str) -> str:
+    """The filter that turns raw frames into what the encoder takes, and says what it did."""
     aspect = f"setsar={info.pixel_aspect.numerator}/{info.pixel_aspect.denominator}:max=65535"
     if encoding.pixels == "pal8":
         # A palette for every frame: one for all would need the whole clip at once.
@@ -153,8 +153,10 @@ def picture_filter(encoding: Encoding, info: VideoInfo, flags: str) -> str:
             "[b][p]paletteuse=new=1:dither=sierra2_4a"
         )
     # What comes in is RGB, or YCbCr whose full range is to stay (see `raw_pixels`).
+    deep = raw == "rgb48le" or "10" in encoding.pixels
+    spans = (encoding.color_range if deep else "pc", encoding.color_range)
     scale = (
-        f"scale=in_range=pc:out_range={encoding.color_range}:in_color_matrix={info.color_matrix}"
+        f"scale=in_range={spans[0]}:out_range={spans[1]}:in_color_matrix={info.color_matrix}"
         f":out_color_matrix={info.color_matrix}:flags={flags}"
     )
     # H.264 and VP9 players take chroma as placed at the left: (0, half) in 256ths of a pixel.
@@ -164,15 +166,26 @@ def picture_filter(encoding: Encoding, info: VideoInfo, flags: str) -> str:
         f"setparams=range={encoding.color_range}:colorspace={info.color_matrix}"
         f":color_primaries={info.color_primaries}:color_trc={info.color_transfer}"
     )
-    return f"{scale},format={encoding.pixels},{tags},{aspect}"
+    to_ycbcr = f"{_deep_filter(encoding, info, raw)}," if deep else ""
+    return f"{to_ycbcr}{scale},format={encoding.pixels},{tags},{aspect}"
 
 
-def raw_pixels(encoding: Encoding, deep: bool) -> str:
-    """The pixel format in which the encoder is fed; full range is fed as YCbCr (see `ycbcr`)."""
+def _deep_filter(encoding: Encoding, info: VideoInfo, raw: str) -> str:
+    """RGB to YCbCr with a colour for every pixel, by zimg (see `decode._to_deep_rgb`)."""
+    planes = "gbrp16le" if raw == "rgb48le" else "gbrp"
+    span = "full" if encoding.color_range == "pc" else "limited"
+    return (
+        f"format={planes},zscale=matrixin=gbr:rangein=full:matrix={info.color_matrix}:range={span}"
+        f",format={'yuv444p10le' if '10' in encoding.pixels else 'yuv444p'}"
+    )
+
+
+def raw_pixels(encoding: Encoding, *, deep: bool) -> str:
+    """The pixel format in which frames are fed; a full range of 8 bits as YCbCr (see `ycbcr`)."""
+    if deep and encoding.pixels != "pal8":
+        return "rgb48le"
     full = encoding.color_range == "pc" and encoding.pixels != "pal8"
-    if full:
-        return "yuv444p10le" if "10" in encoding.pixels else "yuv444p"
-    return "rgb48le" if deep else "rgb24"
+    return "yuv444p" if full and "10" not in encoding.pixels else "rgb24"
 
 
 def color_args(encoding: Encoding, info: VideoInfo) -> list[str]:

@@ -13,7 +13,6 @@ _FOURCC = {
     "rgb24": b"RGB\x18",
     "rgb48le": b"RGB0",
     "yuv444p": b"444P",
-    "yuv444p10le": b"Y3\0\x0a",
 }
 
 
@@ -23,7 +22,7 @@ def stream_header(width: int, height: int, pixels: str) -> bytes:
     Args:
         width: Of a frame, in pixels.
         height: Likewise.
-        pixels: ffmpeg's name of their layout: rgb24, rgb48le, yuv444p or yuv444p10le.
+        pixels: ffmpeg's name of their layout: rgb24, rgb48le or yuv444p.
     """
     kind = _number("4286", 1) + _number("42F7", 1) + _number("42F2", 4) + _number("42F3", 8)
     kind += _element("4282", b"matroska") + _number("4287", 4) + _number("4285", 2)

@@ -82,9 +82,10 @@ def write_video(
     deep = first.dtype == np.uint16
     encoding = choose(suffix, info, quality, deep=deep, pix_fmt=pix_fmt)
     with atomic_path(path, overwrite=overwrite) as temporary:
-        pixels = raw_pixels(encoding, deep and suffix != ".gif")
+        pixels = raw_pixels(encoding, deep=deep)
         before, output, after = sound_args(sound, suffix, audio)
-        picture = ["-filter_complex", f"[0:v]{picture_filter(encoding, info, ACCURATE)}[v]"]
+        chain = picture_filter(encoding, info, ACCURATE, pixels)
+        picture = ["-filter_complex", f"[0:v]{chain}[v]"]
         picture += ["-map", "[v]", "-fps_mode", "passthrough", *_time_base(suffix, info)]
         coded = [*encoding.codec, *color_args(encoding, info), *_container_args(suffix)]
         target = [*picture, *coded, *output, f"file:{temporary.absolute()}"]
@@ -166,21 +167,23 @@ def _first(stream: Iterator[Frame]) -> tuple[Frame, Iterator[Frame]]:
 def _write_folder(folder: Path, stream: Iterator[Frame], info: VideoInfo) -> int:
     count = 0
     for count, frame in enumerate(_first(stream)[1], 1):
-        write_frame(folder, count - 1, frame)
+        write_frame(folder, count - 1, _eight_bits(frame))
     write_sidecar(folder, info)
     return count
 
 
 def _raw(stream: Iterator[Frame], info: VideoInfo, pixels: str) -> Iterator[Frame]:
     """The frames as the encoder takes them."""
-    if not pixels.startswith("yuv"):
-        wanted = np.dtype("<u2") if pixels == "rgb48le" else np.dtype(np.uint8)
-        return (frame if frame.dtype == wanted else _eight_bits(frame) for frame in stream)
-    bits = 10 if "10" in pixels else 8
-    return (full_range(frame, info.color_matrix, bits) for frame in stream)
+    if pixels == "rgb48le":
+        return (frame.astype("<u2", copy=False) for frame in stream)
+    if pixels == "rgb24":
+        return (_eight_bits(frame) for frame in stream)
+    return (full_range(frame, info.color_matrix) for frame in stream)
 
 
 def _eight_bits(frame: Frame) -> Frame:
+    if frame.dtype == np.uint8:
+        return frame
     return ((frame.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
