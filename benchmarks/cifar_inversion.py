@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ def experiment(given: argparse.Namespace) -> dict[str, Any]:
         settings={"seed": given.seed, **settings},
     )
     cpu = torch.device("cpu")
-    done = invert_classes(job, output=given.output, note=lambda text: print(text, file=sys.stderr))
+    done = invert_classes(job, output=given.output)
     judges = class_judges([target], verifier, cpu)
     return write_class_report(done.run, done.plan, judges, cpu)
 
@@ -95,6 +96,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("magkit").setLevel(logging.INFO)
     try:
         report = experiment(given)
     except MagkitError as error:

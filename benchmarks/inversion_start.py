@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def made(given: argparse.Namespace, name: str, settings: Mapping[str, Any]) -> M
         report = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         return Made(opened(folder), report)
     print(f"making {name}", file=sys.stderr, flush=True)
-    done = invert(job, output=folder, note=lambda text: print(text, file=sys.stderr))
+    done = invert(job, output=folder)
     return Made(done, write_report(done.run, done.plans, judges_of([TARGET], VERIFIER, CPU)))
 
 
@@ -195,6 +196,8 @@ def main() -> None:
     if given.seeds < 1 or not all("=" in text for text in given.set):
         parser.error("--seeds is at least 1, and --set takes KEY=VALUE")
     torch.set_num_threads(given.threads)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("magkit").setLevel(logging.INFO)
     try:
         warm, cold = list[Made](), list[Made]()
         for seed in range(given.seeds):

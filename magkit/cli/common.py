@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from magkit.cli.config import merged_options, option_name, read_config
+from magkit.cli.log_handler import log_shown
 from magkit.cli.output import Output
 from magkit.errors import MagkitError
 from magkit.progress import QUIET
@@ -131,7 +132,7 @@ def add(app: typer.Typer, function: Callable[..., None], name: str = "") -> None
     def command(**values: Any) -> None:
         out = Output(**{key: values.pop(key) for key in ("quiet", "verbose", "json")})
         values.pop("config", None)
-        with out.captured(), _traceback(out), _quiet_everywhere(out):
+        with out.captured(), log_shown(out), _traceback(out), _quiet_everywhere(out):
             function(out, **values)
 
     _, *own = inspect.signature(function, eval_str=True).parameters.values()

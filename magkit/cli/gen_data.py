@@ -103,7 +103,7 @@ def gen_data(
     share = parse_share(shard) if shard else launched_share()
     pairs = [f"{key}={value}" for key, value in asked.scene.items()]
     config = _config(size or asked.size, [*pairs, *(scene or [])])
-    sources = build_sources(images or (), objects, object_images, procedural, out.note)
+    sources = build_sources(images or (), objects, object_images, procedural)
     scenes = count or asked.count
     plan = make_plan(kind or asked.kind, format, scenes, seed, config, sources)
     place, processes = output or Path("data") / plan.kind, threads or processor_count()

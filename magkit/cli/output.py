@@ -35,6 +35,7 @@ class Output:
         self.quiet = quiet
         self.verbose = verbose
         self.json = json
+        self._muted = False
         self._results = Console(file=sys.stdout, highlight=False)
         self._notes = Console(file=sys.stderr, highlight=False, soft_wrap=True)
         for console in (self._results, self._notes):
@@ -65,15 +66,12 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Says what the user should know even with --quiet."""
-        self._notes.print(f"warning: {text}", markup=False, style="yellow")
+        if not self._muted:
+            self._notes.print(f"warning: {text}", markup=False, style="yellow")
 
-    def told(self, text: str) -> None:
-        """Says what a library's `Note` tells; what begins with "warning: " even with --quiet."""
-        warning = text.removeprefix("warning: ")
-        if warning != text:
-            self.warn(warning)
-        else:
-            self.note(text)
+    def mute(self) -> None:
+        """Says nothing from now on, warnings included: another process speaks for this one."""
+        self.quiet = self.json = self._muted = True
 
     def show(self, renderable: RenderableType) -> None:
         """Prints what the command is for, a text as it stands or a table; not with --json."""

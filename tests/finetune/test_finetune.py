@@ -70,7 +70,10 @@ def test_the_number_of_workers_changes_nothing(outcome: Finetuned, tmp_path: Pat
 
 
 def test_a_resumed_run_equals_one_that_was_not_stopped(
-    outcome: Finetuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    outcome: Finetuned,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    log: pytest.LogCaptureFixture,
 ) -> None:
     def stop(done: int, _: int | None) -> None:
         if done == 2:
@@ -80,11 +83,11 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(
     with pytest.raises(KeyboardInterrupt):
         finetune(TINY, workers=0, progress=stop)
     assert not (tmp_path / "runs" / "finetune-001" / "model.safetensors").exists()
-    notes: list[str] = []
-    again = finetune(TINY, workers=0, note=notes.append)
+    log.clear()
+    again = finetune(TINY, workers=0)
     assert again.run.folder == Path("runs/finetune-001")
     assert again.continued == 2
-    assert "from step 2" in notes[0]
+    assert "from step 2" in log.messages[0]
     assert same_weights(again, outcome)
     assert finetune(TINY, workers=0).run.folder == Path("runs/finetune-002"), "the first is done"
 
@@ -132,10 +135,11 @@ def further(encoder: Path | None, **settings: object) -> Job:
     return replace(TINY, options=(), encoder=encoder, settings={**TINY.settings, **settings})
 
 
-def test_a_frozen_encoder_stays_as_it_was_loaded(encoder: Path, tmp_path: Path) -> None:
-    notes: list[str] = []
+def test_a_frozen_encoder_stays_as_it_was_loaded(
+    encoder: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
     job = further(encoder, freeze=3)
-    outcome = finetune(job, output=tmp_path / "run", workers=0, note=notes.append)
+    outcome = finetune(job, output=tmp_path / "run", workers=0)
     there, made = load_file(encoder), load_file(outcome.run.model)
     assert all(torch.equal(made[key], there[key]) for key in there)
     assert outcome.run.config["options"]["stem"] == 12, "the encoder's configuration"
@@ -143,7 +147,9 @@ def test_a_frozen_encoder_stays_as_it_was_loaded(encoder: Path, tmp_path: Path) 
     assert report is not None
     assert report.parameters == sum(value.numel() for value in there.values())
     assert [group.name for group in report.groups] == ["trunk", "texture+motion", "rest"]
-    assert f"loaded {report.parameters:,} parameters of {encoder} (byol, 9 steps)" in notes[0]
+    assert (
+        f"loaded {report.parameters:,} parameters of {encoder} (byol, 9 steps)" in log.messages[0]
+    )
 
 
 def test_an_encoder_and_how_it_learns_determine_the_run(encoder: Path, tmp_path: Path) -> None:
@@ -202,7 +208,7 @@ def test_encoders_that_are_refused(outcome: Finetuned, encoder: Path, tmp_path: 
         assert not (tmp_path / "run").exists()
 
 
-def test_pictures_and_coco_objects(tmp_path: Path) -> None:
+def test_pictures_and_coco_objects(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "train2017"
     folder.mkdir()
     pixels = np.random.default_rng(0).integers(0, 255, (150, 200, 3), np.uint8)
@@ -227,9 +233,8 @@ def test_pictures_and_coco_objects(tmp_path: Path) -> None:
     objects.parent.mkdir()
     objects.write_text(json.dumps(coco))
     job = replace(TINY, objects=(str(objects),), procedural=0)
-    notes: list[str] = []
-    outcome = finetune(job, output=tmp_path / "run", workers=0, note=notes.append)
-    assert "on 1 pictures and 1 objects" in notes[1], "the first tells that objects are indexed"
+    outcome = finetune(job, output=tmp_path / "run", workers=0)
+    assert any("on 1 pictures and 1 objects" in text for text in log.messages)
     assert [part["count"] for part in outcome.run.config["data"]["objects"]] == [1]
 
 
