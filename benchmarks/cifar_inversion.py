@@ -28,6 +28,7 @@ from magkit.invert.class_judge import class_judges
 from magkit.invert.class_report import write_class_report
 from magkit.invert.job import RESULT
 from magkit.invert.targets.choice import TargetChoice
+from magkit.options import key_values
 
 BAR = 0.8  # of the pictures
 TARGET, VERIFIER = "cifar-resnet20", "cifar-resnet32"
@@ -52,7 +53,7 @@ def experiment(given: argparse.Namespace) -> dict[str, Any]:
         report: dict[str, Any] = json.loads((given.output / RESULT).read_text(encoding="utf-8"))
         return report
     target, verifier = (choice(name, given.weights) for name in (TARGET, VERIFIER))
-    settings = dict(text.split("=", 1) for text in given.set)
+    settings = key_values(given.set)
     job = ClassJob(
         targets=[target],
         per_class=given.per_class,

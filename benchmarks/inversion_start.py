@@ -33,6 +33,7 @@ from magkit.invert.objective import total
 from magkit.invert.priors import normalised
 from magkit.invert.report import judges_of, write_report
 from magkit.invert.targets.choice import TargetChoice
+from magkit.options import key_values
 
 TARGET, VERIFIER = TargetChoice("maskrcnn-small"), TargetChoice("segmenter")
 STEPS, OBJECTIVE, FLICKER = 0.2, 1.1, 0.5  # the bars, as parts of what noise has
@@ -65,7 +66,7 @@ def made(given: argparse.Namespace, name: str, settings: Mapping[str, Any]) -> M
         videos=[given.video],
         frames=given.frames,
         targets=[TARGET],
-        settings={**dict(text.split("=", 1) for text in given.set), **settings, "size": given.size},
+        settings={**key_values(given.set), **settings, "size": given.size},
     )
     if (folder / RESULT).is_file():
         report = json.loads((folder / RESULT).read_text(encoding="utf-8"))

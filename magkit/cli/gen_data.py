@@ -205,9 +205,9 @@ def _bytes(count: float) -> str:
 
 
 def _config(size: int, settings: list[str]) -> SceneConfig:
-    from magkit.options import parse_options
+    from magkit.options import key_values, parse_options
     from magkit.synth.scene import SceneConfig
 
-    if any(pair.partition("=")[0].strip() == "size" for pair in settings):
+    if "size" in key_values(settings):
         raise UsageError("the size of scenes has an option of its own", "--size PIXELS")
     return parse_options(SceneConfig, [f"size={size}", *settings], "scenes")

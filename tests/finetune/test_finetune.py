@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from magkit.errors import MagkitError, UsageError
 from magkit.finetune.finetune import Finetuned, Job, finetune
+from magkit.finetune.origin import Origin
 from magkit.finetune.task import SceneTask
 from magkit.magnify.encoder_file import EncoderInfo, save_encoder
 from magkit.magnify.load import load_magnifier
@@ -111,6 +112,13 @@ def test_weights_to_start_from_bring_their_configuration(
     left, right = load_file(outcome.run.model), load_file(further.run.model)
     assert {t.dtype for t in right.values()} == {torch.float16}
     assert all(torch.allclose(left[k], right[k].float(), rtol=1e-3, atol=1e-4) for k in left)
+
+
+def test_options_over_recorded_ones_are_read_as_all_are(outcome: Finetuned) -> None:
+    origin = Origin(fast_spec.SPEC, (" stem =4", "width=x", "width = 4 "), outcome.run.model, None)
+    with pytest.raises(UsageError, match="'width' of magnifier 'magnet-fast'"):
+        replace(origin, options=origin.options[:2]).config()
+    assert origin.config() == fast_spec.FastConfig(stem=4, width=4, guide=8, hidden=8)
 
 
 @pytest.fixture(scope="module")
