@@ -33,7 +33,8 @@ def atomic_path(
         overwrite: Whether a `final` that exists is replaced; a folder goes with all its contents.
 
     Raises:
-        MagkitError: `final` exists, its place can't be written, or the disk is full.
+        MagkitError: `final` exists, or is a pipe or a device; its place can't be written, or the
+            disk is full.
     """
     suffix = final.suffix if len(os.fsencode(final.suffix)) <= _SUFFIX else ""
     temporary = _hidden_beside(final, suffix)
@@ -60,6 +61,9 @@ def _refuse_existing(final: Path, overwrite: bool) -> None:
     # A dangling link counts as well: renaming onto it would replace the link unasked.
     if not overwrite and (final.exists() or final.is_symlink()):
         raise MagkitError(f"{final} exists", hint="--overwrite replaces it")
+    if final.exists() and not (final.is_file() or final.is_dir()):
+        # Renaming would put a file in the place of a pipe, or of /dev/null.
+        raise MagkitError(f"{final} is neither a file nor a folder: it is not replaced")
 
 
 def _make_folders(folder: Path, created: list[Path]) -> None:

@@ -1,6 +1,7 @@
 """A result appears whole or not at all, whatever ends the work on it."""
 
 import errno
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +45,19 @@ def test_names_as_long_as_a_file_system_takes(
             part.write_text(text)
     assert (final / "part" if kind == "folder" else final).read_text() == "new"
     assert list(tmp_path.iterdir()) == [final]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_pipe_is_never_replaced(tmp_path: Path, kind: Literal["file", "folder"]) -> None:
+    final = tmp_path / "pipe"
+    os.mkfifo(final)
+    with (
+        pytest.raises(MagkitError, match="not replaced"),
+        atomic_path(final, kind=kind, overwrite=True),
+    ):
+        pytest.fail("the block must not run")
+    assert final.is_fifo()
 
 
 def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
