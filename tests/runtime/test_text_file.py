@@ -57,5 +57,9 @@ def test_no_file_is_read_without_end(tmp_path: Path) -> None:
     path.write_bytes(b"#" * (MOST_BYTES + 1))
     with pytest.raises(UsageError, match="too large"):
         read_toml(path)
-    with pytest.raises(UsageError, match="can't be read"):
-        read_toml(tmp_path)
+
+
+def test_what_can_not_be_read(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing.toml", tmp_path / ("n" * 300)):
+        with pytest.raises(UsageError, match="can't be read"):
+            read_toml(path)
