@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from magkit.invert.class_judge import class_judges
 from magkit.invert.class_report import write_class_report
 from magkit.invert.job import RESULT
 from magkit.invert.targets.choice import TargetChoice
+from magkit.options import key_values
 
 BAR = 0.8  # of the pictures
 TARGET, VERIFIER = "cifar-resnet20", "cifar-resnet32"
@@ -51,14 +53,14 @@ def experiment(given: argparse.Namespace) -> dict[str, Any]:
         report: dict[str, Any] = json.loads((given.output / RESULT).read_text(encoding="utf-8"))
         return report
     target, verifier = (choice(name, given.weights) for name in (TARGET, VERIFIER))
-    settings = dict(text.split("=", 1) for text in given.set)
+    settings = key_values(given.set)
     job = ClassJob(
         targets=[target],
         per_class=given.per_class,
         settings={"seed": given.seed, **settings},
     )
     cpu = torch.device("cpu")
-    done = invert_classes(job, output=given.output, note=lambda text: print(text, file=sys.stderr))
+    done = invert_classes(job, output=given.output)
     judges = class_judges([target], verifier, cpu)
     return write_class_report(done.run, done.plan, judges, cpu)
 
@@ -95,6 +97,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("magkit").setLevel(logging.INFO)
     try:
         report = experiment(given)
     except MagkitError as error:

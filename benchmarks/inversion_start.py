@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from magkit.invert.objective import total
 from magkit.invert.priors import normalised
 from magkit.invert.report import judges_of, write_report
 from magkit.invert.targets.choice import TargetChoice
+from magkit.options import key_values
 
 TARGET, VERIFIER = TargetChoice("maskrcnn-small"), TargetChoice("segmenter")
 STEPS, OBJECTIVE, FLICKER = 0.2, 1.1, 0.5  # the bars, as parts of what noise has
@@ -64,13 +66,13 @@ def made(given: argparse.Namespace, name: str, settings: Mapping[str, Any]) -> M
         videos=[given.video],
         frames=given.frames,
         targets=[TARGET],
-        settings={**dict(text.split("=", 1) for text in given.set), **settings, "size": given.size},
+        settings={**key_values(given.set), **settings, "size": given.size},
     )
     if (folder / RESULT).is_file():
         report = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         return Made(opened(folder), report)
     print(f"making {name}", file=sys.stderr, flush=True)
-    done = invert(job, output=folder, note=lambda text: print(text, file=sys.stderr))
+    done = invert(job, output=folder)
     return Made(done, write_report(done.run, done.plans, judges_of([TARGET], VERIFIER, CPU)))
 
 
@@ -195,6 +197,8 @@ def main() -> None:
     if given.seeds < 1 or not all("=" in text for text in given.set):
         parser.error("--seeds is at least 1, and --set takes KEY=VALUE")
     torch.set_num_threads(given.threads)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("magkit").setLevel(logging.INFO)
     try:
         warm, cold = list[Made](), list[Made]()
         for seed in range(given.seeds):

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 import sys
 import time
@@ -244,8 +245,7 @@ def pretrained(method: str, given: argparse.Namespace) -> Path:
             data=str(pictures) if pictures.is_file() else None,
             settings={"steps": given.pretrain_steps},
         )
-        note = partial(print, file=sys.stderr)
-        pretrain(job, output=run, device=given.device, workers=given.workers, note=note)
+        pretrain(job, output=run, device=given.device, workers=given.workers)
     return encoder_file(run)
 
 
@@ -329,6 +329,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is left."""
     given = parsed(arguments)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("magkit").setLevel(logging.INFO)
     if given.threads:
         torch.set_num_threads(given.threads)
     try:

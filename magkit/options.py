@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -30,7 +30,7 @@ class OptionRow:
 def parse_options(config: type[C], pairs: Sequence[str], owner: str = "") -> C:
     """A `config` made of its defaults and KEY=VALUE texts, of which the last of a key counts.
 
-    Types: int, float, bool, str, `Literal`, `tuple` (comma-separated), `X | None` ("none").
+    Types: int, finite float, bool, str, `Literal`, `tuple` (comma-separated), `X | None` ("none").
 
     Args:
         config: A frozen dataclass.
@@ -41,39 +41,55 @@ def parse_options(config: type[C], pairs: Sequence[str], owner: str = "") -> C:
         UsageError: An unknown key, a text that isn't of the field's type, or a value that the
             dataclass' own `__post_init__` refuses with a ValueError.
     """
-    texts = option_texts(config, pairs)
+    texts = key_values(pairs, [field.name for field in fields(config)])  # type: ignore[arg-type]
     hints = _checked_keys(config, texts, owner)
     values = {key: _value(_parse, key, text, hints[key], owner) for key, text in texts.items()}
     return _construct(config, values, owner)
 
 
-def option_texts(config: type[Any], pairs: Sequence[str]) -> dict[str, str]:
-    """KEY=VALUE texts by their keys, hyphens in which are underscores; the last of a key counts.
+def key_values(pairs: Iterable[str], known: Iterable[str] = ()) -> dict[str, str]:
+    """The values of KEY=VALUE texts by their keys; the last of a key counts.
+
+    Spaces around keys and values are dropped, and hyphens in keys become underscores. Whether a
+    key exists is checked by what takes the values.
+
+    Args:
+        pairs: Texts such as "queue-size = 4096".
+        known: Keys that the hint names where a text is of another form.
 
     Raises:
-        UsageError: One is of another form; the hint names the options of `config`.
+        UsageError: A text has no equals sign, or no key before it.
     """
     texts: dict[str, str] = {}
     for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals:
-            raise UsageError(f"'{pair}' is not of the form KEY=VALUE", _known(config, key))
-        texts[key.strip().replace("-", "_")] = text.strip()
+        text, equals, value = pair.partition("=")
+        key = option_key(text)
+        if not equals or not key:
+            names = list(known)
+            hint = did_you_mean(key, names) if names else ""
+            raise UsageError(f"'{pair}' is not of the form KEY=VALUE", hint)
+        texts[key] = value.strip()
     return texts
+
+
+def option_key(text: str) -> str:
+    """The name of the field that a key means, however it is spelt: "queue-size", "queue_size"."""
+    return text.strip().replace("-", "_")
 
 
 def from_mapping(config: type[C], mapping: Mapping[str, Any], owner: str = "") -> C:
     """A `config` made of its defaults and the values of a TOML table or a JSON record.
+
+    Keys may be spelt with hyphens.
 
     What `dataclasses.asdict` gave, through JSON and back, gives an equal dataclass.
 
     Raises:
         UsageError: As `parse_options`.
     """
-    hints = _checked_keys(config, mapping, owner)
-    values = {
-        key: _value(_convert, key, value, hints[key], owner) for key, value in mapping.items()
-    }
+    table = {option_key(key): value for key, value in mapping.items()}
+    hints = _checked_keys(config, table, owner)
+    values = {key: _value(_convert, key, value, hints[key], owner) for key, value in table.items()}
     return _construct(config, values, owner)
 
 
@@ -113,12 +129,9 @@ def _checked_keys(config: type[Any], keys: Mapping[str, Any], owner: str) -> dic
     for key in keys:
         if key not in hints:
             of = f" of {owner}" if owner else ""
-            raise UsageError(f"no option{of} is named '{key}'", _known(config, key))
+            known = did_you_mean(key, [field.name for field in fields(config)])
+            raise UsageError(f"no option{of} is named '{key}'", known)
     return hints
-
-
-def _known(config: type[Any], key: str) -> str:
-    return did_you_mean(key, [field.name for field in fields(config)])
 
 
 def _construct(config: type[C], values: dict[str, Any], owner: str) -> C:
@@ -182,8 +195,8 @@ def _asked(hint: Any) -> str:
 
 def _convert(value: Any, hint: Any) -> Any:
     origin, args = get_origin(hint), get_args(hint)
-    nan = isinstance(value, float) and math.isnan(value)
-    if not nan and (type(value) is hint or (type(value) in args and origin in _UNIONS)):
+    finite = not isinstance(value, float) or math.isfinite(value)
+    if finite and (type(value) is hint or (type(value) in args and origin in _UNIONS)):
         return value
     if origin in _UNIONS:
         return _first_that_fits(_convert, value, args)
@@ -242,7 +255,7 @@ def _parse_bool(text: str) -> bool:
 
 def _parse_float(text: str) -> float:
     value = float(text)
-    if math.isnan(value):
+    if not math.isfinite(value):  # JSON, which records options, has no word for it
         raise ValueError(text)
     return value
 

@@ -12,14 +12,6 @@ def silent(_done: int, _total: int | None) -> None:
     """A `Progress` that nobody listens to: the default of functions that report."""
 
 
-Note = Callable[[str], None]
-"""Told what goes on, a sentence at a time."""
-
-
-def unheard(_text: str) -> None:
-    """Take no notice of a note."""
-
-
 QUIET = "MAGKIT_QUIET"
 """The variable that is 1 while a command is to be quiet."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("magkit").setLevel(logging.INFO)
     part, seed = PART[given.network], SEED[given.network]
     coco = coco_items(
         given.coco / "annotations/instances_train2017.json", given.coco / "train2017", part
@@ -188,7 +191,6 @@ def main() -> None:
         lambda state: export(run, state, task),
         title=f"training {given.network}, {sum(p.numel() for p in model.parameters()):,} weights",
         progress=lambda done, total: done % 20 or print(f"{done} of {total}", flush=True),
-        note=print,
     )
 
 

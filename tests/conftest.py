@@ -1,5 +1,6 @@
 """What tests share: real data where there is some, installed plugins, the command line."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -34,6 +35,13 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
     monkeypatch.setenv("MAGKIT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     # What else is installed where the tests run must change nothing.
     monkeypatch.setenv("MAGKIT_PLUGINS", "")
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What magkit's loggers say, notes included."""
+    caplog.set_level(logging.INFO, logger="magkit")
+    return caplog
 
 
 @pytest.fixture

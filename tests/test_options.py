@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magkit.errors import UsageError
-from magkit.options import from_mapping, option_pairs, option_rows, parse_options
+from magkit.options import from_mapping, key_values, option_pairs, option_rows, parse_options
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Config:
             raise ValueError(f"queue_size must be at least 1, not {self.queue_size}")
 
 
-finite = st.floats(allow_nan=False)
+finite = st.floats(allow_nan=False, allow_infinity=False)
 configs = st.builds(
     Config,
     queue_size=st.integers(1),
@@ -86,6 +86,25 @@ def test_texts(pair: str, key: str, value: object) -> None:
     assert getattr(parse_options(Config, [pair]), key) == value
 
 
+def test_keys_are_spelt_alike_in_texts_and_tables() -> None:
+    assert key_values([" queue-size = 4 ", "name=a=b", "queue_size=5"]) == {
+        "queue_size": "5",
+        "name": "a=b",
+    }
+    assert from_mapping(Config, {"queue-size": 5}).queue_size == 5
+    with pytest.raises(UsageError) as caught:
+        from_mapping(Config, {"queue-sise": 5})
+    assert "did you mean 'queue_size'?" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["a", "", "=", "=3", " = 3"])
+def test_a_text_without_a_key_or_an_equals_sign(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        key_values([text], ["size"])
+    assert caught.value.message.startswith(f"'{text}' is not of the form")
+    assert "size" in caught.value.hint
+
+
 def test_of_a_key_that_is_given_twice_the_last_counts() -> None:
     assert parse_options(Config, ["queue_size=8", "queue-size=9"]).queue_size == 9
 
@@ -132,6 +151,9 @@ def test_a_wrong_key_is_answered_with_the_nearest() -> None:
         ({"queue_size": True}, "queue_size"),
         ({"temperature": float("nan")}, "temperature"),
         ({"clip": float("nan")}, "clip"),
+        ({"clip": float("-inf")}, "clip"),
+        ({"temperature": "inf"}, "temperature"),
+        ({"scales": [1.0, float("inf")]}, "scales"),
         ({"grid": [1, 2, 3]}, "grid"),
         ({"symmetric": 2}, "symmetric"),
     ],

@@ -94,6 +94,8 @@ def _explain_os_error(error: OSError) -> tuple[str, str]:
             f"no space is left to write{named or ' the result'}",
             "free some, or choose another --output",
         )
+    if code == "ENAMETOOLONG":
+        return f"the name{named} is too long", "choose a shorter one"
     if code in ("EACCES", "EPERM", "EROFS"):
         return f"no permission to use{named}: {reason}", ""
     return f"can't use{named or ' a file'}: {reason}", ""

@@ -13,9 +13,12 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.models import ArgumentInfo
 
 from magkit.cli.config import merged_options, option_name, read_config
+from magkit.cli.log_handler import log_shown
 from magkit.cli.output import Output
+from magkit.cli.paths import refuse_what_is_no_path
 from magkit.errors import MagkitError
 from magkit.progress import QUIET
 
@@ -131,10 +134,12 @@ def add(app: typer.Typer, function: Callable[..., None], name: str = "") -> None
     def command(**values: Any) -> None:
         out = Output(**{key: values.pop(key) for key in ("quiet", "verbose", "json")})
         values.pop("config", None)
-        with out.captured(), _traceback(out), _quiet_everywhere(out):
+        refuse_what_is_no_path(values, arguments)
+        with out.captured(), log_shown(out), _traceback(out), _quiet_everywhere(out):
             function(out, **values)
 
     _, *own = inspect.signature(function, eval_str=True).parameters.values()
+    arguments = {p.name for p in own if _is_argument(p)}
     shared = [_option(name, *option) for name, option in _SHARED.items()]
     signature = inspect.Signature([*map(_keyword, own), *shared])
     command.__signature__ = signature  # type: ignore[attr-defined]
@@ -146,6 +151,11 @@ def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default
     )
+
+
+def _is_argument(parameter: inspect.Parameter) -> bool:
+    notes = getattr(parameter.annotation, "__metadata__", ())
+    return any(isinstance(note, ArgumentInfo) for note in notes)
 
 
 def _keyword(parameter: inspect.Parameter) -> inspect.Parameter:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
+import math
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from magkit.errors import UsageError, did_you_mean
-from magkit.options import option_pairs
+from magkit.options import option_key, option_pairs
+from magkit.runtime.text_file import read_toml
 
 
 def read_config(context: typer.Context, path: Path | None) -> None:
@@ -22,7 +23,7 @@ def read_config(context: typer.Context, path: Path | None) -> None:
     """
     if path is None or context.resilient_parsing:
         return
-    table = {key.replace("-", "_"): value for key, value in _read(path).items()}
+    table = {option_key(key): value for key, value in read_toml(path).items()}
     options = {
         option_name(param): param
         for param in context.command.params
@@ -52,15 +53,6 @@ def merged_options(
     return [*from_file, *(pairs or [])]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"can't read the configuration '{path}': {error.strerror}") from error
-    except ValueError as error:  # both TOMLDecodeError and UnicodeDecodeError
-        raise UsageError(f"'{path}' is not TOML: {error}") from error
-
-
 def _flag_value(path: Path, key: str, value: Any, *, many: bool) -> Any:
     """What the command line would have handed on: texts, which are then checked as flags are."""
     if many:
@@ -69,4 +61,6 @@ def _flag_value(path: Path, key: str, value: Any, *, many: bool) -> Any:
         return [str(item) for item in (value if isinstance(value, list) else [value])]
     if isinstance(value, list | dict):
         raise UsageError(f"'{path}': '{key}' takes one value, not {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"'{path}': '{key}' must be a number, not {value}")
     return value if isinstance(value, bool) else str(value)

@@ -113,7 +113,7 @@ def magnifier(
         name, _, file = other.partition("=")
         label = _unused(other, models)
         models[label] = load_magnifier(name, file or None, (), where)
-    sources = build_sources(images or (), objects, object_images, procedural, out.note)
+    sources = build_sources(images or (), objects, object_images, procedural)
     judged = list(chosen.cases(sources, repeats or chosen.repeats, seed))
 
     reports = []

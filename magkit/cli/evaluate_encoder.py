@@ -69,7 +69,7 @@ def encoder(
     if data is not None:
         seen, others = stored_frames(open_dataset(data), frames, judged.size), None
     else:
-        sources = build_sources(images or (), objects, object_images, procedural, out.note)
+        sources = build_sources(images or (), objects, object_images, procedural)
         seen, others = rendered_frames(sources, frames, judged.size, seed)
         others = others.to(where)
     with out.progress("measuring", "encoders") as progress:

@@ -79,7 +79,7 @@ def inversion(
 def _keep_verified(job: Path) -> None:
     """Refuse to replace what a verifier said by what the target says of itself."""
     path = job / "report.json"
-    said = json.loads(path.read_text(encoding="utf-8"))["verifier"] if path.is_file() else None
+    said = json.loads(path.read_bytes())["verifier"] if path.is_file() else None
     if said:
         raise UsageError(
             f"{path} says what the verifier '{said}' sees, which would be lost",

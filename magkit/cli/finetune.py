@@ -120,7 +120,6 @@ def finetune(
             device=resolve_device(device),
             workers=workers,
             progress=progress,
-            note=out.note,
             tensorboard=tensorboard,
         )
     if outcome.encoder is not None:

@@ -103,7 +103,7 @@ def gen_data(
     share = parse_share(shard) if shard else launched_share()
     pairs = [f"{key}={value}" for key, value in asked.scene.items()]
     config = _config(size or asked.size, [*pairs, *(scene or [])])
-    sources = build_sources(images or (), objects, object_images, procedural, out.note)
+    sources = build_sources(images or (), objects, object_images, procedural)
     scenes = count or asked.count
     plan = make_plan(kind or asked.kind, format, scenes, seed, config, sources)
     place, processes = output or Path("data") / plan.kind, threads or processor_count()
@@ -205,9 +205,9 @@ def _bytes(count: float) -> str:
 
 
 def _config(size: int, settings: list[str]) -> SceneConfig:
-    from magkit.options import parse_options
+    from magkit.options import key_values, parse_options
     from magkit.synth.scene import SceneConfig
 
-    if any(pair.partition("=")[0].strip() == "size" for pair in settings):
+    if "size" in key_values(settings):
         raise UsageError("the size of scenes has an option of its own", "--size PIXELS")
     return parse_options(SceneConfig, [f"size={size}", *settings], "scenes")

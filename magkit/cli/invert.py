@@ -219,7 +219,7 @@ def run_masks(out: Output, job: Job, verifier: TargetChoice | None, how: Mapping
     if verifier:
         check_verifier(out, verifier, job.targets, how["device"])
     with out.progress("inverting") as progress, hint_when_interrupted(out):
-        done = make(job, **how, progress=progress, note=out.told)
+        done = make(job, **how, progress=progress)
     report = None
     if done.whole and verifier:
         report = _reported(out, job, done, verifier, how["device"])

@@ -82,7 +82,7 @@ def run_classes(
     if verifier:
         check_verifier(out, verifier, job.targets, how["device"])
     with out.progress("inverting", "steps") as progress, hint_when_interrupted(out):
-        done = invert_classes(job, **how, verifier=verifier, progress=progress, note=out.told)
+        done = invert_classes(job, **how, verifier=verifier, progress=progress)
     report = _reported(out, job, done, verifier, how["device"]) if done.whole else None
     files = "".join(f" --weights {each.weights}" for each in job.targets if each.weights)
     _finish(out, done, report, str(how["share"]), files)

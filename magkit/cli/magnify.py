@@ -11,6 +11,7 @@ import typer
 from magkit.cli.common import Device, MagnifierName, Opt, Overwrite, Threads, WeightsFile
 from magkit.cli.output import Output
 from magkit.errors import UsageError
+from magkit.runtime.file_names import fitted
 
 if TYPE_CHECKING:
     from magkit.magnify.band import Band
@@ -200,17 +201,18 @@ def _jobs(inputs: list[Path], output: Path | None, mark: str) -> list[tuple[Path
 
 
 def _name(source: Path, mark: str) -> str:
+    """What a result is called; a name that would be too long is the beginning of the input's."""
     from magkit.video.animation import is_picture
     from magkit.video.encode import CONTAINERS
 
     path = source.resolve()
     if path.is_dir():
         # A dot would make it the name of a file.
-        return f"{path.name}{mark}".replace(".", "_")
+        return fitted(path.name, mark).replace(".", "_")
     if path.is_file() and is_picture(path):
-        return f"{path.stem}{mark}.gif"
+        return fitted(path.stem, f"{mark}.gif")
     suffix = path.suffix.lower()
-    return f"{path.stem}{mark}{suffix if suffix in CONTAINERS else '.mp4'}"
+    return fitted(path.stem, mark + (suffix if suffix in CONTAINERS else ".mp4"))
 
 
 def _check_outputs(jobs: list[tuple[Path, Path]], overwrite: bool) -> None:

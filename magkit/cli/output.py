@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10.0
 
+LONGEST_LEFT = 1000 * 86400.0  # seconds: what would take longer has a wrong total
+
 UNKNOWN_WIDTH = 80  # columns
 
 
@@ -35,6 +37,7 @@ class Output:
         self.quiet = quiet
         self.verbose = verbose
         self.json = json
+        self._muted = False
         self._results = Console(file=sys.stdout, highlight=False)
         self._notes = Console(file=sys.stderr, highlight=False, soft_wrap=True)
         for console in (self._results, self._notes):
@@ -65,15 +68,12 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Says what the user should know even with --quiet."""
-        self._notes.print(f"warning: {text}", markup=False, style="yellow")
+        if not self._muted:
+            self._notes.print(f"warning: {text}", markup=False, style="yellow")
 
-    def told(self, text: str) -> None:
-        """Says what a library's `Note` tells; what begins with "warning: " even with --quiet."""
-        warning = text.removeprefix("warning: ")
-        if warning != text:
-            self.warn(warning)
-        else:
-            self.note(text)
+    def mute(self) -> None:
+        """Says nothing from now on, warnings included: another process speaks for this one."""
+        self.quiet = self.json = self._muted = True
 
     def show(self, renderable: RenderableType) -> None:
         """Prints what the command is for, a text as it stands or a table; not with --json."""
@@ -136,7 +136,12 @@ def _bar(console: Console, label: str, unit: str) -> Iterator[Progress]:
     )
     with progress.Progress(*columns, console=console) as bars:
         task = bars.add_task(label, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+        yield lambda done, total: bars.update(task, completed=done, total=_sound(done, total))
+
+
+def _sound(done: int, total: int | None) -> int | None:
+    """Returns a total that can be true: one that was exceeded was a wrong guess."""
+    return None if total is None or done > total else total
 
 
 class _Lines:
@@ -153,7 +158,7 @@ class _Lines:
         self._first = self._first or (now, done)
         if now - self._last < SECONDS_BETWEEN_LINES:
             return
-        self._last = now
+        self._last, total = now, _sound(done, total)
         count = f"{done}" if total is None else f"{done} of {total}"
         self._console.print(
             f"{self._label}: {count} {self._unit}{self._left(now, done, total)}", markup=False
@@ -161,10 +166,10 @@ class _Lines:
 
     def _left(self, now: float, done: int, total: int | None) -> str:
         start, before = self._first or (now, done)
-        if not total or done == before:
+        if not total or done <= before:
             return ""
         seconds = (now - start) / (done - before) * (total - done)
-        return f", {timedelta(seconds=round(seconds))} left"
+        return f", {timedelta(seconds=round(seconds))} left" if seconds < LONGEST_LEFT else ""
 
 
 def _plain(value: Any) -> Any:

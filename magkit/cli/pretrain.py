@@ -118,7 +118,7 @@ def pretrain(
     )
     speaks = launched_share().number == 1
     if not speaks:
-        out.quiet = out.json = True
+        out.mute()
     with (
         joined(resolve_device(device)) as where,
         out.progress("training", "steps") as progress,
@@ -131,7 +131,6 @@ def pretrain(
             device=where,
             workers=workers,
             progress=progress,
-            note=out.note,
             tensorboard=tensorboard,
         )
     if not speaks:

@@ -10,6 +10,7 @@ import typer
 from magkit.cli.common import Overwrite
 from magkit.cli.magnify import Quality
 from magkit.cli.output import Output
+from magkit.runtime.file_names import fitted
 
 if TYPE_CHECKING:
     from magkit.video.stitch import Strip
@@ -89,7 +90,7 @@ def stitch(
         gaps=gaps,
     )
     _tell(out, strip)
-    target = output or Path(f"{strip.name}.mp4")
+    target = output or Path(fitted(strip.name, ".mp4"))
     with out.progress(str(folder)) as progress:
         count = write_strip(strip, target, quality=quality, overwrite=overwrite, progress=progress)
     info = strip.info

@@ -12,7 +12,7 @@ import typer
 
 from magkit.cli.config import merged_options
 from magkit.cli.output import Output
-from magkit.errors import UsageError
+from magkit.options import key_values
 
 RunFolder = Annotated[
     Path | None,
@@ -62,17 +62,7 @@ def given(train: list[str] | None, **flags: Any) -> dict[str, Any]:
     Raises:
         UsageError: a text is not of the form KEY=VALUE.
     """
-    return {**_pairs(train), **{key: v for key, v in flags.items() if v is not None}}
-
-
-def _pairs(texts: list[str] | None) -> dict[str, str]:
-    found = {}
-    for text in texts or ():
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"'{text}' is not of the form KEY=VALUE")
-        found[key.strip().replace("-", "_")] = value.strip()
-    return found
+    return {**key_values(train or ()), **{key: v for key, v in flags.items() if v is not None}}
 
 
 def metrics_table(metrics: dict[str, float], steps: int) -> Any:

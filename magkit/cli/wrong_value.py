@@ -26,7 +26,7 @@ def explained(error: Exception) -> UsageError | None:
         return None
     found = findings()[0]
     option, text = _called(param), str(found["input"])
-    help_ = f"see '{context.command_path} --help'"
+    help_ = _origin(param, context) or f"see '{context.command_path} --help'"
     asked = _ASKED.get(found["type"].partition("_")[0]) or _bound(found.get("ctx", {}))
     if asked:
         return UsageError(f"{option} must be {asked}, not {text!r}", help_)
@@ -34,6 +34,13 @@ def explained(error: Exception) -> UsageError | None:
     if choices:
         return none_of(option, text, choices, help_)
     return UsageError(f"{option}: {found['msg'].removeprefix('Value error, ')}", help_)
+
+
+def _origin(param: Any, context: Any) -> str:
+    """Says where a value comes from that isn't on the command line."""
+    source = getattr(context.get_parameter_source(param.name), "name", "")
+    said = {"ENVIRONMENT": f"the variable {param.envvar}", "DEFAULT_MAP": "the --config file"}
+    return f"{said[source]} says so" if source in said else ""
 
 
 def _called(param: Any) -> str:

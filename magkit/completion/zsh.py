@@ -38,10 +38,13 @@ _magkit_words() {
 }
 
 @FUNCTIONS@
-# Loaded by its name, at the first TAB, this file is the function itself; else it is read at once.
-if [[ $funcstack[1] == _magkit ]]; then
+# Loaded by its name, at the first TAB, this file is the function itself; else it is read at once,
+# perhaps by a shell in which nothing has started completion. -i leaves out folders that others may
+# write to, where compinit would ask.
+if [[ ${funcstack[1]-} == _magkit ]]; then
   _magkit "$@"
 else
+  (( ${+functions[compdef]} )) || { autoload -Uz compinit && compinit -i }
   compdef _magkit magkit
 fi
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
@@ -22,7 +23,7 @@ from magkit.finetune.task import SceneTask
 from magkit.magnify.encoder import Report
 from magkit.magnify.encoder_file import encoder_file
 from magkit.magnify.load import save_weights
-from magkit.progress import Note, Progress, silent, unheard
+from magkit.progress import Progress, silent
 from magkit.registry import registry
 from magkit.runtime.share import default_workers
 from magkit.specs import MagnifierSpec
@@ -32,6 +33,8 @@ from magkit.training.loop import TrainState
 from magkit.training.run import Run, open_run
 from magkit.training.session import Outcome, complete
 from magkit.training.versions import made_with
+
+logger = logging.getLogger(__name__)
 
 KIND = "finetune"
 
@@ -87,7 +90,6 @@ def finetune(
     device: torch.device | str = "cpu",
     workers: int | None = None,
     progress: Progress = silent,
-    note: Note = unheard,
     tensorboard: bool = False,
 ) -> Finetuned:
     """Train a magnifier on scenes with known motion, or go on with a training that was stopped.
@@ -99,7 +101,6 @@ def finetune(
         device: where to train.
         workers: processes that render scenes; 0: this one; None: as many as suit the machine.
         progress: told about steps.
-        note: told what goes on, a sentence at a time.
         tensorboard: whether what is measured goes there as well.
 
     Raises:
@@ -114,7 +115,7 @@ def finetune(
     model, report = origin.network(config, recipe)
     model.to(device)
     groups = parameter_groups(model, spec, config, recipe.encoder)
-    material = _material(spec, job, recipe, note)
+    material = _material(spec, job, recipe)
     compared = _compared(spec, config, job, recipe, material)
     run = open_run(
         KIND,
@@ -124,7 +125,7 @@ def finetune(
         new=new,
     )
     if report is not None:
-        note(str(report))
+        logger.info("%s", report)
     count = default_workers() if workers is None else workers
     done = complete(
         run,
@@ -134,7 +135,6 @@ def finetune(
         lambda state: _export(run, state, spec, config, recipe, half=job.half),
         title=_title(job, run, model, material),
         progress=progress,
-        note=note,
         tensorboard=tensorboard,
     )
     return Finetuned(**{f.name: getattr(done, f.name) for f in fields(done)}, encoder=report)
@@ -147,14 +147,14 @@ def _trainable(name: str) -> MagnifierSpec[Any]:
     return spec
 
 
-def _material(spec: MagnifierSpec[Any], job: Job, recipe: Recipe, note: Note) -> Material:
+def _material(spec: MagnifierSpec[Any], job: Job, recipe: Recipe) -> Material:
     """Return what the training is fed with.
 
     Raises:
         UsageError: a data set is named together with what only scenes made on the way have.
     """
     if job.data is None:
-        sources = build_sources(job.images, job.objects, job.object_images, job.procedural, note)
+        sources = build_sources(job.images, job.objects, job.object_images, job.procedural)
         return Rendered(sources)
     if job.images or job.objects or job.object_images or job.procedural:
         raise UsageError("a data set is made already: it takes no pictures or objects to make it")

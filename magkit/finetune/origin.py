@@ -23,7 +23,7 @@ from magkit.magnify.encoder import (
 from magkit.magnify.encoder_file import encoder_file
 from magkit.magnify.load import load_magnifier
 from magkit.magnify.networks.layouts import translate
-from magkit.options import from_mapping, parse_options
+from magkit.options import from_mapping, key_values, parse_options
 from magkit.runtime.seeds import derived_seed
 from magkit.runtime.weights_file import read_weights
 from magkit.specs import MagnifierSpec
@@ -58,8 +58,8 @@ class Origin:
         parsed = parse_options(self.spec.config, self.options, owner)
         if self.weights is None and self.encoder is None:
             return parsed
-        given = dict(pair.split("=", 1) for pair in self.options)
-        return from_mapping(self.spec.config, {**self._recorded(), **given}, owner)
+        options = {**self._recorded(), **key_values(self.options)}
+        return from_mapping(self.spec.config, options, owner)
 
     def _recorded(self) -> dict[str, Any]:
         if self.weights is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
@@ -10,15 +11,14 @@ from magkit.errors import MagkitError, UsageError
 from magkit.invert.frames_on_disk import shown
 from magkit.invert.objective import Objective, gradient_norms
 from magkit.invert.optimise import Optimised, Stage, scaled
-from magkit.progress import Note
+
+logger = logging.getLogger(__name__)
 
 FLAT = 0.05  # standard deviation of a picture that has lost its contrast
 DROWNED = 0.002  # of the largest term's gradient: a term below it hardly counts
 
 
-def tell_gradients(
-    objective: Objective, x_N3HW: Tensor, plan: Sequence[Stage], name: str, note: Note
-) -> None:
+def tell_gradients(objective: Objective, x_N3HW: Tensor, plan: Sequence[Stage], name: str) -> None:
     """Say how strong each term's pull is at the start, and which of them drowns another.
 
     Raises:
@@ -28,12 +28,10 @@ def tell_gradients(
     norms = gradient_norms(smaller, x_N3HW)
     if not norms:
         raise UsageError("all weights are 0: nothing is asked for", "such as --set mask=1")
-    note(
-        f"{name}: gradients at the start: "
-        + ", ".join(f"{term} {norm:.3g}" for term, norm in norms.items())
-    )
+    pulls = ", ".join(f"{term} {norm:.3g}" for term, norm in norms.items())
+    logger.info("%s: gradients at the start: %s", name, pulls)
     for warning in drowned(norms):
-        note(f"warning: {name}: {warning}")
+        logger.warning("%s: %s", name, warning)
 
 
 def drowned(norms: Mapping[str, float]) -> list[str]:
@@ -47,7 +45,7 @@ def drowned(norms: Mapping[str, float]) -> list[str]:
     ]
 
 
-def check(found: Optimised, count: int, what: str, note: Note) -> None:
+def check(found: Optimised, count: int, what: str) -> None:
     """Refuse what is no number; warn if one of the first `count` pictures lost its contrast.
 
     Raises:
@@ -59,7 +57,6 @@ def check(found: Optimised, count: int, what: str, note: Note) -> None:
             "try a smaller --lr, or --set precision=full",
         )
     if any(float(shown(x).std()) < FLAT for x in found.x_N3HW[:count]):
-        note(
-            f"warning: {what} has lost its contrast: lower --var-l1, --var-l2 and --l2-norm, "
-            "or raise --bn"
+        logger.warning(
+            "%s has lost its contrast: lower --var-l1, --var-l2 and --l2-norm, or raise --bn", what
         )

@@ -17,7 +17,7 @@ from magkit.invert.frames_on_disk import Folder
 from magkit.invert.job import check_share, check_target, chosen, opened_run
 from magkit.invert.settings import make_settings
 from magkit.invert.targets.choice import TargetChoice
-from magkit.progress import Note, Progress, silent, unheard
+from magkit.progress import Progress, silent
 from magkit.runtime.share import Share
 from magkit.training.run import Run
 
@@ -74,7 +74,6 @@ def invert_classes(
     verifier: TargetChoice | None = None,
     snapshots: int = 0,
     progress: Progress = silent,
-    note: Note = unheard,
 ) -> ClassesInverted:
     """Make the pictures of a job, or those that are left of one that was stopped.
 
@@ -87,7 +86,6 @@ def invert_classes(
         verifier: who will look at the pictures, and must be able to.
         snapshots: keep a picture of a batch every so many steps; 0: none.
         progress: told about steps.
-        note: told what goes on.
 
     Raises:
         MagkitError: weights or the folder can't be used, or an optimisation failed.
@@ -106,7 +104,7 @@ def invert_classes(
     }
     run = opened_run(config, share, output=output, new=new, device=place)
     folder = folder_of_classes(run)
-    maker = ClassMaker(plan, targets, folder, place, note, snapshots=snapshots)
+    maker = ClassMaker(plan, targets, folder, place, snapshots=snapshots)
     count = _make_all(maker, share, progress)
     return ClassesInverted(
         run=run,

@@ -17,7 +17,6 @@ from magkit.invert.objective import Goal, Objective
 from magkit.invert.optimise import Optimised, Position, Stage, optimise, stages
 from magkit.invert.sheet import grid
 from magkit.invert.start import noise
-from magkit.progress import Note, unheard
 from magkit.protocols import Annotation
 from magkit.runtime.precision import autocast
 from magkit.runtime.seeds import derived_seed, generator
@@ -34,7 +33,6 @@ class ClassMaker:
         chosen: the targets.
         folder: where the pictures go.
         device: where they are made.
-        note: told what goes on.
         stepped: called after every step, with how many of the batch's steps are done.
         snapshots: keep a picture of the batch every so many steps; 0: none.
     """
@@ -43,7 +41,6 @@ class ClassMaker:
     chosen: Sequence[Chosen]
     folder: Folder
     device: torch.device
-    note: Note = unheard
     stepped: Callable[[int], None] = lambda _: None
     snapshots: int = 0
     _saved: float = field(default=0.0, init=False)
@@ -58,7 +55,7 @@ class ClassMaker:
         position = self.folder.kept(name) or self._start(pictures, steps[0].size)
         position.x_N3HW = position.x_N3HW.to(self.device)
         if position.done == 0:
-            tell_gradients(objective, position.x_N3HW, steps, name, self.note)
+            tell_gradients(objective, position.x_N3HW, steps, name)
         with autocast(self.device, settings.precision):
             found = optimise(
                 position,
@@ -68,7 +65,7 @@ class ClassMaker:
                 batch_key(pictures),
                 lambda p: self._save(number, p),
             )
-        check(found, len(pictures), name, self.note)
+        check(found, len(pictures), name)
         self._finish(number, pictures, found, objective, time.monotonic() - began)
 
     def objective(self, pictures: Sequence[ClassPicture]) -> Objective:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,10 +24,12 @@ from magkit.invert.plan import ClipPlan, plan_clip, renamed
 from magkit.invert.settings import make_settings
 from magkit.invert.sight import shows_no_masks
 from magkit.invert.targets.choice import TargetChoice, build_target
-from magkit.progress import Note, Progress, silent, unheard
+from magkit.progress import Progress, silent
 from magkit.runtime.share import Share
 from magkit.training.run import Run, open_run
 from magkit.training.versions import made_with
+
+logger = logging.getLogger(__name__)
 
 KIND = "invert"
 RESULT = "report.json"
@@ -92,7 +95,6 @@ def invert(
     device: torch.device | None = None,
     snapshots: int = 0,
     progress: Progress = silent,
-    note: Note = unheard,
 ) -> Inverted:
     """Make the frames of a job, or those that are left of one that was stopped.
 
@@ -104,7 +106,6 @@ def invert(
         device: where they are made; None: the processor.
         snapshots: keep a picture of a frame every so many steps; 0: none.
         progress: told about frames.
-        note: told what goes on.
 
     Raises:
         MagkitError: DAVIS, masks, weights or the folder can't be used, or an optimisation failed.
@@ -119,9 +120,10 @@ def invert(
         _check_targets(plan, targets)
     for each in targets:
         if shows_no_masks(each, plans[0].size, place):
-            note(
-                f"warning: '{each.name}' names classes and shows no masks: it doesn't look where "
-                "something should be, and its J and F are 0; --classes asks it for classes"
+            logger.warning(
+                "'%s' names classes and shows no masks: it doesn't look where something should be,"
+                " and its J and F are 0; --classes asks it for classes",
+                each.name,
             )
     config = {
         "clips": {plan.name: plan.described() for plan in plans},
@@ -131,7 +133,7 @@ def invert(
     run = opened_run(config, share, output=output, new=new, device=place)
 
     def maker(plan: ClipPlan, made: Callable[[float], None]) -> Maker:
-        return Maker(plan, targets, folder_of(run, plan), place, note, made, snapshots)
+        return Maker(plan, targets, folder_of(run, plan), place, made, snapshots)
 
     count = _make_all(run, plans, share, maker, progress)
     whole = all(folder_of(run, p).has(f.stem) for p in plans for f in p.frames)

@@ -9,6 +9,7 @@ alone: whoever makes it, in whatever order, and after whatever interruption, mak
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -34,10 +35,11 @@ from magkit.invert.settings import InvertSettings
 from magkit.invert.start import noise
 from magkit.invert.statistics import over_pictures
 from magkit.invert.warp import warped
-from magkit.progress import Note, unheard
 from magkit.protocols import Statistic, Target
 from magkit.runtime.precision import autocast
 from magkit.runtime.seeds import derived_seed, generator
+
+logger = logging.getLogger(__name__)
 
 SAVED_EVERY = 20.0  # seconds between the states of a frame that takes long
 NOISE = 0  # first part of the key of the start
@@ -69,7 +71,6 @@ class Maker:
         chosen: the targets.
         folder: where they go.
         device: where they are made.
-        note: told what goes on.
         made: called when a frame was made, with the seconds that it took.
         snapshots: keep a picture of a frame every so many steps; 0: none.
     """
@@ -78,7 +79,6 @@ class Maker:
     chosen: Sequence[Chosen]
     folder: Folder
     device: torch.device
-    note: Note = unheard
     made: Callable[[float], None] = lambda _: None
     snapshots: int = 0
     _saved: float = field(default=0.0, init=False)
@@ -166,7 +166,7 @@ class Maker:
         position = self.folder.kept(stem) or self._start(plan, guide, settings, key)
         position.x_N3HW = position.x_N3HW.to(self.device)
         if start == "noise" and position.done == 0:
-            tell_gradients(objective, position.x_N3HW, plan, self.plan.name, self.note)
+            tell_gradients(objective, position.x_N3HW, plan, self.plan.name)
         self._saved = began
         with autocast(self.device, settings.precision):
             found = optimise(
@@ -239,7 +239,7 @@ class Maker:
     def _carry(self, stem: str, guide: Guide | None) -> None:
         """Take over what was there, where no object is seen."""
         assert guide is not None  # the first frame shows an object
-        self.note(f"{self.plan.name}: no object in frame {stem}: the background goes on")
+        logger.info("%s: no object in frame %s: the background goes on", self.plan.name, stem)
         self.folder.write(stem, guide.pixels_N3HW[0], {"start": "carried", "steps": 0})
         self.made(0.0)
 
@@ -262,7 +262,7 @@ class Maker:
 
     def _check(self, found: Optimised, places: Sequence[int]) -> None:
         stem = self.plan.frames[places[0]].stem
-        check(found, 1, f"{self.plan.name}, frame {stem}", self.note)
+        check(found, 1, f"{self.plan.name}, frame {stem}")
 
 
 def mixed(guide: Guide, other: Guide, share: float) -> Guide:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from magkit.errors import UsageError, did_you_mean
-from magkit.options import from_mapping
+from magkit.options import from_mapping, option_key
 
 OWNER = "the inversion"
 
@@ -174,7 +174,7 @@ def make_settings(preset: str, *layers: Mapping[str, Any]) -> InvertSettings:
         raise UsageError(f"no preset is named '{preset}'", did_you_mean(preset, PRESETS))
     table = dict(PRESETS[preset])
     for layer in layers:
-        table.update(layer)
+        table.update({option_key(key): value for key, value in layer.items()})
     return from_mapping(InvertSettings, table, OWNER)
 
 

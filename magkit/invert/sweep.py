@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from magkit.errors import UsageError, did_you_mean
 from magkit.invert.settings import setting_names
+from magkit.options import key_values
+from magkit.runtime.text_file import read_toml
 
-MOST_BYTES = 1 << 20
 MOST_VALUES = 100
 
 
@@ -21,14 +21,14 @@ def swept(texts: Sequence[str]) -> dict[str, list[str]]:
         UsageError: a text is something else, or a value is given twice.
     """
     found: dict[str, list[str]] = {}
-    for text in texts:
-        key, equals, values = text.partition("=")
-        key = key.strip().replace("-", "_")
+    for key, values in key_values(texts, setting_names()).items():
         if key not in setting_names():
             raise UsageError(f"there is no setting '{key}'", did_you_mean(key, setting_names()))
-        listed = [value.strip() for value in values.split(",")] if equals else []
-        if not listed or "" in listed or len(set(listed)) < len(listed):
-            raise UsageError(f"'{text}' is not of the form KEY=A,B,...", "such as bn=0.1,1,10")
+        listed = [value.strip() for value in values.split(",")]
+        if "" in listed or len(set(listed)) < len(listed):
+            raise UsageError(
+                f"'{key}={values}' is not of the form KEY=A,B,...", "such as bn=0.1,1,10"
+            )
         if len(listed) > MOST_VALUES:
             raise UsageError(
                 f"'{key}' is swept over {len(listed)} values, of at most {MOST_VALUES}"
@@ -48,14 +48,7 @@ def read_tables(path: Path) -> dict[str, Mapping[str, Any]]:
     Raises:
         UsageError: it can't be read, is no TOML, or has another shape.
     """
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UsageError(f"{path} is too large for a table of settings")
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path} can't be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not TOML: {error}") from error
+    tables = read_toml(path)
     for video, table in tables.items():
         frames = table.get("frames", {}) if isinstance(table, dict) else None
         if not isinstance(frames, dict) or not all(isinstance(t, dict) for t in frames.values()):

@@ -12,7 +12,7 @@ from torch import nn
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
 from magkit.magnify.networks.layouts import translate
-from magkit.options import from_mapping, option_texts, parse_options
+from magkit.options import from_mapping, key_values, parse_options
 from magkit.protocols import Magnifier
 from magkit.registry import registry
 from magkit.runtime.tensor_file import stored, write_tensors
@@ -64,8 +64,8 @@ def build_magnifier(
     found = read_weights(path)
     _check_owner(found, spec, path)
     tensors, layout = translate(spec.name, found.tensors)
-    given = option_texts(spec.config, options)
-    config = from_mapping(spec.config, {**_config(found, path), **layout, **given}, owner)
+    recorded = {**_config(found, path), **layout}
+    config = from_mapping(spec.config, {**recorded, **key_values(options)}, owner)
     magnifier = spec.build(config)
     _fill(magnifier, tensors, path, spec.name)
     return _ready(magnifier, device)

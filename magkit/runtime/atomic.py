@@ -1,6 +1,7 @@
 """Results that appear whole or not at all: written beside their place, then renamed into it."""
 
 import errno
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -9,7 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from magkit.errors import MagkitError
+from magkit.runtime.file_names import fitted
 
+_WORK_NAME = 128  # bytes of a temporary name at most, however long that of the result is
+_SUFFIX = 32  # bytes of a suffix that may mean a format
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -29,12 +33,14 @@ def atomic_path(
         overwrite: Whether a `final` that exists is replaced; a folder goes with all its contents.
 
     Raises:
-        MagkitError: `final` exists, its place can't be written, or the disk is full.
+        MagkitError: `final` exists, or is a pipe or a device; its place can't be written, or the
+            disk is full.
     """
-    _refuse_existing(final, overwrite)
-    temporary = final.with_name(f".{final.stem}-{secrets.token_hex(4)}{final.suffix}")
+    suffix = final.suffix if len(os.fsencode(final.suffix)) <= _SUFFIX else ""
+    temporary = _hidden_beside(final, suffix)
     created: list[Path] = []
     try:
+        _refuse_existing(final, overwrite)
         _make_folders(final.parent, created)
         if kind == "folder":
             temporary.mkdir()
@@ -55,6 +61,9 @@ def _refuse_existing(final: Path, overwrite: bool) -> None:
     # A dangling link counts as well: renaming onto it would replace the link unasked.
     if not overwrite and (final.exists() or final.is_symlink()):
         raise MagkitError(f"{final} exists", hint="--overwrite replaces it")
+    if final.exists() and not (final.is_file() or final.is_dir()):
+        # Renaming would put a file in the place of a pipe, or of /dev/null.
+        raise MagkitError(f"{final} is neither a file nor a folder: it is not replaced")
 
 
 def _make_folders(folder: Path, created: list[Path]) -> None:
@@ -72,7 +81,7 @@ def move_into_place(temporary: Path, final: Path) -> None:
     if not final.is_dir() or final.is_symlink():
         temporary.replace(final)
         return
-    old = final.with_name(f".{final.name}-{secrets.token_hex(4)}")
+    old = _hidden_beside(final)
     final.rename(old)
     try:
         temporary.rename(final)
@@ -80,6 +89,12 @@ def move_into_place(temporary: Path, final: Path) -> None:
         old.rename(final)
         raise
     _remove(old)
+
+
+def _hidden_beside(final: Path, suffix: str = "") -> Path:
+    """Return a new hidden name in the folder of `final`, which recalls its name."""
+    end = f"-{secrets.token_hex(4)}{suffix}"
+    return final.with_name(fitted(f".{final.name.removesuffix(suffix)}", end, _WORK_NAME))
 
 
 def _remove(path: Path) -> None:
@@ -93,6 +108,10 @@ def _remove(path: Path) -> None:
 def _explain(error: OSError, final: Path) -> MagkitError | None:
     if error.errno in _FULL:
         return MagkitError(f"the disk is full: {final} could not be written", hint="free some room")
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}:
+    if error.errno == errno.ENAMETOOLONG:
+        return MagkitError(
+            f"{final} can't be written: its name is too long", "choose a shorter one"
+        )
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}:
         return MagkitError(f"{final} can't be written: {error.strerror}")
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -14,11 +15,13 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from magkit.errors import MagkitError
+from magkit.runtime import worker_logs
 
 AHEAD = 3  # items a process that are handed out: one at work, two waiting
 
 T = TypeVar("T")
 R = TypeVar("R")
+Done = tuple[R | MagkitError, list[logging.LogRecord]]
 
 
 def each_done(
@@ -27,7 +30,7 @@ def each_done(
     """Yield `work(item)` of all items as they are done, in any order.
 
     With one process it is this one. Others are given `work` once, and a single torch thread each;
-    memory is bounded however many items there are.
+    memory is bounded however many items there are. What they log is handled in this process.
 
     Args:
         work: can be pickled, and raises a MagkitError for what the user can mend.
@@ -43,8 +46,8 @@ def each_done(
         return
     queue = iter(items)
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, spawn, _Worker.start, (work,))
-    waiting: set[Future[R]] = set()
+    pool = ProcessPoolExecutor(processes, spawn, _Worker.start, (work, worker_logs.level()))
+    waiting: set[Future[Done[R]]] = set()
     try:
         while True:
             room = processes * AHEAD - len(waiting)
@@ -53,7 +56,11 @@ def each_done(
                 return
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
-                yield future.result()
+                result, records = future.result()
+                worker_logs.replay(records)
+                if isinstance(result, MagkitError):
+                    raise result
+                yield result
     except BrokenProcessPool as error:
         killed = "a process at work was killed, perhaps for want of memory"
         raise MagkitError(killed, hint) from error
@@ -68,8 +75,9 @@ class _Worker(Generic[T, R]):
     work: Callable[[T], R]
 
     @classmethod
-    def start(cls, work: Callable[[T], R]) -> None:
+    def start(cls, work: Callable[[T], R], level: int) -> None:
         cls.work = staticmethod(work)
+        worker_logs.keep_records(level)
         # Ctrl-C reaches all processes of a terminal; the first of them sees to the others.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -77,8 +85,11 @@ class _Worker(Generic[T, R]):
             torch.set_num_threads(1)
 
     @classmethod
-    def run(cls, item: T) -> R:
-        return cls.work(item)
+    def run(cls, item: T) -> Done[R]:
+        try:
+            return cls.work(item), worker_logs.kept_records()
+        except MagkitError as error:  # returned, so that what was logged before it isn't lost
+            return error, worker_logs.kept_records()
 
 
 def _end_with_parent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from magkit.errors import UsageError, did_you_mean
 from magkit.magnify.encoder_file import RUN, EncoderInfo, save_encoder
 from magkit.options import option_pairs, parse_options
-from magkit.progress import Note, Progress, silent, unheard
+from magkit.progress import Progress, silent
 from magkit.registry import registry
 from magkit.runtime import ranks
 from magkit.runtime.seeds import derived_seed
@@ -29,6 +30,8 @@ from magkit.training.loop import TrainState
 from magkit.training.run import Run, open_run
 from magkit.training.session import Outcome, complete
 from magkit.training.versions import made_with
+
+logger = logging.getLogger(__name__)
 
 HEADS = 11  # first part of the key of the draw of methods' random weights
 
@@ -70,7 +73,6 @@ def pretrain(
     device: torch.device | str = "cpu",
     workers: int | None = None,
     progress: Progress = silent,
-    note: Note = unheard,
     tensorboard: bool = False,
 ) -> Outcome:
     """Train an encoder without labels, or go on with a training that was stopped.
@@ -85,7 +87,6 @@ def pretrain(
         device: where to train.
         workers: processes that read frames; 0: this one; None: as many as suit the machine.
         progress: told about steps.
-        note: told what goes on, a sentence at a time.
         tensorboard: whether what is measured goes there as well.
 
     Raises:
@@ -113,11 +114,11 @@ def pretrain(
         lambda: open_run(RUN, compared, made_with=made_with(device), output=output, new=new)
     )
     export = Export(learner, network, spec.name)
-    watch = Watch(source, recipe, network, export, note)
+    watch = Watch(source, recipe, network, export)
     count = default_workers() if workers is None else workers
     task = FrameTask(source, recipe, network.branches, torch.device(device), count, watch)
     ranks.shared(lambda: watch.show_views(run, task))
-    note(f"settings: {preset.why}")
+    logger.info("settings: %s", preset.why)
     return complete(
         run,
         TrainState.start(learner.spread(), recipe.train),
@@ -126,7 +127,6 @@ def pretrain(
         lambda state: export(run.model, state.step),
         title=_title(run, spec, network, source),
         progress=progress,
-        note=note,
         tensorboard=tensorboard,
     )
 

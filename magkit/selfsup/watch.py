@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ from magkit.training.curves import curves
 from magkit.training.metrics import read_metrics
 from magkit.training.run import Run
 from magkit.training.train import write_picture
+
+logger = logging.getLogger(__name__)
 
 JUDGED = 32  # frames that fitness is measured on
 EMBEDDED = 64  # frames that a collapse is looked for in
@@ -46,7 +49,6 @@ class Watch:
         recipe: the size of views.
         network: its branches.
         export: writes the encoder as it is after a number of steps.
-        note: told when something goes wrong.
     """
 
     def __init__(
@@ -55,10 +57,9 @@ class Watch:
         recipe: Recipe,
         network: Network,
         export: Callable[[Path, int], None],
-        note: Callable[[str], None],
     ) -> None:
         self._source, self._size = source, recipe.views.size
-        self._export, self._note = export, note
+        self._export = export
         self._branches = network.branches
         self._least = max(least_size(each.stride) for each in network.maps.values())
 
@@ -111,7 +112,7 @@ class Watch:
             vectors = torch.cat([method.embed(part[branch]) for part in maps])
             found = measure_collapse(vectors)
             for warning in warnings(found):
-                self._note(f"warning: {branch}: {warning}")
+                logger.warning("%s: %s", branch, warning)
             seen[f"{branch}_spread"] = found.relative_spread
             seen[f"{branch}_rank"], seen[f"{branch}_dead"] = found.rank, found.dead
         return seen

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from magkit.errors import MagkitError, UsageError
-from magkit.progress import Note, unheard
 from magkit.synth.cache import TensorCache
 from magkit.synth.coco import CocoCutouts
 from magkit.synth.cutouts import FileCutouts
@@ -26,7 +25,6 @@ def build_sources(
     objects: Sequence[str] | str | None,
     object_images: str | None,
     procedural: int,
-    note: Note = unheard,
 ) -> Sources:
     """Build the sources of scenes; what is left out is found elsewhere or drawn.
 
@@ -41,7 +39,6 @@ def build_sources(
         object_images: the place of the instances files' pictures; None: found as COCO lays it
             out, where `annotations/instances_train2017.json` stands beside `train2017/`.
         procedural: how many procedural textures and objects to mix in.
-        note: told what takes a while.
 
     Raises:
         MagkitError: a folder or file is missing, unusable, or names no usable picture.
@@ -58,9 +55,7 @@ def build_sources(
     places = list(images) or list(dict.fromkeys(beside.values()))
     pictures: list[Pictures] = [FilePictures(place, colours) for place in places]
     cutouts: list[Cutouts] = [
-        CocoCutouts(name, beside[name], shapes, note)
-        if name in beside
-        else FileCutouts(name, shapes)
+        CocoCutouts(name, beside[name], shapes) if name in beside else FileCutouts(name, shapes)
         for name in named
     ]
     if procedural or not pictures:

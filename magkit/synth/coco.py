@@ -16,7 +16,6 @@ import torch
 from pycocotools import mask as rle
 
 from magkit.errors import MagkitError
-from magkit.progress import Note, unheard
 from magkit.synth.cache import TensorCache
 from magkit.synth.coco_index import connect, facts, index_of
 from magkit.synth.listing import find_files
@@ -50,7 +49,6 @@ class CocoCutouts:
         images: the place of its pictures, as `find_files` takes them; told apart by their names
             alone, wherever in the place they lie.
         cache: what keeps the cut-outs.
-        note: told when the file has to be indexed first.
 
     Raises:
         MagkitError: the file or the place can't be used, or no object has a picture.
@@ -61,10 +59,9 @@ class CocoCutouts:
         annotations: str | Path,
         images: str | Path,
         cache: TensorCache | None = None,
-        note: Note = unheard,
     ) -> None:
         self.location = absolute(str(annotations))
-        self._index = index_of(self.location, note)
+        self._index = index_of(self.location)
         self._images = find_files(str(images))
         self._cache = cache or TensorCache()
         self._reader = Reader()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import math
 import sqlite3
 from pathlib import Path, PurePosixPath
@@ -19,10 +20,11 @@ from typing import IO, Any
 import ijson
 
 from magkit.errors import MagkitError
-from magkit.progress import Note, unheard
 from magkit.runtime.atomic import atomic_path
 from magkit.runtime.cache_folder import cache_folder
 from magkit.synth.storage import first_line, open_place, version
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 APPLICATION = 0x6D61676B  # "magk": marks the database as ours
@@ -39,12 +41,11 @@ CREATE TABLE outlines (number INTEGER PRIMARY KEY, segmentation TEXT);
 """
 
 
-def index_of(location: str, note: Note = unheard) -> Path:
+def index_of(location: str) -> Path:
     """Return the index of an instances file, made now if there is none that is sound.
 
     Args:
         location: the file.
-        note: told before it is indexed, which may take a while.
 
     Raises:
         MagkitError: the file is missing or no COCO instances file, or the index can't be written.
@@ -55,7 +56,7 @@ def index_of(location: str, note: Note = unheard) -> Path:
     path = cache_folder() / "coco" / f"{stem}-{digest}.sqlite"
     if is_sound(path, key):
         return path
-    note(f"indexing {location}, once: about a minute for 400 MB")
+    logger.info("indexing %s, once: about a minute for 400 MB", location)
     try:
         with atomic_path(path, overwrite=True) as temporary:
             build(location, temporary, key)

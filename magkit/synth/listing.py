@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from magkit.errors import MagkitError, UsageError
+from magkit.runtime.text_file import decode_text
 from magkit.synth.storage import (
     IN_ZIP,
     absolute,
@@ -180,8 +181,8 @@ def _list(location: str) -> Listing:
 
 def _lines(location: str) -> list[str]:
     try:
-        text = read_bytes(location).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
+        text = decode_text(read_bytes(location))
+    except ValueError as error:
         raise MagkitError(f"{location} is not a text list: {error}") from error
     stripped = (line.strip() for line in text.splitlines())
     return [line for line in stripped if line and not line.startswith("#")]

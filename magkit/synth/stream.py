@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from magkit.errors import MagkitError
+from magkit.runtime import worker_logs
 from magkit.synth.degrade import CLEAN, Degradation, degraded
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
@@ -84,12 +87,13 @@ def loader(batches: Numbered[B_co], start: int, workers: int) -> Iterator[B_co]:
         prefetch_factor=4 if workers else None,
         multiprocessing_context="spawn" if workers else None,
         collate_fn=_as_it_is,
-        worker_init_fn=_start_worker,
+        worker_init_fn=partial(_start_worker, worker_logs.level()),
     )
     with _unheard_interrupts():
         items = iter(data)
     try:
-        for item in items:
+        for item, records in items:
+            worker_logs.replay(records)
             if isinstance(item, MagkitError):
                 raise item
             yield item
@@ -101,24 +105,28 @@ def loader(batches: Numbered[B_co], start: int, workers: int) -> Iterator[B_co]:
 
 
 class _Guarded(Dataset[Any]):
-    """Hands errors over as items: raised in a worker, they would arrive as a traceback's text."""
+    """Hands over items and what was logged while they were made.
+
+    Errors are items too: raised in a worker, they would arrive as a traceback's text.
+    """
 
     def __init__(self, batches: Numbered[Any]) -> None:
         self.batches = batches
 
-    def __getitem__(self, step: int) -> Any:
+    def __getitem__(self, step: int) -> tuple[Any, list[logging.LogRecord]]:
         try:
-            return self.batches[step]
+            return self.batches[step], worker_logs.kept_records()
         except MagkitError as error:
-            return error
+            return error, worker_logs.kept_records()
 
 
 def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _start_worker(worker: int) -> None:
+def _start_worker(level: int, worker: int) -> None:
     del worker
+    worker_logs.keep_records(level)
     torch.set_num_threads(1)
     # A signal to end often reaches all processes of a job. The first of them sees to it; a worker
     # that seems to have failed would get in its way.

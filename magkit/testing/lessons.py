@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -58,12 +59,12 @@ class Taught:
     Attributes:
         learner: as it is at the end.
         metrics: what was measured, a record a step.
-        notes: what the training said, warnings of a collapse among it.
+        warnings: what the training warned of, such as a collapse.
     """
 
     learner: Learner
     metrics: Sequence[Mapping[str, Any]]
-    notes: Sequence[str]
+    warnings: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,9 @@ class Lesson:
             for stop in stops:
                 with _ends(stop):
                     self._train(run, stop)
-            learner, notes = self._train(run, None)
-            return Taught(learner, read_metrics(run.metrics), notes)
+            with _warned() as warnings:
+                learner = self._train(run, None)
+            return Taught(learner, read_metrics(run.metrics), warnings)
 
     def learnt(self, taught: Taught) -> Learner:
         """Return new networks in the state that a training left others in."""
@@ -130,8 +132,8 @@ class Lesson:
         learner.load_state_dict(taught.learner.state_dict())
         return learner
 
-    def _train(self, run: Run, stop: int | None) -> tuple[Learner, list[str]]:
-        learner, notes, recipe = self.learner(), list[str](), self.recipe
+    def _train(self, run: Run, stop: int | None) -> Learner:
+        learner, recipe = self.learner(), self.recipe
 
         def progress(step: int, _: int | None) -> None:
             if step == stop:
@@ -141,16 +143,15 @@ class Lesson:
             run,
             TrainState.start(learner.spread(), recipe.train),
             recipe.train,
-            self.task(learner, notes),
+            self.task(learner),
             lambda _: None,
             title=self.spec.name,
             progress=progress,
-            note=notes.append,
         )
-        return learner, notes
+        return learner
 
-    def task(self, learner: Learner, notes: list[str]) -> FrameTask:
-        """Return what the learner is shown; what is seen in it goes to the notes."""
+    def task(self, learner: Learner) -> FrameTask:
+        """Return what the learner is shown."""
         network = Network(
             encoder=learner.encoder,
             name="easy",
@@ -159,12 +160,12 @@ class Lesson:
             maps=dict.fromkeys(self.branches, MAPS),
         )
         recipe, source = self.recipe, self.source
-        watch = Watch(source, recipe, network, lambda _path, _step: None, notes.append)
+        watch = Watch(source, recipe, network, lambda _path, _step: None)
         return FrameTask(source, recipe, self.branches, torch.device("cpu"), 0, watch)
 
     def views(self, learner: Learner) -> dict[str, list[View]]:
         """Return two views of the first pictures, by branch."""
-        return self.task(learner, []).examples(PICTURES)
+        return self.task(learner).examples(PICTURES)
 
 
 def summed(found: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
@@ -176,6 +177,26 @@ def terms(learner: Learner, views: Mapping[str, list[View]]) -> dict[str, dict[s
     """Return the loss terms of each branch, of draws that are always the same."""
     torch.manual_seed(0)
     return {branch: learner.losses(branch, pair) for branch, pair in views.items()}
+
+
+class _Keeper(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+@contextmanager
+def _warned() -> Iterator[list[str]]:
+    """Collect what magkit warns of while the block runs."""
+    keeper, logger = _Keeper(), logging.getLogger("magkit")
+    logger.addHandler(keeper)
+    try:
+        yield keeper.texts
+    finally:
+        logger.removeHandler(keeper)
 
 
 @contextmanager

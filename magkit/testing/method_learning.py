@@ -88,11 +88,10 @@ def _descent(learner: Learner, lesson: Lesson) -> tuple[float, float]:
 def spreads(taught: Callable[[], Taught]) -> None:
     """Ask that embeddings don't collapse, as magkit's own watch tells."""
     done = taught()
-    warnings = [note for note in done.notes if note.startswith("warning")]
     require(
-        not warnings,
-        f"{'; '.join(warnings)}: whatever keeps embeddings apart, negatives, a predictor, a stopped"
-        " gradient, doesn't",
+        not done.warnings,
+        f"{'; '.join(done.warnings)}: whatever keeps embeddings apart, negatives, a predictor, a"
+        " stopped gradient, doesn't",
     )
 
 

@@ -118,11 +118,13 @@ def read_config(kind: str, folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_bytes())  # in whichever encoding an editor has saved it
         found, version, config = record["kind"], record["format"], dict(record["config"])
     except OSError as error:
         raise MagkitError(f"{folder} is not the folder of a run: no config.json") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError) as error:
+        raise MagkitError(f"{path} is not the configuration of a run: {error}") from error
+    except (KeyError, TypeError) as error:
         raise MagkitError(f"{path} is not the configuration of a run") from error
     if found != kind:
         raise MagkitError(f"{folder} is a run of '{found}', not of '{kind}'")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from magkit.progress import Note, Progress, silent, unheard
+from magkit.progress import Progress, silent
 from magkit.runtime import ranks
 from magkit.training.checkpoint import restore
 from magkit.training.config import TrainConfig
@@ -16,6 +17,8 @@ from magkit.training.loop import TrainState
 from magkit.training.metrics import recent_metrics
 from magkit.training.run import Run
 from magkit.training.train import Task, train
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,6 @@ def complete(
     *,
     title: str,
     progress: Progress = silent,
-    note: Note = unheard,
     tensorboard: bool = False,
 ) -> Outcome:
     """Train from the newest checkpoint of a run, or from the start, to the end.
@@ -57,9 +59,8 @@ def complete(
         config: steps, rates, intervals.
         task: what is learnt, from what.
         export: writes the result; called by the first process alone.
-        title: what is trained, for a note.
+        title: what is trained, for the log.
         progress: told about steps.
-        note: told what goes on, a sentence at a time.
         tensorboard: whether what is measured goes there as well.
 
     Raises:
@@ -68,9 +69,9 @@ def complete(
     with ranks.first(lambda: locked(run.folder)):
         ranks.shared(run.sweep)
         for broken in restore(run.folder, state):
-            note(f"{broken} can't be read: going on from the checkpoint before it")
+            logger.warning("%s can't be read: going on from the checkpoint before it", broken)
         start, began = state.step, time.monotonic()
-        note(f"{title}, from step {start}" if start else title)
+        logger.info("%s%s", title, f", from step {start}" if start else "")
         train(run, state, config, task, progress, tensorboard=tensorboard)
         ranks.shared(lambda: export(state))
     return Outcome(

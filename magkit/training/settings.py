@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from magkit.errors import UsageError, did_you_mean
-from magkit.options import from_mapping
+from magkit.options import from_mapping, option_key
 
 
 def make_parts(
@@ -23,7 +23,7 @@ def make_parts(
     Raises:
         UsageError: an unknown name, or a value that is refused.
     """
-    settings = {key: value for layer in layers for key, value in layer.items()}
+    settings = {option_key(key): value for layer in layers for key, value in layer.items()}
     known = [f.name for part in parts for f in fields(part)]
     for key in settings:
         if key not in known:

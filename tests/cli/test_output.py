@@ -70,6 +70,40 @@ def test_progress_in_a_log_is_a_line_now_and_then(
     )
 
 
+@pytest.mark.parametrize(
+    ("done", "total", "shown"),
+    [
+        (20, 10, "20 frames"),
+        (0, 10, "0 of 10 frames"),
+        (3, 10, "3 of 10 frames"),
+        (20, 10**30, f"20 of {10**30} frames"),
+        (20, 0, "20 frames"),
+        (20, 20, "20 of 20 frames, 0:00:00 left"),
+    ],
+)
+def test_a_wrong_total_foretells_nothing(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, done: int, total: int, shown: str
+) -> None:
+    clock = iter([0.0, 1.0, 12.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    with Output().progress("reading") as progress:
+        progress(5, 10)
+        progress(done, total)
+    assert capsys.readouterr().err == f"reading: {shown}\n"
+
+
+def test_a_bar_takes_no_total_that_was_exceeded(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "120"}.items():
+        monkeypatch.setenv(name, value)
+    with Output().progress("reading") as progress:
+        progress(12, 10)
+    shown = capsys.readouterr().err
+    assert "12/?" in shown
+    assert "12/10" not in shown
+
+
 def test_progress_on_a_terminal_is_a_bar(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")

@@ -114,7 +114,7 @@ def test_a_wrong_file_is_a_wrong_use(
 
 def test_a_file_that_is_not_there(seen: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["work", "a", "--config", "nowhere.toml"]) == 2
-    assert "can't read the configuration 'nowhere.toml'" in capsys.readouterr().err
+    assert "'nowhere.toml' can't be read" in capsys.readouterr().err
     assert not seen
 
 
@@ -163,3 +163,21 @@ def test_plugins_are_told_of_quiet_by_its_variable(
     assert run(["work", "a", *given]) == 0
     assert seen["told"] == ("0" if how == "unset" else "1")
     assert os.environ.get("MAGKIT_QUIET") == before
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_as_windows_saves_it(seen: Settings, tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('factor = 2\nmagnifier = "é"\n', encoding=encoding)
+    assert run(["work", "a", "--config", str(path)]) == 0
+    assert (seen["factor"], seen["magnifier"]) == (2.0, "é")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_what_is_no_number_is_told_with_the_file(
+    seen: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    file = config(tmp_path, f"factor = {value}")
+    assert run(["work", "a", "--config", file]) == 2
+    assert f"'{file}': 'factor' must be a number, not {value}" in capsys.readouterr().err
+    assert not seen

@@ -59,10 +59,14 @@ def test_what_a_variable_or_a_file_says(
 ) -> None:
     (here / "settings.toml").write_text("quality = 'low'")
     assert run(["magnify", "x", "--config", "settings.toml"]) == 2
-    assert "option '--quality' must be a whole number, not 'low'" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "option '--quality' must be a whole number, not 'low'" in shown
+    assert "--config file" in shown
     monkeypatch.setenv("MAGKIT_OVERWRITE", "maybe")
     assert run(["magnify", "x"]) == 2
-    assert "option '--overwrite' must be true or false, not 'maybe'" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "option '--overwrite' must be true or false, not 'maybe'" in shown
+    assert "MAGKIT_OVERWRITE" in shown
 
 
 def test_a_value_can_not_speak_to_the_terminal(

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from magkit.errors import MagkitError, UsageError
 from magkit.finetune.finetune import Finetuned, Job, finetune
+from magkit.finetune.origin import Origin
 from magkit.finetune.task import SceneTask
 from magkit.magnify.encoder_file import EncoderInfo, save_encoder
 from magkit.magnify.load import load_magnifier
@@ -70,7 +71,10 @@ def test_the_number_of_workers_changes_nothing(outcome: Finetuned, tmp_path: Pat
 
 
 def test_a_resumed_run_equals_one_that_was_not_stopped(
-    outcome: Finetuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    outcome: Finetuned,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    log: pytest.LogCaptureFixture,
 ) -> None:
     def stop(done: int, _: int | None) -> None:
         if done == 2:
@@ -80,11 +84,11 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(
     with pytest.raises(KeyboardInterrupt):
         finetune(TINY, workers=0, progress=stop)
     assert not (tmp_path / "runs" / "finetune-001" / "model.safetensors").exists()
-    notes: list[str] = []
-    again = finetune(TINY, workers=0, note=notes.append)
+    log.clear()
+    again = finetune(TINY, workers=0)
     assert again.run.folder == Path("runs/finetune-001")
     assert again.continued == 2
-    assert "from step 2" in notes[0]
+    assert "from step 2" in log.messages[0]
     assert same_weights(again, outcome)
     assert finetune(TINY, workers=0).run.folder == Path("runs/finetune-002"), "the first is done"
 
@@ -110,6 +114,13 @@ def test_weights_to_start_from_bring_their_configuration(
     assert all(torch.allclose(left[k], right[k].float(), rtol=1e-3, atol=1e-4) for k in left)
 
 
+def test_options_over_recorded_ones_are_read_as_all_are(outcome: Finetuned) -> None:
+    origin = Origin(fast_spec.SPEC, (" stem =4", "width=x", "width = 4 "), outcome.run.model, None)
+    with pytest.raises(UsageError, match="'width' of magnifier 'magnet-fast'"):
+        replace(origin, options=origin.options[:2]).config()
+    assert origin.config() == fast_spec.FastConfig(stem=4, width=4, guide=8, hidden=8)
+
+
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained encoder as a file; not of the sizes that TINY asks for."""
@@ -132,10 +143,11 @@ def further(encoder: Path | None, **settings: object) -> Job:
     return replace(TINY, options=(), encoder=encoder, settings={**TINY.settings, **settings})
 
 
-def test_a_frozen_encoder_stays_as_it_was_loaded(encoder: Path, tmp_path: Path) -> None:
-    notes: list[str] = []
+def test_a_frozen_encoder_stays_as_it_was_loaded(
+    encoder: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
     job = further(encoder, freeze=3)
-    outcome = finetune(job, output=tmp_path / "run", workers=0, note=notes.append)
+    outcome = finetune(job, output=tmp_path / "run", workers=0)
     there, made = load_file(encoder), load_file(outcome.run.model)
     assert all(torch.equal(made[key], there[key]) for key in there)
     assert outcome.run.config["options"]["stem"] == 12, "the encoder's configuration"
@@ -143,7 +155,9 @@ def test_a_frozen_encoder_stays_as_it_was_loaded(encoder: Path, tmp_path: Path) 
     assert report is not None
     assert report.parameters == sum(value.numel() for value in there.values())
     assert [group.name for group in report.groups] == ["trunk", "texture+motion", "rest"]
-    assert f"loaded {report.parameters:,} parameters of {encoder} (byol, 9 steps)" in notes[0]
+    assert (
+        f"loaded {report.parameters:,} parameters of {encoder} (byol, 9 steps)" in log.messages[0]
+    )
 
 
 def test_an_encoder_and_how_it_learns_determine_the_run(encoder: Path, tmp_path: Path) -> None:
@@ -202,7 +216,7 @@ def test_encoders_that_are_refused(outcome: Finetuned, encoder: Path, tmp_path: 
         assert not (tmp_path / "run").exists()
 
 
-def test_pictures_and_coco_objects(tmp_path: Path) -> None:
+def test_pictures_and_coco_objects(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "train2017"
     folder.mkdir()
     pixels = np.random.default_rng(0).integers(0, 255, (150, 200, 3), np.uint8)
@@ -227,9 +241,8 @@ def test_pictures_and_coco_objects(tmp_path: Path) -> None:
     objects.parent.mkdir()
     objects.write_text(json.dumps(coco))
     job = replace(TINY, objects=(str(objects),), procedural=0)
-    notes: list[str] = []
-    outcome = finetune(job, output=tmp_path / "run", workers=0, note=notes.append)
-    assert "on 1 pictures and 1 objects" in notes[1], "the first tells that objects are indexed"
+    outcome = finetune(job, output=tmp_path / "run", workers=0)
+    assert any("on 1 pictures and 1 objects" in text for text in log.messages)
     assert [part["count"] for part in outcome.run.config["data"]["objects"]] == [1]
 
 

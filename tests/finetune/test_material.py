@@ -52,7 +52,7 @@ def same_weights(one: Finetuned, other: Finetuned) -> bool:
 
 @pytest.mark.parametrize("layout", ["tar", "recipe"])
 def test_a_resumed_training_equals_one_that_was_not_stopped(
-    made: Made, tmp_path: Path, layout: Format
+    made: Made, tmp_path: Path, layout: Format, log: pytest.LogCaptureFixture
 ) -> None:
     job = replace(FAST, data=made(layout))
 
@@ -63,10 +63,10 @@ def test_a_resumed_training_equals_one_that_was_not_stopped(
     whole = finetune(job, output=tmp_path / "whole", workers=0)
     with pytest.raises(KeyboardInterrupt):
         finetune(job, output=tmp_path / "run", workers=0, progress=stop)
-    notes: list[str] = []
-    again = finetune(job, output=tmp_path / "run", workers=layout == "tar", note=notes.append)
+    log.clear()
+    again = finetune(job, output=tmp_path / "run", workers=layout == "tar")
     assert again.continued == 2
-    assert f"3 scenes of {job.data}" in notes[0]
+    assert f"3 scenes of {job.data}" in log.messages[0]
     assert same_weights(again, whole)
     assert len(again.run.config["data"]["fingerprint"]) == 64
     assert "factors" not in again.run.config["settings"]

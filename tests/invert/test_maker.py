@@ -1,6 +1,7 @@
 """Frames of a clip: stopped in their middle, damaged, without an object, from noise in batches."""
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -131,12 +132,11 @@ def test_a_frame_is_told_before_it_is_there(
 
 @pytest.mark.parametrize("start", ["before", "noise"])
 def test_where_the_object_vanishes_the_picture_goes_on(
-    small: Small, tmp_path: Path, start: str
+    small: Small, tmp_path: Path, start: str, log: pytest.LogCaptureFixture
 ) -> None:
-    notes: list[str] = []
     job = small({"start": start, "keyframe": 12}, videos=["cows"])
-    invert(job, output=tmp_path / "run", note=notes.append)
-    assert any("no object in frame 00001" in note for note in notes)
+    invert(job, output=tmp_path / "run")
+    assert any("no object in frame 00001" in note for note in log.messages)
     folder = Folder(tmp_path / "run" / "cows")
     told = [folder.told(f"{n:05d}") for n in range(3)]
     # From noise the last frame shows the object again, and starts anew.
@@ -215,22 +215,24 @@ def test_snapshots_show_a_frame_on_its_way(
     assert frames_in(tmp_path / "run") == undisturbed
 
 
-def test_the_pull_of_each_term_is_told_once(small: Small, tmp_path: Path) -> None:
-    notes: list[str] = []
+def test_the_pull_of_each_term_is_told_once(
+    small: Small, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
     settings = {"var_l1": 1e4, "mask": 1.0, "bn": 1.0}
-    invert(small(settings, frames="0-1"), output=tmp_path / "run", note=notes.append)
-    (pull,) = [note for note in notes if "gradients at the start" in note]
+    invert(small(settings, frames="0-1"), output=tmp_path / "run")
+    (pull,) = [note for note in log.messages if "gradients at the start" in note]
     assert all(f"{name} " in pull for name in ("var_l1", "mask", "bn"))
-    warned = [note for note in notes if note.startswith("warning: bear: 'var_l1' drowns")]
-    assert any("'mask'" in note for note in warned)
-    assert any("'bn'" in note for note in warned)
+    warned = [each.getMessage() for each in log.records if each.levelno == logging.WARNING]
+    assert any("bear: 'var_l1' drowns 'mask'" in text for text in warned)
+    assert any("'bn'" in text for text in warned)
 
 
-def test_a_picture_that_lost_its_contrast_is_told_of(small: Small, tmp_path: Path) -> None:
-    notes: list[str] = []
+def test_a_picture_that_lost_its_contrast_is_told_of(
+    small: Small, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
     settings = {"iterations": 20, "lr": 0.3, "l2_norm": 1e3, "sizes": (1.0,), "shares": (1.0,)}
-    invert(small(settings, frames="first"), output=tmp_path / "run", note=notes.append)
-    assert any("bear, frame 00000 has lost its contrast" in note for note in notes)
+    invert(small(settings, frames="first"), output=tmp_path / "run")
+    assert any("bear, frame 00000 has lost its contrast" in note for note in log.messages)
     assert float(picture(tmp_path / "run/bear/frames/00000.png").std()) < 0.05
 
 

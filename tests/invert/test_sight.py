@@ -1,5 +1,6 @@
 """Who shows where things are, and what is said of who doesn't."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,17 +30,18 @@ def test_a_classifier_shows_none(tiny: Callable[..., TargetChoice]) -> None:
 
 
 def test_a_job_of_masks_warns_of_a_classifier(
-    small: Callable[..., Any], tiny: Callable[..., TargetChoice], tmp_path: Path
+    small: Callable[..., Any],
+    tiny: Callable[..., TargetChoice],
+    tmp_path: Path,
+    log: pytest.LogCaptureFixture,
 ) -> None:
-    told = list[str]()
     classifier = tiny("classes=bear,bird,cow")
     for number, targets in enumerate(([classifier], small().targets)):
         job = small(targets=targets, frames="first")
-        invert(job, output=tmp_path / f"{number}", note=told.append)
-    warnings = [text for text in told if "shows no masks" in text]
-    assert len(warnings) == 1
-    assert warnings[0].startswith("warning: 'tiny' names classes")
-    assert "--classes" in warnings[0]
+        invert(job, output=tmp_path / f"{number}")
+    (warned,) = [each for each in log.records if "shows no masks" in each.getMessage()]
+    assert warned.levelno == logging.WARNING
+    assert "'tiny' names classes" in warned.getMessage()
 
 
 def test_a_classifier_as_verifier_is_told(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from magkit.errors import UsageError
 from magkit.invert.settings import setting_names
-from magkit.invert.sweep import MOST_BYTES, MOST_VALUES, read_tables, swept
+from magkit.invert.sweep import MOST_VALUES, read_tables, swept
 
 
 def test_values_of_settings() -> None:
@@ -16,7 +16,7 @@ def test_values_of_settings() -> None:
     assert swept(["bn=0.1, 1,10", " var-l1 =0"]) == {"bn": ["0.1", "1", "10"], "var_l1": ["0"]}
 
 
-@pytest.mark.parametrize("text", ["bn", "bn=", "bn=1,,2", "bn=1,", "bn=1,1", "bn= , "])
+@pytest.mark.parametrize("text", ["bn=", "bn=1,,2", "bn=1,", "bn=1,1", "bn= , "])
 def test_what_is_no_sweep(text: str) -> None:
     with pytest.raises(UsageError, match="is not of the form KEY=A,B") as refused:
         swept([text])
@@ -27,8 +27,9 @@ def test_a_setting_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="there is no setting 'iteration'") as refused:
         swept(["iteration=1,2"])
     assert "did you mean 'iterations'?" in refused.value.hint
-    with pytest.raises(UsageError, match="there is no setting ''"):
-        swept(["=1"])
+    for text in ("=1", "bn"):
+        with pytest.raises(UsageError, match="is not of the form KEY=VALUE"):
+            swept([text])
 
 
 def test_too_many_values() -> None:
@@ -70,23 +71,10 @@ def test_tables_of_another_shape(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"[bear", b"\xff\xfe", b"a = 1\na = 2", b"\x00", b"a = " + b"[" * 200_000]
+    "content", [b"[bear", b"\xff\xfea", b"a = 1\na = 2", b"\x00", b"a = " + b"[" * 200_000]
 )
 def test_what_is_not_toml(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match=r"settings\.toml is not TOML"):
-        read_tables(path)
-
-
-def test_what_can_not_be_read(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "missing.toml", tmp_path / ("n" * 300)):
-        with pytest.raises(UsageError, match="can't be read"):
-            read_tables(path)
-
-
-def test_a_table_that_is_huge(tmp_path: Path) -> None:
-    path = tmp_path / "settings.toml"
-    path.write_bytes(b"#" * (MOST_BYTES + 1))
-    with pytest.raises(UsageError, match="too large"):
+    with pytest.raises(UsageError, match=r"settings\.toml' is "):
         read_tables(path)

@@ -1,6 +1,7 @@
 """A result appears whole or not at all, whatever ends the work on it."""
 
 import errno
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +27,44 @@ def test_a_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
         (temporary / "a").write_text("whole")
     assert (final / "a").read_text() == "whole"
     assert list(tmp_path.iterdir()) == [final]
+
+
+NAMES = ["n" * 255, "n" * 246 + ".safetensors"[:9], "é" * 127, "文" * 84 + ".gz", "a." + "b" * 253]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_names_as_long_as_a_file_system_takes(
+    tmp_path: Path, kind: Literal["file", "folder"], name: str
+) -> None:
+    assert 250 < len(name.encode()) <= 255
+    final = tmp_path / name
+    for text in ("old", "new"):
+        with atomic_path(final, kind=kind, overwrite=True) as temporary:
+            part = temporary / "part" if kind == "folder" else temporary
+            part.write_text(text)
+    assert (final / "part" if kind == "folder" else final).read_text() == "new"
+    assert list(tmp_path.iterdir()) == [final]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_pipe_is_never_replaced(tmp_path: Path, kind: Literal["file", "folder"]) -> None:
+    final = tmp_path / "pipe"
+    os.mkfifo(final)
+    with (
+        pytest.raises(MagkitError, match="not replaced"),
+        atomic_path(final, kind=kind, overwrite=True),
+    ):
+        pytest.fail("the block must not run")
+    assert final.is_fifo()
+
+
+def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    final = tmp_path / ("n" * 256)
+    with pytest.raises(MagkitError, match="too long"), atomic_path(final):
+        pytest.fail("the block must not run")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])

@@ -1,5 +1,6 @@
 """Items worked on by other processes."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -74,3 +75,29 @@ def test_a_process_that_dies_is_told() -> None:
     with pytest.raises(MagkitError, match="killed") as caught:
         list(each_done(die, [0, 1], 2, "go on"))
     assert caught.value.hint == "go on"
+
+
+def complain(number: int) -> int:
+    logging.getLogger("magkit.x").info("%s is begun", number)
+    if number < 0:
+        raise MagkitError("no")
+    return number
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_is_logged_at_work_is_heard_where_work_is_given_out(
+    processes: int, log: pytest.LogCaptureFixture
+) -> None:
+    assert sorted(each_done(complain, [1, 2], processes)) == [1, 2]
+    assert sorted(log.messages) == ["1 is begun", "2 is begun"]
+
+
+def test_what_is_logged_before_an_error_is_heard(log: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(MagkitError):
+        list(each_done(complain, [-1], 2))
+    assert log.messages == ["-1 is begun"]
+
+
+def test_a_level_that_was_not_asked_for_is_not_heard(caplog: pytest.LogCaptureFixture) -> None:
+    assert list(each_done(complain, [1], 2)) == [1]
+    assert not caplog.messages

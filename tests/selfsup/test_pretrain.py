@@ -63,7 +63,7 @@ def test_the_encoder_has_learnt_something(outcome: Outcome) -> None:
 
 @pytest.mark.parametrize(("method", "stop_at"), [("moco", 3), ("byol", 1), ("scrl", 2)])
 def test_a_resumed_run_equals_one_that_was_not_stopped(
-    tmp_path: Path, method: str, stop_at: int
+    tmp_path: Path, method: str, stop_at: int, log: pytest.LogCaptureFixture
 ) -> None:
     queue = ("queue=8",) if method == "moco" else ()
     job = replace(JOB, method=method, options=(*JOB.options, *queue))
@@ -76,10 +76,10 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(
     with pytest.raises(KeyboardInterrupt):
         pretrain(job, output=tmp_path / "run", workers=0, progress=stop)
     torch.rand(stop_at)  # what the process drew meanwhile makes no difference
-    notes: list[str] = []
-    again = pretrain(job, output=tmp_path / "run", workers=1, note=notes.append)
+    log.clear()
+    again = pretrain(job, output=tmp_path / "run", workers=1)
     assert again.continued == stop_at
-    assert any(f"from step {stop_at}" in text for text in notes)
+    assert any(f"from step {stop_at}" in text for text in log.messages)
     assert same(again, whole)
     for name in ("model.safetensors", "best.safetensors", "metrics.jsonl"):
         left, right = (outcome.run.folder / name for outcome in (whole, again))
@@ -181,7 +181,7 @@ def test_another_runs_folder_is_refused_and_nothing_is_lost(
         pretrain(JOB, output=other, workers=0)
 
 
-def test_a_checkpoint_cut_in_half_falls_back(tmp_path: Path) -> None:
+def test_a_checkpoint_cut_in_half_falls_back(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     def stop(done: int, _: int | None) -> None:
         if done == 3:
             raise KeyboardInterrupt
@@ -191,10 +191,10 @@ def test_a_checkpoint_cut_in_half_falls_back(tmp_path: Path) -> None:
         pretrain(JOB, output=tmp_path / "run", workers=0, progress=stop)
     newest = tmp_path / "run" / "checkpoint-3.pt"
     newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
-    notes: list[str] = []
-    again = pretrain(JOB, output=tmp_path / "run", workers=0, note=notes.append)
+    log.clear()
+    again = pretrain(JOB, output=tmp_path / "run", workers=0)
     assert again.continued == 2
-    assert any("checkpoint-3.pt can't be read" in text for text in notes)
+    assert any("checkpoint-3.pt can't be read" in text for text in log.messages)
     assert same(again, whole)
 
 

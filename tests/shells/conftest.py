@@ -17,7 +17,7 @@ BASH_COMPLETION = Path("/usr/share/bash-completion/bash_completion")
 
 # Answers as the installed program does, but only tells what else it would have been run with.
 PROGRAM = """#!/bin/sh
-if [ "$1" = _values ]; then
+if [ "$1" = _values ] || [ "$1" = completion ]; then
     exec {python} -m magkit "$@"
 fi
 printf '%s\\n' "$@" >"$HOME/ran"
@@ -32,10 +32,14 @@ bind -x '"\C-xd": printf "%s\n" "$READLINE_LINE" >~/line; printf "d""one\n"'
 bind '"\C-xa": insert-completions'
 """
 
-ZSHRC = r"""
+INSTALLED = """
 fpath=(PREFIX/share/zsh/site-functions $fpath)
 autoload -Uz compinit
 compinit -u -d ~/.zcompdump
+"""
+
+ZSHRC = r"""
+READ
 PS1='> '
 unset zle_bracketed_paste
 LISTMAX=10000
@@ -144,14 +148,17 @@ class Terminal:
 
 
 class Fish:
-    """fish, which completes without a terminal: a new one for every line."""
+    """fish, which completes without a terminal: a new one for every line.
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    It is `read` a line first.
+    """
+
+    def __init__(self, place: Place, read: str = "") -> None:
+        self.place, self.read = place, read
 
     def offers(self, line: str) -> set[str]:
         done = subprocess.run(
-            ["fish", "-c", "complete -C $argv[1]", "--", line],
+            ["fish", "-c", f"{self.read}\ncomplete -C $argv[1]", "--", line],
             env=self.place.env,
             cwd=self.place.here,
             capture_output=True,
@@ -174,17 +181,21 @@ def terminal(place: Place) -> Iterator[Callable[..., Terminal]]:
     """Gives bash or zsh, which find completion by themselves when it is needed first."""
     begun = []
 
-    def start(name: str, alone: bool = False) -> Terminal:
+    def start(name: str, read: str = "") -> Terminal:
+        """A shell that is `read` a line before all else, in place of what finds installed files."""
         pytest.importorskip("pexpect")
         needs(name, place)
+        installed = INSTALLED.replace("PREFIX", shlex.quote(str(place.prefix)))
         (place.home / ".zshrc").write_text(
-            ZSHRC.replace("PREFIX", shlex.quote(str(place.prefix))), encoding="utf-8"
+            ZSHRC.replace("READ", read or installed), encoding="utf-8"
         )
         script = place.prefix / "share" / "bash-completion" / "completions" / "magkit"
-        read = BASH_COMPLETION if BASH_COMPLETION.is_file() and not alone else script
+        found = BASH_COMPLETION if BASH_COMPLETION.is_file() else script
         rc = place.home / ".bashrc"
-        rc.write_text(f"source {shlex.quote(str(read))}\n{BASHRC}", encoding="utf-8")
-        arguments = {"bash": ("--noprofile", "--rcfile", str(rc), "-i"), "zsh": ("-i",)}
+        first = read or f"source {shlex.quote(str(found))}"
+        rc.write_text(f"{first}\n{BASHRC}", encoding="utf-8")
+        # Files of the system's own that may start completion are left out.
+        arguments = {"bash": ("--noprofile", "--rcfile", str(rc), "-i"), "zsh": ("-d", "-i")}
         begun.append(Terminal(place, name, *arguments[name]))
         return begun[-1]
 
@@ -200,6 +211,14 @@ def shell(request: pytest.FixtureRequest, place: Place, terminal: Callable[..., 
         return terminal(request.param)
     needs("fish", place)
     return Fish(place)
+
+
+@pytest.fixture
+def bare_fish(place: Place) -> Fish:
+    """One that finds no installed file, and reads what magkit prints."""
+    needs("fish", place)
+    (place.prefix / "share" / "fish" / "vendor_completions.d" / "magkit.fish").unlink()
+    return Fish(place, "magkit completion fish | source")
 
 
 def needs(name: str, place: Place) -> None:

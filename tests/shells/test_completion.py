@@ -171,5 +171,25 @@ def test_plugins_take_part_and_a_broken_one_is_not_seen(
     assert shell.offers("magkit pretrain --method ") == {"moco", "byol", "scrl", "sole"}
 
 
-def test_bash_without_its_package_reads_the_file(place: Any, terminal: Callable[..., Any]) -> None:
-    assert terminal("bash", alone=True).press("magkit pre") == "magkit pretrain "
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("bash", "source ../prefix/share/bash-completion/completions/magkit"),
+        ("bash", 'eval "$(magkit completion bash)"'),
+        ("bash", "source <(magkit completion bash)"),
+        ("zsh", "source ../prefix/share/zsh/site-functions/_magkit"),
+        ("zsh", 'eval "$(magkit completion zsh)"'),
+        ("zsh", 'autoload -Uz compinit; compinit -u; eval "$(magkit completion zsh)"'),
+        ("zsh", 'setopt nounset ksharrays; eval "$(magkit completion zsh)"; setopt unset'),
+    ],
+)
+def test_a_bare_shell_reads_the_script(terminal: Callable[..., Any], name: str, line: str) -> None:
+    """Nothing has started completion: no package of bash's, no compinit."""
+    session = terminal(name, read=line)
+    assert session.press("magkit pre") == "magkit pretrain "
+    assert session.press("magkit pretrain --method s") == "magkit pretrain --method scrl "
+
+
+def test_a_bare_fish_reads_the_script(bare_fish: Any) -> None:
+    assert bare_fish.offers("magkit pre") == {"pretrain"}
+    assert bare_fish.offers("magkit pretrain --method ") == {"moco", "byol", "scrl"}

@@ -79,9 +79,10 @@ def test_a_change_shows(folder: Path) -> None:
     assert len({before.sha256, longer.sha256, renamed.sha256}) == 3
 
 
-def test_lists_keep_their_order(folder: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_lists_keep_their_order(folder: Path, encoding: str) -> None:
     path = folder.parent / "my.txt"
-    path.write_text("# all\n\nin/b-c.png\n  in/a.png  \nhttps://host/x?y=1\n", encoding="utf-8-sig")
+    path.write_text("# all\n\nin/b-c.png\n  in/a.png  \nhttps://host/x?y=1\n", encoding=encoding)
     listing = find_files(str(path))
     assert listing.names == (
         str(folder / "b-c.png"),

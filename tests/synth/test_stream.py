@@ -1,6 +1,7 @@
 """Batches: the same from any step on, by any number of processes, with any memory."""
 
 import dataclasses
+import logging
 import pickle
 
 import pytest
@@ -96,3 +97,20 @@ def test_freed_memory_is_given_back_as_the_memo_fills(monkeypatch: pytest.Monkey
     assert given == [4000, 8000]
     assert 7 in cache
     assert 8 not in cache
+
+
+class Complaining:
+    """Numbered batches that warn."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, step: int) -> int:
+        logging.getLogger("magkit.x").warning("batch %d is odd", step)
+        return step
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_workers_log_is_heard(workers: int, log: pytest.LogCaptureFixture) -> None:
+    assert list(loader(Complaining(), 0, workers)) == [0, 1]
+    assert log.messages == ["batch 0 is odd", "batch 1 is odd"]

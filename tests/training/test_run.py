@@ -43,6 +43,18 @@ def test_versions_are_recorded_and_not_compared(tmp_path: Path) -> None:
     assert again.folder == first.folder
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_record_may_have_been_saved_by_an_editor(tmp_path: Path, encoding: str) -> None:
+    first = opened(tmp_path)
+    path = first.folder / "config.json"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text, encoding=encoding)
+    assert opened(tmp_path).folder == first.folder
+    path.write_text(text.replace(",", "", 1), encoding=encoding)
+    with pytest.raises(MagkitError, match=r"not the configuration of a run: .* line 3 "):
+        opened(tmp_path, output=first.folder)
+
+
 def test_other_folders_are_passed_over(tmp_path: Path) -> None:
     for name in ("finetune-x", "finetune-007", "finetune-2b", "pretrain-009"):
         (tmp_path / name).mkdir()
