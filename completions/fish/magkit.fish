@@ -207,6 +207,8 @@ complete -c magkit -n '__magkit_at stitch' -l fps -x -d 'Frames a second, such a
 complete -c magkit -n '__magkit_at stitch' -l beside -x -a '(__magkit_folders)' -d 'Set the pictures of the same names of this folder beside the frames'
 complete -c magkit -n '__magkit_at stitch' -l panels -x -d 'Show these folders beside DIR\'s frames, from left to right'
 complete -c magkit -n '__magkit_at stitch' -l gaps -d 'String the frames that are there, though some are missing'
+complete -c magkit -n '__magkit_at stitch' -l pattern -x -d 'Take only pictures of DIR with names such as \'*.png\' or \'img_*\', in any case'
+complete -c magkit -n '__magkit_at stitch' -l bits -x -d 'How many of 16 bits the pictures use, such as 12'
 complete -c magkit -n '__magkit_at stitch' -l quality -x -d 'The rate factor'
 complete -c magkit -n '__magkit_at stitch' -l overwrite -d 'Replace an output that exists'
 complete -c magkit -n '__magkit_at stitch' -l config -rF -d 'Options from a file'

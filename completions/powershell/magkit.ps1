@@ -239,6 +239,8 @@ Register-ArgumentCompleter -Native -CommandName magkit -ScriptBlock {
                 @{ Name = '--beside'; Help = 'Set the pictures of the same names of this folder beside the frames' }
                 @{ Name = '--panels'; Help = 'Show these folders beside DIR''s frames, from left to right' }
                 @{ Name = '--gaps'; Help = 'String the frames that are there, though some are missing' }
+                @{ Name = '--pattern'; Help = 'Take only pictures of DIR with names such as ''*.png'' or ''img_*'', in any case' }
+                @{ Name = '--bits'; Help = 'How many of 16 bits the pictures use, such as 12' }
                 @{ Name = '--quality'; Help = 'The rate factor' }
                 @{ Name = '--overwrite'; Help = 'Replace an output that exists' }
                 @{ Name = '--config'; Help = 'Options from a file' }
@@ -249,7 +251,7 @@ Register-ArgumentCompleter -Native -CommandName magkit -ScriptBlock {
                 @{ Name = '--json'; Help = 'One JSON object on standard output' }
                 @{ Name = '--help'; Help = 'Show this message and exit' }
             )
-            Takes = @('--output', '-o', '--fps', '--beside', '--panels', '--quality', '--config')
+            Takes = @('--output', '-o', '--fps', '--beside', '--panels', '--pattern', '--bits', '--quality', '--config')
         }
         'magkit completion' = @{
             Commands = @(
