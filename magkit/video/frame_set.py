@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from magkit.errors import MagkitError, UsageError
+from magkit.video.bare_stack import find_bare_stack
 from magkit.video.deep import Depth, find_depth
 from magkit.video.job_folder import check_frames_here, unread_error
 from magkit.video.listing import list_frames, list_unread
@@ -92,13 +93,26 @@ def read_headers(paths: Sequence[Path]) -> tuple[Header, ...]:
     """What is known of pictures without decoding them.
 
     Raises:
-        MagkitError: One can't be read.
+        MagkitError: One can't be read, or holds several frames.
     """
-    headers = []
-    for path in paths:
-        with open_picture(path) as picture:
-            headers.append(picture.header())
-    return tuple(headers)
+    return tuple(map(_read_header, paths))
+
+
+def _read_header(path: Path) -> Header:
+    with open_picture(path) as picture:
+        header = picture.header()
+        bare = find_bare_stack(path, picture)
+        several = bare.held if bare else 1
+        # The further pictures of a photograph (MPO) and smaller versions of a page are no frames.
+        if picture.pages > 1 and picture.image.format != "MPO":
+            others = (picture.header(index) for index in range(1, picture.pages))
+            several += sum(one.size == header.size and not one.reduced for one in others)
+    if several > 1:
+        raise MagkitError(
+            f"{path} holds {several} frames by itself",
+            hint="give it as the clip, or leave it out with --pattern",
+        )
+    return header
 
 
 def check_sizes(paths: Sequence[Path], headers: Sequence[Header]) -> None:

@@ -1,8 +1,7 @@
 """TIFF files of many pages as clips, such as programs of cameras and microscopes write them."""
 
 import logging
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -10,65 +9,45 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from magkit.errors import MagkitError
+from magkit.video.bare_stack import BareStack, find_bare_stack
 from magkit.video.deep import Depth, find_depth
 from magkit.video.folder import DEFAULT_RATE
-from magkit.video.info import VideoInfo, plain_info, snap_rate
+from magkit.video.info import VideoInfo, plain_info
 from magkit.video.pictures import Header, PictureFile, open_picture
+from magkit.video.stack_text import StackText, read_text
 
-_DESCRIPTION, _OFFSETS, _COMPRESSION = 270, 273, 259  # TIFF 6.0: ImageDescription, StripOffsets
-_STORED = {"L": "u1", "RGB": "u1", "I;16": "<u2", "I;16B": ">u2"}  # by Pillow's modes
-
-# Seconds in the units that ImageJ and OME-XML use.
-_SECONDS = {
-    **dict.fromkeys(("s", "sec", "second", "seconds"), Fraction(1)),
-    **dict.fromkeys(("ms", "msec"), Fraction(1, 1000)),
-    **dict.fromkeys(("us", "µs", "usec"), Fraction(1, 1_000_000)),
-    "min": Fraction(60),
-}
+_MOST_CHANNELS = 7  # that ImageJ shows in one picture
 
 
 @dataclass(frozen=True, slots=True)
 class _Stack:
-    """The pages of a file that are frames.
+    """The images of a file that are frames.
 
     Args:
         path: Of the file.
         pages: The index of each in the file.
         headers: Of each.
-        description: What the first page's ImageDescription says.
-        offset: Where the pixels of frames lie one after another that have no page of their own;
-            None: each has one.
+        text: What the first page's description says.
+        bare: The frames, where they have no pages of their own.
     """
 
     path: Path
-    pages: tuple[int, ...]
-    headers: tuple[Header, ...]
-    description: str
-    offset: int | None = None
+    pages: Sequence[int]
+    headers: Sequence[Header]
+    text: StackText
+    bare: BareStack | None = None
 
     def values(self, places: Iterable[int]) -> Iterator[NDArray[Any]]:
         """The values of some frames, (H, W, 3) or greys (H, W), by their places in `pages`."""
         with open_picture(self.path) as picture:
             for place in places:
-                header = self.headers[place]
-                if self.offset is None:
-                    yield picture.read(header, self.pages[place])
+                if self.bare is not None:
+                    yield self.bare.read(place)
                 else:
-                    yield self._read_bare(header, place, self.offset)
-
-    def _read_bare(self, header: Header, place: int, offset: int) -> NDArray[Any]:
-        (width, height), kind = header.size, np.dtype(_STORED[header.mode])
-        shape = (height, width, 3) if header.mode == "RGB" else (height, width)
-        count = int(np.prod(shape))
-        with self.path.open("rb") as file:
-            file.seek(offset + place * count * kind.itemsize)
-            pixels = np.fromfile(file, kind, count)
-        values = pixels.reshape(shape).astype(kind.newbyteorder("="))
-        return np.repeat(values[:, :, None], 3, axis=2) if header.mode == "L" else values
+                    yield picture.read(self.headers[place], self.pages[place])
 
 
 def open_stack(
@@ -112,26 +91,21 @@ def _stream(
 
 def _find_depth(stack: _Stack, bits: int | None) -> Depth:
     deep = [place for place, header in enumerate(stack.headers) if header.is_deep]
-    declared = [stack.headers[place].declared for place in deep]
+    # What the first page says holds for all; few programs repeat it.
+    declared = [stack.headers[place].declared or stack.headers[0].declared for place in deep]
     return find_depth(stack.path, declared, bits, lambda n: next(stack.values([deep[n]])))
 
 
 def _list_pages(path: Path, picture: PictureFile) -> _Stack:
+    first, text = picture.header(), read_text(picture.image)
+    if bare := find_bare_stack(path, picture):
+        if bare.held < bare.told:
+            raise MagkitError(f"it breaks off after {bare.held} of {bare.told} frames")
+        return _Stack(path, range(bare.told), (first,) * bare.told, text, bare)
     headers = [picture.header(index) for index in range(picture.pages)]
     # Programs that show files add smaller versions of a page.
     full = [index for index, header in enumerate(headers) if not header.reduced] or [0]
-    picture.header(0)
-    tags: Any = picture.image.tag_v2  # type: ignore[attr-defined]
-    description = str(tags.get(_DESCRIPTION, ""))
-    pages = tuple(full)
-    kept = tuple(headers[index] for index in full)
-    count = _number(description, "images", 1)
-    if len(pages) == 1 and count > 1 and description.startswith("ImageJ="):
-        bare = tags.get(_COMPRESSION, 1) == 1 and kept[0].mode in _STORED
-        if not bare or kept[0].white_is_zero:
-            raise MagkitError(f"its {count} images are stored in a way that isn't read")
-        return _Stack(path, tuple(range(count)), kept * count, description, tags[_OFFSETS][0])
-    return _Stack(path, pages, kept, description)
+    return _Stack(path, full, [headers[index] for index in full], text)
 
 
 def _check_pages(stack: _Stack) -> None:
@@ -143,60 +117,22 @@ def _check_pages(stack: _Stack) -> None:
                 f"{stack.path} is no clip: its page {place} {sizes}",
                 hint="save the frames alone as a stack, or as a folder of pictures",
             )
-    counts = {
-        name: _number(stack.description, name, 1) for name in ("channels", "slices", "frames")
-    }
-    if counts["channels"] > 1 or min(counts["slices"], counts["frames"]) > 1:
-        held = ", ".join(f"{count} {name}" for name, count in counts.items() if count > 1)
+    counts = {name: stack.text.count(name) for name in ("channels", "slices", "frames")}
+    several = {name: count for name, count in counts.items() if count > 1}
+    # A lone axis is time, whatever a program calls it, unless ImageJ would show it as colours.
+    if len(several) > 1 or counts["channels"] in range(2, _MOST_CHANNELS + 1):
+        held = ", ".join(f"{count} {name}" for name, count in several.items())
         raise MagkitError(
             f"{stack.path} is no clip of single pictures: it holds {held}",
             hint="save one channel of one slice as a stack",
         )
-    if stack.offset is not None:
-        _check_whole(stack, stack.offset)
-
-
-def _check_whole(stack: _Stack, offset: int) -> None:
-    (width, height), mode = stack.headers[0].size, stack.headers[0].mode
-    size = width * height * np.dtype(_STORED[mode]).itemsize * (3 if mode == "RGB" else 1)
-    there = (stack.path.stat().st_size - offset) // size
-    if there < len(stack.pages):
-        raise MagkitError(
-            f"{stack.path} breaks off after {there} of {len(stack.pages)} frames",
-            hint="copy the file once more",
-        )
-
-
-def _number(description: str, name: str, default: int) -> int:
-    match = re.search(rf"^{name}=(\d{{1,9}})\s*$", description, re.MULTILINE)
-    return int(match[1]) if match else default
 
 
 def _rate(stack: _Stack) -> Fraction:
-    """Frames a second: as ImageJ or OME-XML tell the interval of frames, else as ImageJ plays."""
-    told = _interval(stack.description)
-    if told is not None:
-        return snap_rate(1 / told)
-    match = re.search(r"^fps=(\d{1,9}(?:\.\d{1,9})?)\s*$", stack.description, re.MULTILINE)
-    if match and stack.description.startswith("ImageJ=") and Fraction(match[1]) > 0:
-        return snap_rate(Fraction(match[1]))
+    if (told := stack.text.rate) is not None:
+        return told
     logging.getLogger(__name__).warning(
         "%s tells no rate: it plays at %s frames a second; --fps states another",
         *(stack.path, DEFAULT_RATE),
     )
     return DEFAULT_RATE
-
-
-def _interval(description: str) -> Fraction | None:
-    """Seconds from frame to frame, if the description tells."""
-    number = r"(\d{1,9}(?:\.\d{1,18})?(?:[eE]-?\d{1,2})?)"
-    if description.startswith("ImageJ="):
-        match = re.search(rf"^finterval={number}\s*$", description, re.MULTILINE)
-        unit = re.search(r"^tunit=(\S+)\s*$", description, re.MULTILINE)
-    else:
-        match = re.search(rf'\bTimeIncrement="{number}"', description)
-        unit = re.search(r'\bTimeIncrementUnit="([^"]*)"', description)
-    seconds = _SECONDS.get(unit[1] if unit else "s")
-    if match is None or seconds is None or not Fraction(match[1]):
-        return None
-    return Fraction(match[1]) * seconds

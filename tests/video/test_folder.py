@@ -138,6 +138,24 @@ def test_pictures_of_other_sizes_are_named(tmp_path: Path) -> None:
     assert open_folder(tmp_path, pattern="f[1-8].png")[0].frames == 8
 
 
+@pytest.mark.parametrize("name", ["f3.png", "f3.tif", "f3.webp"])
+def test_a_clip_among_frames_is_named(tmp_path: Path, name: str) -> None:
+    _numbered(tmp_path, 1, 2)
+    pages = [Image.new("RGB", (6, 4), (90 * n,) * 3) for n in range(3)]
+    pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:], duration=40)
+    with pytest.raises(MagkitError, match=rf"{name} holds 3 frames"):
+        open_video(tmp_path)
+    assert open_folder(tmp_path, pattern="f[12].*")[0].frames == 2
+
+
+def test_further_pictures_of_a_photograph_are_no_frames(tmp_path: Path) -> None:
+    for name, kind in (("1.jpg", "MPO"), ("2.jpg", "MPO"), ("3.tif", "TIFF"), ("4.tif", "TIFF")):
+        large, small = Image.new("RGB", (6, 4), (90,) * 3), Image.new("RGB", (3, 2), (200,) * 3)
+        others = [large.copy(), small] if kind == "MPO" else [small]
+        large.save(tmp_path / name, kind, save_all=True, append_images=others)
+    assert [int(frame[0, 0, 0]) for frame in open_video(tmp_path)] == [90] * 4
+
+
 def test_a_pattern_that_nothing_matches_is_refused(tmp_path: Path) -> None:
     _numbered(tmp_path, 1)
     with pytest.raises(UsageError, match=r"\*\.jpg") as caught:

@@ -108,6 +108,21 @@ def test_a_smaller_version_of_a_page_is_no_frame(tmp_path: Path) -> None:
         open_video(tmp_path / "b.tif")
 
 
+def test_the_first_page_tells_the_depth_of_all(tmp_path: Path) -> None:
+    first, *rest = [Image.fromarray(page) for page in frames(*TONES)]
+    for page in rest:
+        page.encoderinfo = {"description": "another page"}
+    text = "ImageJ=1.54f\nimages=3\nfps=9\nmin=0.0\nmax=4095.0\n"
+    first.save(tmp_path / "a.tif", save_all=True, append_images=rest, description=text)
+    assert open_animation(tmp_path / "a.tif")[0].bits == 12
+
+
+@pytest.mark.parametrize("held", ["slices=3", "frames=3", "channels=99"])
+def test_a_lone_axis_is_time(tmp_path: Path, held: str) -> None:
+    text = f"ImageJ=1.54f\nimages=3\n{held}\nfps=9\n"
+    assert open_animation(save(tmp_path / "a.tif", frames(*TONES), text), bits=12)[0].frames == 3
+
+
 @pytest.mark.parametrize("held", ["channels=3", "slices=2\nframes=3"])
 def test_channels_and_slices_are_no_frames(tmp_path: Path, held: str) -> None:
     path = save(tmp_path / "a.tif", frames(*TONES), f"ImageJ=1.54f\nimages=3\n{held}\n")
@@ -123,9 +138,20 @@ def test_images_without_pages_of_their_own_are_frames(tmp_path: Path, order: str
     info, stream = open_animation(path, bits=12, rate=Fraction(9))
     assert info.frames == 3
     assert [int(frame[2, 3, 1]) for frame in stream(0, 3)] == [6, 125, 255]
+    with pytest.raises(MagkitError, match=r"a\.tif holds 3 frames"):
+        open_video(tmp_path)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(MagkitError, match="breaks off after 2 of 3"):
         open_animation(path)
+
+
+def test_a_description_of_images_that_are_not_there_is_passed_over(tmp_path: Path) -> None:
+    # Programs that write one page copy the description of the stack it is from.
+    text = "ImageJ=1.54f\nimages=999999999\n"
+    path = save(tmp_path / "1.tif", frames(9), text)
+    assert open_video(tmp_path).info.frames == 1
+    with pytest.raises(MagkitError, match="still picture"):
+        open_video(path)
 
 
 def _big_stack(pages: list[NDArray[np.uint16]], order: str) -> bytes:
