@@ -14,7 +14,7 @@ import imageio.v3 as iio
 from numpy.typing import NDArray
 
 from magkit.errors import MagkitError
-from magkit.video.deep import eight_bits, scale
+from magkit.video.depth import eight_bits, scale
 from magkit.video.info import VideoInfo, plain_info
 from magkit.video.kinds import READABLE, is_picture, is_stack, kind_of, unread_kind
 from magkit.video.pictures import decoding, on_black, open_picture

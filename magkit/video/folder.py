@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magkit.errors import MagkitError
-from magkit.video.deep import Depth
+from magkit.video.depth import Depth
 from magkit.video.frame_set import FrameSet, check_frames, frames_depth
 from magkit.video.info import VideoInfo, plain_info
 from magkit.video.kinds import SUFFIXES
@@ -92,7 +92,7 @@ def open_folder(
 
 
 def _timed_by_numbers(frames: FrameSet, info: VideoInfo) -> VideoInfo:
-    """`info` with each frame at the time of its number, the first at 0; the last is shown for 1."""
+    """`info` with each frame at the time of its number, the first at 0, the last for 1 / rate."""
     first, last = frames.numbers[0], frames.numbers[-1]
     if list(frames.numbers) != sorted(frames.numbers):
         raise MagkitError(

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from magkit.errors import MagkitError, UsageError
 from magkit.video.bare_stack import find_bare_stack
-from magkit.video.deep import Depth, find_depth
+from magkit.video.depth import Depth, find_depth
 from magkit.video.job_folder import check_frames_here, unread_error
 from magkit.video.listing import list_frames, list_unread
-from magkit.video.numbering import Missing, by_name, few, find_missing, frame_numbers, plain_name
+from magkit.video.numbering import Missing, by_name, few, frame_numbers, missing_between, plain_name
 from magkit.video.pictures import Header, open_picture
 
-_DRAWN = {"GIF", "SVG", "Photoshop"}
+# What may stand beside frames without being one: previews and drawings.
+_NO_FRAMES = {"GIF", "SVG", "Photoshop"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def check_frames(folder: Path, *, pattern: str, gaps: bool, gaps_hint: str) -> F
         raise unread_error(folder, alone)
     by_name(paths)
     numbers = frame_numbers(paths)
-    missing = find_missing(paths)
+    missing = missing_between(numbers)
     if missing.count and not gaps:
         raise MagkitError(f"frames are missing from {folder}: {missing}", gaps_hint)
     headers = read_headers(paths)
@@ -85,7 +86,7 @@ def _alone(paths: Sequence[Path], unread: dict[Path, str]) -> dict[Path, str]:
     return {
         path: kind
         for path, kind in unread.items()
-        if plain_name(path) not in known and kind not in _DRAWN and re.search(r"\d", path.stem)
+        if plain_name(path) not in known and kind not in _NO_FRAMES and re.search(r"\d", path.stem)
     }
 
 

@@ -132,6 +132,8 @@ def conversion_hint(kind: str) -> str:
         return "pip install pillow-heif, or convert it to JPEG or PNG"
     if kind == "AVIF":
         return "install a Pillow with AVIF (11.3 or newer), or convert it to PNG"
-    if kind in {"GIF", "SVG"}:
+    if kind == "GIF":
+        return "an animation is a clip by itself; convert still ones to PNG"
+    if kind == "SVG":
         return "convert it to PNG"
     return "convert it to PNG or TIFF, of 16 bits if it has more than 8"

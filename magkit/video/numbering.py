@@ -44,7 +44,12 @@ def find_missing(paths: Sequence[Path]) -> Missing:
     Raises:
         MagkitError: Two frames have one number, or some have none.
     """
-    known = sorted(frame_numbers(paths))
+    return missing_between(frame_numbers(paths))
+
+
+def missing_between(numbers: Iterable[int]) -> Missing:
+    """The gaps in numbers of any order."""
+    known = sorted(numbers)
     return Missing(tuple(range(a + 1, b) for a, b in pairwise(known) if b - a > 1))
 
 

@@ -26,7 +26,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from magkit.errors import MagkitError
-from magkit.video.deep import Depth
+from magkit.video.depth import Depth
 from magkit.video.depth_tags import Declared, png_depth, tiff_depth
 from magkit.video.kinds import READABLE, kind_of, unread_kind
 from magkit.video.stored_colour import StoredReader, changes_colour, is_16_bit
@@ -213,6 +213,8 @@ def on_black(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W, 3) RGB of RGB or RGBA pixels: what is transparent lies on black."""
     if pixels.shape[2] == 3:
         return pixels
+    if pixels[:, :, 3].min() == 255:
+        return np.ascontiguousarray(pixels[:, :, :3])
     colours, alpha = pixels[:, :, :3].astype(np.uint32), pixels[:, :, 3:]
     return ((colours * alpha + 127) // 255).astype(np.uint8)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from magkit.errors import MagkitError
 from magkit.video.bare_stack import BareStack, find_bare_stack
-from magkit.video.deep import Depth, find_depth
+from magkit.video.depth import Depth, find_depth
 from magkit.video.folder import DEFAULT_RATE
 from magkit.video.info import VideoInfo, plain_info
 from magkit.video.pictures import Header, PictureFile, open_picture

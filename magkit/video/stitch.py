@@ -12,7 +12,7 @@ from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
-from magkit.video.deep import Depth, eight_bits
+from magkit.video.depth import Depth, eight_bits
 from magkit.video.folder import DEFAULT_RATE, list_frames, read_sidecar, stream_pictures
 from magkit.video.frame_set import check_frames, check_sizes, frames_depth, read_headers
 from magkit.video.info import VideoInfo, plain_info, snap_rate

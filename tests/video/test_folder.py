@@ -237,7 +237,18 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         open_video(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_names_that_mean_archives_or_homes_elsewhere_are_plain_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.zip", "~", "imageio:"):
+        folder = Path(name) / "frames"
+        write_video(folder, [np.full((2, 3, 3), 9, np.uint8)], plain_info(3, 2, Fraction(24)))
+        assert _read_one(folder) == [[9] * 3] * 6
+
+
+# PostScript would start another program.
+@pytest.mark.parametrize("content", [b"", b"no picture", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
 def test_a_file_that_is_no_picture_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.png").write_bytes(content)
     with pytest.raises(MagkitError, match=r"bad\.png"):

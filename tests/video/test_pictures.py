@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from magkit.errors import MagkitError
-from magkit.video.deep import Depth
+from magkit.video.depth import Depth
 from magkit.video.pictures import decode_picture, open_picture, read_picture
 from magkit.video.png16 import encode_png16
 

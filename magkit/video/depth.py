@@ -13,9 +13,7 @@ from magkit.video.depth_tags import Declared
 
 _FULL = 65535
 
-SAMPLED = 16
-"""How many pictures of a clip are looked at to find the range of their values."""
-
+_SAMPLED = 16  # pictures that are looked at to find the range of a clip's values
 _DARK = 4  # a clip whose values lie below 1/4 of full scale may have two bits fewer
 _COMMON = (8, 10, 12, 14, 16)
 
@@ -105,7 +103,7 @@ def find_depth(
     told = max((one for one in declared if one is not None), key=lambda one: one.bits, default=None)
     if told is None or None in declared:
         told = None
-    places = sorted({int(n) for n in np.linspace(0, len(declared) - 1, SAMPLED)})
+    places = sorted({int(n) for n in np.linspace(0, len(declared) - 1, _SAMPLED)})
     low, high, used = _range(read(place) for place in places)
     if told is not None and high < 2**told.bits:
         # What was scaled up has its lower bits empty, or filled with the upper ones: 0 or 1 here.
