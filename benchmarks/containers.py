@@ -110,8 +110,9 @@ def film(folder: Path, suffix: str, times: tuple[float, ...]) -> Path:
             for number, step in enumerate(steps)
         )
     )
-    tone = f"aevalsrc='.8*sin(2*PI*1000*t)*between(t,{BEEP},{BEEP + 0.2})':s=48000:d={times[-1] + LATE}"
-    picture = ["-itsoffset", LATE, "-f", "concat", "-safe", "0", "-i", listed]
+    wave = f".8*sin(2*PI*1000*t)*between(t,{BEEP},{BEEP + 0.2})"
+    tone = f"aevalsrc='{wave}':s=48000:d={times[-1] + LATE}"
+    picture = ["-itsoffset", str(LATE), "-f", "concat", "-safe", "0", "-i", str(listed)]
     timed = ["-fps_mode", "passthrough", "-enc_time_base", "1/1000" if times != EVEN else "1/25"]
     ffmpeg(
         *picture, "-f", "lavfi", "-i", tone, *CODECS[suffix], "-pix_fmt", "yuv420p", *timed, path
@@ -129,9 +130,10 @@ def decode(path: Path) -> Decoded:
     if path.suffix == ".webp":
         return _by_pillow(path)
     frames = ["-c:v", "wrapped_avframe", "-enc_time_base:v", "demux", "-fps_mode", "passthrough"]
-    text = ffmpeg("-i", path, "-map", "0:V:0", "-map", "0:a:0?", *frames, "-f", "framecrc", "-")
-    bases = [Fraction(base) for base in re.findall(r"^#tb \d: (\S+)", text.stdout.decode(), re.M)]
-    rows = re.findall(r"^(\d), +-?\d+, +(-?\d+), +(\d+),", text.stdout.decode(), re.M)
+    both = ["-map", "0:V:0", "-map", "0:a:0?"]
+    text = ffmpeg("-i", path, *both, *frames, "-f", "framecrc", "-").stdout.decode()
+    bases = [Fraction(base) for base in re.findall(r"(?m)^#tb \d: (\S+)", text)]
+    rows = re.findall(r"(?m)^(\d), +-?\d+, +(-?\d+), +(\d+),", text)
     shown = [
         (int(pts) * bases[0], int(step) * bases[0]) for stream, pts, step in rows if stream == "0"
     ]
@@ -186,7 +188,7 @@ def faults(source: Decoded, made: Decoded, suffix: str, *, silent: bool) -> Iter
 
 
 def rows(folder: Path) -> Iterator[tuple[str, str, Decoded, dict[str, str]]]:
-    """Of each source its container, its kind, what ffmpeg decodes, and what is wrong with copies."""
+    """Each source: its container and kind, what ffmpeg decodes, and what is wrong with copies."""
     for suffix in (*CODECS, ".webp", ".apng", ""):
         for kind, times in (("even", EVEN), ("uneven", UNEVEN)):
             place = folder / f"{suffix[1:] or 'folder'} {kind}"

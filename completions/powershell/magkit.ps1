@@ -62,6 +62,9 @@ Register-ArgumentCompleter -Native -CommandName magkit -ScriptBlock {
                 @{ Name = '--start'; Help = 'Begin at this time, in seconds' }
                 @{ Name = '--end'; Help = 'End before this time, in seconds' }
                 @{ Name = '--fps'; Help = 'Frames a second of an input that tells none or a wrong rate' }
+                @{ Name = '--pattern'; Help = 'Of a folder, take only frames whose names match' }
+                @{ Name = '--gaps'; Help = 'Numbers may be missing in a folder' }
+                @{ Name = '--bits'; Help = 'How many of 16 bits pictures use, such as 12, where they don''t tell' }
                 @{ Name = '--deinterlace'; Help = 'Make whole frames of interlaced ones' }
                 @{ Name = '--audio'; Help = 'Which sound tracks are kept' }
                 @{ Name = '--quality'; Help = 'The rate factor' }
@@ -78,7 +81,7 @@ Register-ArgumentCompleter -Native -CommandName magkit -ScriptBlock {
                 @{ Name = '--json'; Help = 'One JSON object on standard output' }
                 @{ Name = '--help'; Help = 'Show this message and exit' }
             )
-            Takes = @('--output', '-o', '--factor', '-f', '--mode', '--band', '--capture-fps', '--order', '--magnifier', '--weights', '--start', '--end', '--fps', '--audio', '--quality', '--pix-fmt', '--opt', '--device', '--threads', '--config')
+            Takes = @('--output', '-o', '--factor', '-f', '--mode', '--band', '--capture-fps', '--order', '--magnifier', '--weights', '--start', '--end', '--fps', '--pattern', '--bits', '--audio', '--quality', '--pix-fmt', '--opt', '--device', '--threads', '--config')
         }
         'magkit pretrain' = @{
             Commands = @(
@@ -243,6 +246,8 @@ Register-ArgumentCompleter -Native -CommandName magkit -ScriptBlock {
                 @{ Name = '--beside'; Help = 'Set the pictures of the same names of this folder beside the frames' }
                 @{ Name = '--panels'; Help = 'Show these folders beside DIR''s frames, from left to right' }
                 @{ Name = '--gaps'; Help = 'String the frames that are there, though some are missing' }
+                @{ Name = '--pattern'; Help = 'Take only pictures of DIR with names such as ''*.png'' or ''img_*'', in any case' }
+                @{ Name = '--bits'; Help = 'How many of 16 bits the pictures use, such as 12' }
                 @{ Name = '--quality'; Help = 'The rate factor' }
                 @{ Name = '--overwrite'; Help = 'Replace an output that exists' }
                 @{ Name = '--config'; Help = 'Options from a file' }
@@ -253,7 +258,7 @@ Register-ArgumentCompleter -Native -CommandName magkit -ScriptBlock {
                 @{ Name = '--json'; Help = 'One JSON object on standard output' }
                 @{ Name = '--help'; Help = 'Show this message and exit' }
             )
-            Takes = @('--output', '-o', '--fps', '--beside', '--panels', '--quality', '--config')
+            Takes = @('--output', '-o', '--fps', '--beside', '--panels', '--pattern', '--bits', '--quality', '--config')
         }
         'magkit completion' = @{
             Commands = @(

@@ -62,6 +62,22 @@ Fps = Annotated[
         "are written at this constant rate.",
     ),
 ]
+Pattern = Annotated[
+    str,
+    typer.Option(metavar="GLOB", help="Of a folder, take only frames whose names match."),
+]
+Gaps = Annotated[
+    bool,
+    typer.Option(
+        "--gaps", help="Numbers may be missing in a folder; frames come at the times of theirs."
+    ),
+]
+Bits = Annotated[
+    int | None,
+    typer.Option(
+        min=8, max=16, help="How many of 16 bits pictures use, such as 12, where they don't tell."
+    ),
+]
 Audio = Annotated[
     Literal["none", "first", "all"], typer.Option(help="Which sound tracks are kept.")
 ]
@@ -97,6 +113,9 @@ def magnify(
     start: Start = None,
     end: End = None,
     fps: Fps = None,
+    pattern: Pattern = "*",
+    gaps: Gaps = False,
+    bits: Bits = None,
     deinterlace: Deinterlace = False,
     audio: Audio = "all",
     quality: Quality = None,
@@ -126,7 +145,17 @@ def magnify(
 
     rate = None if fps is None else parse_rate(fps)
     videos = [
-        open_video(source, start=start, end=end, rate=rate, deep=True, deinterlace=deinterlace)
+        open_video(
+            source,
+            start=start,
+            end=end,
+            rate=rate,
+            deep=True,
+            deinterlace=deinterlace,
+            pattern=pattern,
+            gaps=gaps,
+            bits=bits,
+        )
         for source, _ in jobs
     ]
     if frequencies is not None:
@@ -202,14 +231,14 @@ def _jobs(inputs: list[Path], output: Path | None, mark: str) -> list[tuple[Path
 
 def _name(source: Path, mark: str) -> str:
     """What a result is called; a name that would be too long is the beginning of the input's."""
-    from magkit.video.animation import is_picture
+    from magkit.video.animation import is_picture, is_stack
     from magkit.video.encode import CONTAINERS
 
     path = source.resolve()
     if path.is_dir():
         # A dot would make it the name of a file.
         return fitted(path.name, mark).replace(".", "_")
-    if path.is_file() and is_picture(path):
+    if path.is_file() and is_picture(path) and not is_stack(path):
         return fitted(path.stem, f"{mark}.gif")
     suffix = path.suffix.lower()
     return fitted(path.stem, mark + (suffix if suffix in CONTAINERS else ".mp4"))

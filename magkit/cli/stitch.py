@@ -62,6 +62,21 @@ Panels = Annotated[
 Gaps = Annotated[
     bool, typer.Option("--gaps", help="String the frames that are there, though some are missing.")
 ]
+Pattern = Annotated[
+    str,
+    typer.Option(
+        metavar="GLOB",
+        help="Take only pictures of DIR with names such as '*.png' or 'img_*', in any case.",
+    ),
+]
+Bits = Annotated[
+    int | None,
+    typer.Option(
+        min=8,
+        max=16,
+        help="How many of 16 bits the pictures use, such as 12; what the files say, if unset.",
+    ),
+]
 
 
 def stitch(
@@ -73,6 +88,8 @@ def stitch(
     beside: Beside = None,
     panels: Panels = None,
     gaps: Gaps = False,
+    pattern: Pattern = "*",
+    bits: Bits = None,
     quality: Quality = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -88,6 +105,8 @@ def stitch(
         panels=[name.strip() for name in panels.split(",")] if panels else (),
         rate=None if fps is None else parse_rate(fps),
         gaps=gaps,
+        pattern=pattern,
+        bits=bits,
     )
     _tell(out, strip)
     target = output or Path(fitted(strip.name, ".mp4"))

@@ -16,7 +16,7 @@ from magkit.synth.cache import TensorCache
 from magkit.synth.files import ListedFiles
 from magkit.synth.listing import find_files
 from magkit.synth.storage import first_line, on_disk, read_bytes
-from magkit.video.pictures import to_rgb
+from magkit.video.pictures import decode_picture
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 # Pillow goes by content, not by name, and starts other programs for some formats.
@@ -50,9 +50,9 @@ def read_rgb(place: str | Path) -> torch.Tensor:
 
 def decode_rgb(data: bytes, place: str) -> torch.Tensor:
     """Decode a file's content as `read_rgb` does; `place` names it in what is raised."""
-    image = open_picture(data, place)
+    open_picture(data, place)  # of a known kind, and not too large
     with decoding(place):
-        pixels = to_rgb(image)
+        pixels = decode_picture(data)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 

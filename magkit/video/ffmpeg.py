@@ -20,6 +20,7 @@ from typing import IO
 import imageio_ffmpeg
 
 from magkit.errors import MagkitError
+from magkit.video.raw_stream import raw_stream
 
 # Playlists, scripts, name patterns, network sessions, drawings that link to pictures, plain text.
 REFUSED = frozenset(
@@ -103,7 +104,10 @@ def input_args(path: Path) -> list[str]:
     """The arguments that open `path`, and nothing else."""
     # `file:` keeps a name such as `concat:a|b` or `-y` from meaning something to ffmpeg.
     source = f"file:{path.absolute()}"
-    return ["-protocol_whitelist", "file", "-format_whitelist", _demuxers(), "-i", source]
+    # By its suffix ffmpeg would take raw motion JPEG named .jpg for one picture.
+    stream = raw_stream(path)
+    form = ["-f", stream] if stream else []
+    return ["-protocol_whitelist", "file", "-format_whitelist", _demuxers(), *form, "-i", source]
 
 
 class Log:

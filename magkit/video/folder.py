@@ -1,190 +1,144 @@
-"""Folders of frames: the lossless way in and out, with a sidecar for what pictures don't tell."""
+"""Folders of frames: the lossless way in and out."""
 
-import json
-import re
+import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from magkit.errors import MagkitError
+from magkit.video.depth import Depth
+from magkit.video.frame_set import FrameSet, check_frames, frames_depth
 from magkit.video.info import VideoInfo, plain_info
-from magkit.video.pictures import to_rgb, upright_size
-from magkit.video.ycbcr import MATRICES
+from magkit.video.kinds import SUFFIXES
+from magkit.video.listing import list_frames, natural_order
+from magkit.video.pictures import read_picture
+from magkit.video.png16 import encode_png16
+from magkit.video.sidecar import SIDECAR, read_sidecar, write_sidecar
+
+__all__ = [
+    "DEFAULT_RATE",
+    "SIDECAR",
+    "SUFFIXES",
+    "list_frames",
+    "natural_order",
+    "open_folder",
+    "read_picture",
+    "read_sidecar",
+    "stream_pictures",
+    "write_frame",
+    "write_sidecar",
+]
 
 DEFAULT_RATE = Fraction(24)
 """Frames a second of a folder that has no sidecar (and of `magkit stitch`)."""
 
-SIDECAR = "magkit.json"
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-
 # Zlib's second level: a third larger than the best, five times as fast.
 _COMPRESSION = 2
-
-_TEXTS = ("color_range", "color_matrix", "color_primaries", "color_transfer")
 
 
 def open_folder(
     folder: Path,
-) -> tuple[VideoInfo, Callable[[int, int], Iterator[NDArray[np.uint8]]]]:
+    *,
+    pattern: str = "*",
+    bits: int | None = None,
+    gaps: bool = False,
+    deep: bool = False,
+    rate: Fraction | None = None,
+) -> tuple[VideoInfo, Callable[[int, int], Iterator[NDArray[Any]]]]:
     """The record of a folder of frames, and a function that streams the frames first <= n < last.
 
     The pictures are taken in natural order (2 before 10); other files and hidden ones are left out.
 
-    Raises:
-        MagkitError: There is no picture, they differ in size, or one can't be read.
-    """
-    paths = list_frames(folder)
-    if not paths:
-        kinds = ", ".join(sorted(SUFFIXES))
-        raise MagkitError(f"{folder} holds no frames", hint=f"a frame is a file named {kinds}")
-    size = common_size(paths)
-    info = read_sidecar(folder, plain_info(*size, DEFAULT_RATE, len(paths)))
-    return info, partial(stream_pictures, paths, size)
-
-
-def list_frames(folder: Path) -> list[Path]:
-    """The pictures of a folder, in natural order."""
-    found = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-    return sorted((p for p in found if p.is_file() and p.name[0] != "."), key=natural_order)
-
-
-def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """A key by which paths are sorted as people count: 2 before 10."""
-    parts = re.findall(r"\d+|\D+", path.name.lower())
-    key = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-    return key, path.name
-
-
-def common_size(paths: Sequence[Path]) -> tuple[int, int]:
-    """Width and height of pictures that all have one size; no pixels are read.
+    Args:
+        folder: Of the frames.
+        pattern: A glob on their names, in any case; what doesn't match is left out.
+        bits: How many of 16 bits are used, where files don't tell or tell wrongly.
+        gaps: Whether numbers may be missing; each frame then comes at the time of its number.
+        deep: Whether frames (H, W, 3) of more than 8 bits are uint16 with white at 65535; else all
+            are uint8.
+        rate: Frames a second; None: what the sidecar says, or 24.
 
     Raises:
-        MagkitError: They differ in size, or one can't be read.
+        UsageError: No name matches the pattern, or the stated depth can't be.
+        MagkitError: There is no picture, one is missing, there twice, of another size or of a kind
+            that isn't read, or one can't be read.
     """
-    width, height = size = _size(paths[0])
-    for path in paths:
-        if (other := _size(path)) != size:
-            raise MagkitError(
-                f"{path} is {other[0]}x{other[1]}, but the frames before it are {width}x{height}",
-                hint="all frames of a clip must have one size",
-            )
-    return size
+    frames = check_frames(
+        folder,
+        pattern=pattern,
+        gaps=gaps,
+        gaps_hint="--gaps takes the others, each at the time of its number",
+    )
+    plain = plain_info(*frames.size, rate or DEFAULT_RATE, len(frames.paths))
+    info = read_sidecar(folder, plain)
+    if rate is not None:
+        info = replace(info, rate=rate, times=None)
+    elif not (folder / SIDECAR).is_file():
+        logging.getLogger(__name__).info(
+            "%s tells no rate: it plays at %s frames a second; --fps states another",
+            *(folder, DEFAULT_RATE),
+        )
+    if frames.missing.count and info.times is None:
+        info = _timed_by_numbers(frames, info)
+    depth = frames_depth(folder, frames.paths, frames.headers, bits, info.bits)
+    wide = deep and depth.bits > 8
+    stream = partial(stream_pictures, frames.paths, frames.size, depth=depth, deep=wide)
+    return replace(info, bits=depth.bits), stream
 
 
-def _size(path: Path) -> tuple[int, int]:
-    with _picture(path) as image:
-        return upright_size(image)
+def _timed_by_numbers(frames: FrameSet, info: VideoInfo) -> VideoInfo:
+    """`info` with each frame at the time of its number, the first at 0, the last for 1 / rate."""
+    first, last = frames.numbers[0], frames.numbers[-1]
+    if list(frames.numbers) != sorted(frames.numbers):
+        raise MagkitError(
+            f"the numbers of {frames.paths[0].parent} don't rise in the order of the names",
+            hint="rename the frames: they need one rising number each",
+        )
+    times = tuple(float((number - first) / info.rate) for number in frames.numbers)
+    end = (last + 1 - first) / info.rate
+    return replace(info, rate=len(times) / end, times=(*times, float(end)))
 
 
 def stream_pictures(
-    paths: Sequence[Path], size: tuple[int, int], first: int = 0, last: int | None = None
-) -> Iterator[NDArray[np.uint8]]:
-    """The pictures first <= n < last, one at a time: (H, W, 3) uint8 RGB of `size` (W, H).
+    paths: Sequence[Path],
+    size: tuple[int, int],
+    first: int = 0,
+    last: int | None = None,
+    *,
+    depth: Depth | None = None,
+    deep: bool = False,
+) -> Iterator[NDArray[Any]]:
+    """The pictures first <= n < last, one at a time: (H, W, 3) RGB of `size` (W, H).
+
+    Args:
+        paths: Of all pictures.
+        size: Of each.
+        first: Index of the first.
+        last: Index after the last.
+        depth: How 16-bit values are read; None: white is 65535.
+        deep: Whether they come as uint16, or rounded to uint8.
 
     Raises:
         MagkitError: One can't be read, or is of another size.
     """
     for path in paths[first:last]:
-        frame = read_picture(path)
+        frame = read_picture(path, depth or Depth(), deep=deep)
         if (frame.shape[1], frame.shape[0]) != size:
             raise MagkitError(f"{path} changed its size while it was read")
         yield frame
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """One picture as (H, W, 3) uint8 RGB.
-
-    Raises:
-        MagkitError: It can't be read.
-    """
-    with _picture(path) as image:
-        try:
-            return to_rgb(image)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise MagkitError(f"{path} is damaged: {error}") from error
-        except MagkitError as error:
-            raise MagkitError(f"{path} can't be read: {error.message}", error.hint) from error
-
-
-def _picture(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except (UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
-        raise MagkitError(f"{path} is not a picture that can be read") from error
-    except OSError as error:
-        raise MagkitError(f"{path} can't be read: {error.strerror or error}") from error
-
-
-def write_frame(folder: Path, index: int, frame: NDArray[np.uint8]) -> None:
-    """Write one frame as a PNG, to the bit."""
-    Image.fromarray(frame).save(folder / f"{index:06d}.png", compress_level=_COMPRESSION)
-
-
-def write_sidecar(folder: Path, info: VideoInfo) -> None:
-    """Write what the pictures of a folder don't tell."""
-    record = {
-        "rate": _spell(info.rate),
-        "width": info.width,
-        "height": info.height,
-        "pixel_aspect": _spell(info.pixel_aspect),
-        **{name: getattr(info, name) for name in _TEXTS},
-    }
-    (folder / SIDECAR).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
-def read_sidecar(folder: Path, info: VideoInfo) -> VideoInfo:
-    """`info` with what the folder's sidecar says; as it is where there is none.
-
-    Raises:
-        MagkitError: The sidecar is not what magkit writes, or speaks of other frames.
-    """
-    path = folder / SIDECAR
-    if not path.is_file():
-        return info
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        changes = _changes(record)
-    except (OSError, ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise MagkitError(
-            f"{path} is not a sidecar that magkit writes: {error}",
-            hint="mend it, or delete it and the frames play at 24 a second",
-        ) from error
-    size = (record.get("width", info.width), record.get("height", info.height))
-    if size != (info.width, info.height):
-        raise MagkitError(
-            f"{path} is for frames of {size[0]}x{size[1]}, these are {info.width}x{info.height}",
-            hint="delete it if the frames were replaced",
-        )
-    return replace(info, **changes)
-
-
-def _changes(record: dict[str, Any]) -> dict[str, Any]:
-    known = {field.name for field in fields(VideoInfo)}
-    if stray := record.keys() - known:
-        raise ValueError(f"it has no entry {min(stray)!r}")
-    changes: dict[str, Any] = {}
-    for name in record.keys() & {"rate", "pixel_aspect"}:
-        changes[name] = Fraction(record[name])
-        if changes[name] <= 0:
-            raise ValueError(f"{name} must be above 0")
-    for name in record.keys() & set(_TEXTS):
-        # These names are handed to ffmpeg: nothing but a name may stand there.
-        if not re.fullmatch(r"[a-z0-9-]+", record[name]):
-            raise ValueError(f"{name} is no name: {record[name]!r}")
-        changes[name] = record[name]
-    if changes.get("color_range", "tv") not in {"tv", "pc"}:
-        raise ValueError("color_range must be tv or pc")
-    if changes.get("color_matrix", "bt709") not in MATRICES:
-        raise ValueError(f"color_matrix must be one of {', '.join(sorted(MATRICES))}")
-    return changes
-
-
-def _spell(number: Fraction) -> str:
-    return f"{number.numerator}/{number.denominator}"
+def write_frame(folder: Path, index: int, frame: NDArray[Any]) -> None:
+    """Write one frame (H, W, 3), uint8 or uint16, as a PNG of 8 or 16 bits, to the bit."""
+    with (folder / f"{index:06d}.png").open("wb") as file:
+        if frame.dtype == np.uint16:
+            file.write(encode_png16(frame, _COMPRESSION))
+        else:
+            iio.imwrite(file, frame, plugin="pillow", extension=".png", compress_level=_COMPRESSION)

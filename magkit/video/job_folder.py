@@ -1,12 +1,14 @@
 """Where frames are: in a folder itself, or in a job's, which keeps them as VIDEO/frames."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
-from magkit.video.folder import SIDECAR, SUFFIXES, list_frames
+from magkit.video.kinds import SUFFIXES, conversion_hint
+from magkit.video.listing import list_frames, list_unread
 from magkit.video.numbering import few
+from magkit.video.sidecar import SIDECAR
 
 FRAMES = "frames"
 
@@ -30,10 +32,7 @@ def find_frames(folder: Path) -> tuple[Path, str]:
     if own and not clips and deeper is None:
         return folder, folder.resolve().name or FRAMES
     if not clips:
-        raise MagkitError(
-            f"{folder} holds no {'numbered ' if own else ''}frames",
-            _where_frames_are(folder, deeper),
-        )
+        raise _no_frames(folder, deeper, numbered=bool(own), prefix="magkit stitch ")
     if len(clips) > 1:
         raise UsageError(
             f"{folder} holds several clips: {few((one.name for one in clips), len(clips))}",
@@ -42,10 +41,50 @@ def find_frames(folder: Path) -> tuple[Path, str]:
     return clips[0] / FRAMES, clips[0].resolve().name
 
 
-def _where_frames_are(folder: Path, deeper: Path | None) -> str:
+def check_frames_here(folder: Path, frames: Sequence[Path]) -> None:
+    """Refuse a folder whose frames lie further down.
+
+    Args:
+        folder: That should hold them.
+        frames: The pictures in it: a lone contact sheet is no frame.
+
+    Raises:
+        MagkitError: Pictures without numbers, or none, lie above folders of frames. It names one.
+    """
+    if any(re.search(r"\d", path.stem) for path in frames):
+        return
+    clip = next(filter(_holds_frames, [folder, *subfolders(folder)]), None)
+    deeper = clip / FRAMES if clip else _pictures_below(folder)
+    if deeper or not frames:
+        raise _no_frames(folder, deeper, numbered=bool(frames))
+
+
+def _no_frames(
+    folder: Path, deeper: Path | None, *, numbered: bool, prefix: str = ""
+) -> MagkitError:
     near = deeper or next(filter(list_frames, subfolders(folder)), None)
+    unread = list_unread(folder)
+    if unread and not near:
+        return unread_error(folder, unread)
     kinds = ", ".join(sorted(SUFFIXES))
-    return f"name one folder: magkit stitch {near}" if near else f"a frame is a file named {kinds}"
+    return MagkitError(
+        f"{folder} holds no {'numbered ' if numbered else ''}frames",
+        f"name one folder: {prefix}{near}" if near else f"a frame is a file named {kinds}",
+    )
+
+
+def unread_error(folder: Path, unread: Mapping[Path, str]) -> MagkitError:
+    """The error for pictures of a folder whose kinds aren't read as frames.
+
+    Args:
+        folder: Where they are.
+        unread: Their kinds.
+    """
+    names = [f"{path.name} is {kind}" for path, kind in unread.items()]
+    return MagkitError(
+        f"{folder} holds pictures that magkit doesn't read as frames: {few(names, len(names))}",
+        conversion_hint(next(iter(unread.values()))),
+    )
 
 
 def _pictures_below(folder: Path) -> Path | None:

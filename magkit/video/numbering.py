@@ -1,4 +1,4 @@
-"""What the names of frames tell: which are missing, and which are there twice."""
+"""What the names of frames tell: their numbers, which are missing, and which are there twice."""
 
 import re
 from collections.abc import Hashable, Iterable, Sequence
@@ -41,6 +41,21 @@ class Missing:
 def find_missing(paths: Sequence[Path]) -> Missing:
     """The gaps in the numbers of a clip's frames; none where no name has a number.
 
+    Raises:
+        MagkitError: Two frames have one number, or some have none.
+    """
+    return missing_between(frame_numbers(paths))
+
+
+def missing_between(numbers: Iterable[int]) -> Missing:
+    """The gaps in numbers of any order."""
+    known = sorted(numbers)
+    return Missing(tuple(range(a + 1, b) for a, b in pairwise(known) if b - a > 1))
+
+
+def frame_numbers(paths: Sequence[Path]) -> list[int]:
+    """The number of each frame; an empty list where no name has a number.
+
     Of several numbers in the names, that counts which tells most frames apart, or the last of such.
 
     Raises:
@@ -48,14 +63,14 @@ def find_missing(paths: Sequence[Path]) -> Missing:
     """
     numbers = [[int(digits) for digits in re.findall(r"\d+", path.stem)] for path in paths]
     if not any(numbers):
-        return Missing()
-    if not all(numbers):
+        return []
+    if bare := [path for path, own in zip(paths, numbers, strict=True) if not own]:
+        others = f"; {len(bare)} such pictures in all" if len(bare) > 1 else ""
         raise MagkitError(
-            f"{paths[numbers.index([])]} has no frame number, though others have",
-            hint="number all frames, and move pictures that are no frames elsewhere",
+            f"{bare[0]} has no frame number, though others have{others}",
+            hint="number all frames, or leave out other pictures with --pattern",
         )
-    known = sorted(_index(_telling(numbers), paths))
-    return Missing(tuple(range(a + 1, b) for a, b in pairwise(known) if b - a > 1))
+    return list(_index(_telling(numbers), paths))
 
 
 def _telling(numbers: list[list[int]]) -> tuple[int, ...]:
@@ -72,18 +87,26 @@ def by_name(paths: Sequence[Path]) -> dict[str, Path]:
     Raises:
         MagkitError: Two have one name.
     """
-    return _index((re.sub(r"\d+", lambda n: str(int(n[0])), path.stem) for path in paths), paths)
+    return _index(map(plain_name, paths), paths)
+
+
+def plain_name(path: Path) -> str:
+    """A name without its suffix and its numbers' leading zeros."""
+    return re.sub(r"\d+", lambda n: str(int(n[0])), path.stem)
 
 
 def _index(keys: Iterable[K], paths: Sequence[Path]) -> dict[K, Path]:
     found: dict[K, Path] = {}
+    twice: dict[K, Path] = {}
     for key, path in zip(keys, paths, strict=True):
-        if key in found:
-            raise MagkitError(
-                f"{found[key]} and {path.name} are both frame {key}",
-                hint="move one of them elsewhere: a folder holds each frame of one clip once",
-            )
-        found[key] = path
+        (twice if key in found else found).setdefault(key, path)
+    if twice:
+        key, path = next(iter(twice.items()))
+        others = f"; {len(twice)} frames are there twice" if len(twice) > 1 else ""
+        raise MagkitError(
+            f"{found[key]} and {path.name} are both frame {key}{others}",
+            hint="a clip holds each frame once: --pattern '*.png' leaves others out",
+        )
     return found
 
 

@@ -1,51 +1,260 @@
-"""Still pictures of every kind as 8-bit RGB, through Pillow."""
+"""Still pictures of every kind, and the pages of multi-page ones, as arrays.
 
+Pixels are decoded through imageio.v3 and its Pillow plugin. Pillow is called directly for what that
+plugin doesn't do:
+
+- It tells no size as displayed, transparency or depth without decoding the picture.
+- It turns grey pictures wrongly that EXIF says to mirror.
+- It keeps 8 bits of 16-bit colours, and divides premultiplied ones by their alpha.
+- It opens a file as whatever kind its content is, and Pillow starts other programs for some kinds.
+
+imageio gets open files, never names: it takes some names for addresses or for parts of archives.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from magkit.errors import MagkitError
+from magkit.video.depth import Depth
+from magkit.video.depth_tags import Declared, png_depth, tiff_depth
+from magkit.video.kinds import READABLE, kind_of, unread_kind
+from magkit.video.stored_colour import StoredReader, changes_colour, is_16_bit
 
-# What cameras write. (To look for a turn in a PNG, Pillow would decode all of it.)
-_TURNED = {"JPEG", "MPO", "TIFF", "WEBP"}
+# EXIF's orientation is what cameras write. (To look for it in a PNG, Pillow would decode the
+# picture; pages of TIFF files it turns itself.)
+_TURNED = {"JPEG", "MPO", "WEBP", "AVIF", "HEIF"}
+_WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
+
+_WHOLE = Depth(16)
+
+_SUBFILE, _REDUCED = 254, 1  # TIFF 6.0: the bit of NewSubfileType for a smaller version
+_WIDTH, _HEIGHT, _PHOTOMETRIC, _ORIENTATION = 256, 257, 262, 274
 
 
-def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """A picture as (H, W, 3) uint8 RGB, upright.
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is known of a picture without decoding it.
 
-    16 bits are rounded to 8, grey and palettes become RGB, and what is transparent lies on black.
+    Args:
+        size: Width and height in pixels, upright.
+        values: Whether it holds 8-bit values, or 16-bit greys or colours.
+        declared: The depth that it states for its 16 bits; None: nothing.
+        mode: Pillow's name of the form of its pixels.
+        alpha: Whether some of it may be transparent.
+        stored: Whether its colours are read as they are stored, past Pillow's conversion.
+        orientation: How its pixels are still to be turned, as EXIF counts (1: not at all).
+        reduced: Whether it is a smaller version of another page.
+        white_is_zero: Whether the highest value of its 16-bit greys is black.
+    """
+
+    size: tuple[int, int]
+    values: Literal["8", "grey16", "colour16"]
+    declared: Declared | None
+    mode: str
+    alpha: bool
+    stored: bool
+    orientation: int
+    reduced: bool
+    white_is_zero: bool
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether its values have more than 8 bits."""
+        return self.values != "8"
+
+
+class PictureFile:
+    """The headers and pixels of a picture's pages; pages are read fastest in rising order."""
+
+    def __init__(self, opener: Callable[[], BinaryIO], stack: ExitStack) -> None:
+        """Open the file.
+
+        Args:
+            opener: Opens it, once for each of its readers.
+            stack: Closes them.
+        """
+        self._opener, self._stack = opener, stack
+        self.image = open_image(stack.enter_context(opener()))
+        self._stored = StoredReader(opener, stack)
+        self._reader: Any = None
+
+    @property
+    def pages(self) -> int:
+        """How many pictures the file holds."""
+        return int(getattr(self.image, "n_frames", 1))
+
+    def header(self, index: int = 0) -> Header:
+        """What is known of a page without decoding it."""
+        self.image.seek(index)
+        return _describe(self.image, self._opener)
+
+    def read(self, header: Header, index: int = 0) -> NDArray[Any]:
+        """A page's values, upright, on black.
+
+        Returns:
+            (H, W, 3) uint8 RGB; of 16 bits uint16, (H, W, 3) or greys (H, W).
+        """
+        if header.stored:
+            pixels: NDArray[Any] = self._stored.read(index)
+        elif header.values == "grey16":
+            pixels = self._read_grey(header, index)
+        elif header.mode == "La":
+            pixels = np.repeat(self._pixels(index)[..., :1], 3, axis=2)
+        else:
+            pixels = on_black(self._pixels(index, "RGBA" if header.alpha else "RGB"))
+        return _turn(pixels, header.orientation)
+
+    def _pixels(self, index: int, mode: str | None = None) -> NDArray[Any]:
+        if self._reader is None:
+            file = self._stack.enter_context(self._opener())
+            self._reader = self._stack.enter_context(iio.imopen(file, "r", plugin="pillow"))
+        return np.asarray(self._reader.read(index=index, mode=mode))
+
+    def _read_grey(self, header: Header, index: int) -> NDArray[np.uint16]:
+        values = self._pixels(index)
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > 65535:
+            raise MagkitError(
+                f"its values run from {low:,} to {high:,}, and only 0 to 65,535 are read",
+                hint="scale them, and save it with 16 bits",
+            )
+        grey = values.astype(np.uint16)
+        transparent = self.image.info.get("transparency")
+        if isinstance(transparent, int):
+            grey[grey == transparent] = 0
+        return 65535 - grey if header.white_is_zero else grey
+
+
+def open_image(file: BinaryIO) -> ImageFile:
+    """Pillow's image of a file of the kinds that are read; nothing is decoded yet."""
+    return Image.open(file, formats=_formats())
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """The kinds that are read, as Pillow names them."""
+    if "HEIC" in READABLE:
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    return tuple({"HEIC": "HEIF"}.get(kind, kind.upper()) for kind in sorted(READABLE))
+
+
+@contextmanager
+def open_picture(path: Path) -> Iterator[PictureFile]:
+    """A picture that is open; what decoders raise over it inside names it as a MagkitError.
 
     Raises:
-        MagkitError: Its pixels are floating-point numbers, whose range nothing tells.
+        MagkitError: It is no picture, of a kind that isn't read, damaged or too large.
     """
-    if image.format in _TURNED:
-        image = ImageOps.exif_transpose(image)
+    with decoding(path), ExitStack() as stack:
+        yield PictureFile(lambda: path.open("rb"), stack)
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Turn whatever is raised over a picture into a MagkitError that names it."""
+    try:
+        yield
+    except MagkitError as error:
+        raise MagkitError(f"{path} can't be read: {error.message}", error.hint) from error
+    except UnidentifiedImageError as error:
+        kind = kind_of(path)
+        if kind is not None and kind not in READABLE:
+            raise unread_kind(path, kind) from error
+        raise MagkitError(f"{path} is not a picture that can be read") from error
+    except Image.DecompressionBombError as error:
+        raise MagkitError(f"{path} is too large a picture: {error}") from error
+    except OSError as error:
+        what = "is damaged" if error.strerror is None else "can't be read"
+        raise MagkitError(f"{path} {what}: {error.strerror or error}") from error
+    except Exception as error:  # decoders raise what comes their way
+        raise MagkitError(f"{path} is damaged: {error}") from error
+
+
+def read_picture(path: Path, depth: Depth = _WHOLE, *, deep: bool = False) -> NDArray[Any]:
+    """One picture as (H, W, 3) RGB, upright.
+
+    Args:
+        path: Of its file.
+        depth: How 16-bit values are read.
+        deep: Whether it comes as uint16 with white at 65535, or rounded to uint8.
+
+    Raises:
+        MagkitError: It can't be read.
+    """
+    with open_picture(path) as picture:
+        return depth.frame(picture.read(picture.header()), deep=deep)
+
+
+def decode_picture(data: bytes) -> NDArray[np.uint8]:
+    """The content of a picture's file, as `read_picture` gives it.
+
+    Raises:
+        MagkitError: Nothing tells the range of its values. Decoders raise more.
+    """
+    with ExitStack() as stack:
+        picture = PictureFile(lambda: io.BytesIO(data), stack)
+        return _WHOLE.frame(picture.read(picture.header()), deep=False)
+
+
+def on_black(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB of RGB or RGBA pixels: what is transparent lies on black."""
+    if pixels.shape[2] == 3:
+        return pixels
+    if pixels[:, :, 3].min() == 255:
+        return np.ascontiguousarray(pixels[:, :, :3])
+    colours, alpha = pixels[:, :, :3].astype(np.uint32), pixels[:, :, 3:]
+    return ((colours * alpha + 127) // 255).astype(np.uint8)
+
+
+def _turn(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Pixels made upright (EXIF 2.32, section 4.6.4: Orientation)."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in {2, 3, 6, 7}:
+        pixels = pixels[:, ::-1]
+    if orientation in {3, 4, 7, 8}:
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _describe(image: ImageFile, opener: Callable[[], BinaryIO]) -> Header:
     if image.mode == "F":
         raise MagkitError("pictures of floating-point numbers can't be read")
-    if image.mode.startswith("I"):
-        return _from_16_bit(image)
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
-    return np.array(image.convert("RGB"))
+    tags: dict[int, Any] = getattr(image, "tag_v2", {})
+    turned = tags.get(_ORIENTATION, 1)
+    if image.format in _TURNED:
+        turned = image.getexif().get(_ORIENTATION, 1)
+    # Newer versions of Pillow tell a TIFF's size as displayed, older ones don't.
+    width, height = tags.get(_WIDTH, image.width), tags.get(_HEIGHT, image.height)
+    grey, colour = image.mode.startswith("I"), is_16_bit(image)
+    return Header(
+        size=(height, width) if turned in range(5, 9) else (width, height),
+        values="grey16" if grey else "colour16" if colour else "8",
+        declared=_declared(image, opener) if grey or colour else None,
+        mode=image.mode,
+        alpha=image.mode in _WITH_ALPHA or "transparency" in image.info,
+        stored=changes_colour(image),
+        orientation=turned if image.format in _TURNED and turned in range(1, 9) else 1,
+        reduced=bool(tags.get(_SUBFILE, 0) & _REDUCED),
+        white_is_zero=grey and tags.get(_PHOTOMETRIC) == 0,
+    )
 
 
-def _from_16_bit(image: Image.Image) -> NDArray[np.uint8]:
-    grey = np.asarray(image).astype(np.int64).clip(0, 65535)
-    # 257 * 255 = 65535: white stays white.
-    eight = ((grey + 128) // 257).astype(np.uint8)
-    return np.repeat(eight[:, :, None], 3, axis=2)
-
-
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height as displayed, without reading the pixels."""
-    width, height = image.size
-    if image.format not in _TURNED:
-        return width, height
+def _declared(image: ImageFile, opener: Callable[[], BinaryIO]) -> Declared | None:
     if image.format == "TIFF":
-        # Pillow's newer versions have turned the size of a TIFF already, as older ones have not.
-        tags = image.tag_v2  # type: ignore[attr-defined]
-        width, height = tags.get(256, width), tags.get(257, height)
-    # EXIF orientations 5 to 8 turn by a quarter.
-    turned = image.getexif().get(0x0112, 1) >= 5
-    return (height, width) if turned else (width, height)
+        return tiff_depth(image)
+    with opener() as file:
+        return png_depth(file) if image.format == "PNG" else None

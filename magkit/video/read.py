@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from magkit.errors import MagkitError, UsageError
-from magkit.video.animation import is_picture, open_animation
+from magkit.video.animation import is_picture, is_stack, open_animation
 from magkit.video.decode import Part, decode
 from magkit.video.folder import open_folder
 from magkit.video.info import Frame, VideoInfo
@@ -55,6 +55,9 @@ def open_video(
     rate: Fraction | None = None,
     deep: bool = False,
     deinterlace: bool = False,
+    pattern: str = "*",
+    gaps: bool = False,
+    bits: int | None = None,
 ) -> VideoSource:
     """Open a video file, an animated image or a folder of frames.
 
@@ -69,7 +72,10 @@ def open_video(
             their times.
         deep: Whether frames of more than 8 bits come as uint16, 65535 the brightest; else all come
             as uint8.
-        deinterlace: Whether frames that hold two fields are made whole (bwdif).
+        deinterlace: Whether frames of a video that hold two fields are made whole (bwdif).
+        pattern: A glob on the names of a folder's frames; what doesn't match is left out.
+        gaps: Whether numbers may be missing in a folder; frames come at the times of theirs.
+        bits: How many of 16 bits pictures use, where they don't tell.
 
     Raises:
         UsageError: The part asked for is empty or outside the clip.
@@ -77,11 +83,15 @@ def open_video(
     """
     _check_times(start, end)
     if path.is_dir():
-        info, frames = open_folder(path)
-        return _counted(path, _restated(path, info, rate), frames, start, end)
+        info, frames = open_folder(
+            path, pattern=pattern, bits=bits, gaps=gaps, deep=deep, rate=rate
+        )
+        return _counted(path, info, frames, start, end)
     _check_file(path)
     if is_picture(path):
-        info, frames = open_animation(path)
+        # A stack has no times that a rate would contradict; an animation keeps its own.
+        stated = rate if is_stack(path) else None
+        info, frames = open_animation(path, bits=bits, deep=deep, rate=stated)
         return _counted(path, _restated(path, info, rate), frames, start, end)
     return _video(path, start, end, rate, deep, deinterlace)
 

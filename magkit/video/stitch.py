@@ -12,16 +12,13 @@ from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
-from magkit.video.folder import (
-    DEFAULT_RATE,
-    common_size,
-    list_frames,
-    read_sidecar,
-    stream_pictures,
-)
+from magkit.video.depth import Depth, eight_bits
+from magkit.video.folder import DEFAULT_RATE, list_frames, read_sidecar, stream_pictures
+from magkit.video.frame_set import check_frames, check_sizes, frames_depth, read_headers
 from magkit.video.info import VideoInfo, plain_info, snap_rate
 from magkit.video.job_folder import find_foreign, find_frames, find_panels
-from magkit.video.numbering import Missing, by_name, few, find_missing
+from magkit.video.numbering import Missing, by_name, few
+from magkit.video.pictures import Header
 from magkit.video.slice import beside
 from magkit.video.write import write_video
 
@@ -44,14 +41,16 @@ class _Column:
         paths: One a frame.
         size: Width and height of each.
         shown: Likewise, as they stand beside the others.
+        depth: How their 16-bit values are read.
     """
 
     paths: Sequence[Path]
     size: tuple[int, int]
     shown: tuple[int, int]
+    depth: Depth
 
     def __iter__(self) -> Iterator[Frame]:
-        for picture in stream_pictures(self.paths, self.size):
+        for picture in stream_pictures(self.paths, self.size, depth=self.depth):
             yield picture if self.shown == self.size else _scaled(picture, self.shown)
 
 
@@ -88,6 +87,8 @@ def open_strip(
     panels: Sequence[str] = (),
     rate: Fraction | None = None,
     gaps: bool = False,
+    pattern: str = "*",
+    bits: int | None = None,
 ) -> Strip:
     """Find the frames of a clip and what stands beside them, and check all but the pixels.
 
@@ -99,49 +100,70 @@ def open_strip(
         panels: Names of folders beside the one of the frames, from left to right, in place of the
             frames alone.
         rate: Frames a second; None: what the sidecar says, or 24.
-        gaps: Whether numbers may be missing between the frames.
+        gaps: Whether numbers may be missing between the frames; the others follow one another.
+        pattern: A glob on the frames' names, in any case; what doesn't match is left out.
+        bits: How many of 16 bits the pictures use, where they don't tell.
 
     Raises:
-        UsageError: There are several clips, a panel is absent, or the strip is too wide.
+        UsageError: There are several clips, a panel is absent, no name matches the pattern, the
+            stated depth can't be, or the strip is too wide.
         MagkitError: There are no frames, one is missing or there twice, a folder's pictures differ
             in size, or one has no picture for a frame.
     """
     source, name = find_frames(folder)
-    frames = by_name(list_frames(source))
-    missing = find_missing(list(frames.values()))
-    if missing.count and not gaps:
-        raise MagkitError(
-            f"frames are missing from {source}: {missing}",
-            hint="--gaps strings the frames that are there",
-        )
-    size = common_size(list(frames.values()))
-    info = read_sidecar(source, plain_info(*size, DEFAULT_RATE, len(frames)))
+    checked = check_frames(
+        source, pattern=pattern, gaps=gaps, gaps_hint="--gaps strings the frames that are there"
+    )
+    frames = by_name(checked.paths)
+    info = read_sidecar(source, plain_info(*checked.size, DEFAULT_RATE, len(frames)))
     shown = [*(find_panels(source, panels) or [source]), *(find_frames(one)[0] for one in others)]
-    named = [by_name(list_frames(one)) for one in shown]
+    named = [frames if one.samefile(source) else by_name(list_frames(one)) for one in shown]
     columns = [
-        _column(one, found, frames, info.height) for one, found in zip(shown, named, strict=True)
+        _column(one, found, frames, info.height, bits)
+        for one, found in zip(shown, named, strict=True)
     ]
+    if all(column.depth.bits == 8 for column in columns):
+        eight_bits(source, bits)
     folders = tuple(dict.fromkeys([source, *shown]))
+    timed = info if rate is None else replace(info, rate=rate, times=None)
     return Strip(
         name,
-        replace(info, width=_width(columns), rate=rate or info.rate),
+        replace(timed, width=_width(columns), bits=8),
         folders,
-        missing,
+        checked.missing,
         tuple(path for one in folders for path in find_foreign(one)),
         tuple(path for found in named for key, path in found.items() if key not in frames),
         tuple(columns),
     )
 
 
-def _column(folder: Path, found: dict[str, Path], frames: dict[str, Path], height: int) -> _Column:
+def _column(
+    folder: Path,
+    found: dict[str, Path],
+    frames: dict[str, Path],
+    height: int,
+    bits: int | None,
+) -> _Column:
     if absent := [path.stem for key, path in frames.items() if key not in found]:
         raise MagkitError(
             f"{folder} has no pictures named {few(absent, len(absent))}",
             hint="every frame needs one of its name to stand beside it",
         )
     paths = [found[key] for key in frames]
-    size = common_size(paths)
-    return _Column(paths, size, (max(1, round(size[0] * height / size[1])), height))
+    headers = read_headers(paths)
+    check_sizes(paths, headers)
+    size = headers[0].size
+    shown = (max(1, round(size[0] * height / size[1])), height)
+    return _Column(paths, size, shown, _depth(folder, paths, headers, bits))
+
+
+def _depth(
+    folder: Path, paths: Sequence[Path], headers: Sequence[Header], bits: int | None
+) -> Depth:
+    if not any(header.is_deep for header in headers):
+        return Depth(8)
+    recorded = read_sidecar(folder, plain_info(*headers[0].size, DEFAULT_RATE)).bits
+    return frames_depth(folder, paths, headers, bits, recorded)
 
 
 def _width(columns: Sequence[_Column]) -> int:

@@ -53,7 +53,7 @@ def write_video(
     Args:
         path: Where the clip goes; folders on the way are made.
         frames: (H, W, 3) RGB, all of the size in `info`: uint8, or uint16, which become 10 bits (8
-            in a gif and a folder).
+            in a gif, 16 in a folder).
         info: The clip's record; `frames` there is only what `progress` hears as the total.
         sound: What goes along (a gif and a folder hold none).
         audio: Which of its tracks.
@@ -167,7 +167,7 @@ def _first(stream: Iterator[Frame]) -> tuple[Frame, Iterator[Frame]]:
 def _write_folder(folder: Path, stream: Iterator[Frame], info: VideoInfo) -> int:
     count = 0
     for count, frame in enumerate(_first(stream)[1], 1):
-        write_frame(folder, count - 1, _eight_bits(frame))
+        write_frame(folder, count - 1, frame)
     write_sidecar(folder, info)
     return count
 

@@ -113,6 +113,15 @@ def test_folders_beside_come_in_the_order_given(
     assert white == [*range(8, 12), *range(15, 19)]
 
 
+def test_a_stated_depth_and_a_pattern(here: Path, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "walk", 2)
+    for index in range(2):
+        values = np.full((8, 8), 4095, np.uint16)
+        Image.fromarray(values).save(folder / f"{index:05d}.tif")
+    assert stitch(folder, "--pattern", "*.TIF", "--bits", "12", "-o", "out") == 0
+    assert [int(frame.min()) for frame in open_video(here / "out")] == [255, 255]
+
+
 def test_options_from_a_file(here: Path, tmp_path: Path, capsys: Capture) -> None:
     folder, other = fill(tmp_path / "walk"), fill(tmp_path / "other")
     (here / "stitch.toml").write_text(f"fps = 12\nbeside = {json.dumps([str(other)])}\n")
@@ -181,7 +190,7 @@ FAULTS: dict[str, Fault] = {
     "mixed sizes": (
         lambda tmp: [mixed(tmp / "a")],
         1,
-        "00002.png is 6x8, but the frames before it are 8x8",
+        "00002.png is 6x8, not 8x8",
     ),
     "cut": (lambda tmp: [damaged(tmp / "a")], 1, "00002.png is damaged"),
     "no picture": (
@@ -194,6 +203,8 @@ FAULTS: dict[str, Fault] = {
         1,
         "00002.png is damaged",
     ),
+    "pattern": (lambda tmp: [fill(tmp / "a"), "--pattern", "*.jpg"], 2, "'*.jpg'"),
+    "depth": (lambda tmp: [fill(tmp / "a"), "--bits", "12"], 2, "8 bits a value, not 12"),
     "sidecar": (lambda tmp: [wrong_sidecar(tmp / "a")], 1, "magkit.json is not a sidecar"),
     "several clips": (lambda tmp: [clips(tmp / "job")], 2, "several clips: bear, cows"),
     "several clips' hint": (lambda tmp: [clips(tmp / "job")], 2, "name one: magkit stitch"),

@@ -1,15 +1,21 @@
 """Animated images are read as browsers show them."""
 
+import struct
+import zlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from magkit.errors import MagkitError
+from magkit.errors import MagkitError, UsageError
 from magkit.video import open_video
+from magkit.video.animation import open_animation
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)]
 
@@ -32,14 +38,118 @@ def test_frames_and_rate(tmp_path: Path, suffix: str) -> None:
     assert np.array_equal(second, frames[1])
 
 
-def test_uneven_frames_play_at_their_mean_rate(tmp_path: Path) -> None:
-    _save(tmp_path / "a.gif", [100, 200, 300, 200])
-    assert open_video(tmp_path / "a.gif").info.rate == 5
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
+def test_each_delay_is_kept(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    _save(path, [40, 40, 250, 2000])
+    info, _ = open_animation(path)
+    assert info.times == pytest.approx((0, 0.04, 0.08, 0.33, 2.33), abs=1e-9)
+    assert info.rate == Fraction(4) / Fraction(233, 100)
 
 
-def test_a_gif_without_delays_plays_as_browsers_play_it(tmp_path: Path) -> None:
-    _save(tmp_path / "a.gif", 0)
-    assert open_video(tmp_path / "a.gif").info.rate == 10
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(2, 65535), min_size=2, max_size=5))
+def test_a_gif_shows_its_frames_as_long_as_it_says(hundredths: list[int]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "a.gif"
+        images = [Image.new("L", (3, 2), 40 * n) for n in range(len(hundredths))]
+        delays = [10 * one for one in hundredths]
+        images[0].save(path, save_all=True, append_images=images[1:], duration=delays)
+        info, _ = open_animation(path)
+    ends = [float(Fraction(sum(hundredths[:n]), 100)) for n in range(len(hundredths) + 1)]
+    assert info.times == (None if len(set(hundredths)) == 1 else tuple(ends))
+    assert info.rate == Fraction(100 * len(hundredths), sum(hundredths))
+
+
+@pytest.mark.parametrize(("numerator", "denominator"), [(1, 30), (1001, 30000), (1, 120), (7, 0)])
+def test_a_png_has_delays_of_any_fraction_of_a_second(
+    tmp_path: Path, numerator: int, denominator: int
+) -> None:
+    path = tmp_path / "a.png"
+    _save(path, 40)
+    path.write_bytes(_with_png_delays(path.read_bytes(), numerator, denominator))
+    info, _ = open_animation(path)
+    assert info.rate == Fraction(denominator or 100, numerator)
+    assert info.times is None
+
+
+def _with_png_delays(content: bytes, numerator: int, denominator: int) -> bytes:
+    """An animated PNG with another delay in every fcTL chunk."""
+    parts = content.split(b"fcTL")
+    for index, part in enumerate(parts[1:], 1):
+        body = part[:20] + struct.pack(">HH", numerator, denominator) + part[24:26]
+        parts[index] = body + struct.pack(">I", zlib.crc32(b"fcTL" + body)) + part[30:]
+    return b"fcTL".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "milliseconds", "rate"),
+    [
+        (".gif", 0, Fraction(10)),
+        (".gif", 10, Fraction(10)),
+        (".gif", 20, Fraction(50)),
+        (".webp", 0, Fraction(10)),
+        (".webp", 8, Fraction(125)),
+        (".png", 0, Fraction(10)),
+        (".png", 10, Fraction(100)),
+    ],
+)
+def test_delays_too_short_to_be_meant_are_those_of_browsers(
+    tmp_path: Path, suffix: str, milliseconds: int, rate: Fraction
+) -> None:
+    _save(tmp_path / f"a{suffix}", milliseconds)
+    info, _ = open_animation(tmp_path / f"a{suffix}")
+    assert (info.rate, info.times) == (rate, None)
+
+
+def test_a_stated_rate_takes_the_place_of_delays(tmp_path: Path) -> None:
+    _save(tmp_path / "a.gif", [40, 40, 250, 2000])
+    info, _ = open_animation(tmp_path / "a.gif", rate=Fraction(5))
+    assert info.rate == 5
+    assert info.times is None
+
+
+def test_the_picture_for_programs_without_animation_is_no_frame(tmp_path: Path) -> None:
+    images = [Image.new("RGB", (8, 6), colour) for colour in COLOURS]
+    images[0].save(
+        tmp_path / "a.png",
+        save_all=True,
+        append_images=images[1:],
+        default_image=True,
+        duration=[100, 200, 300],
+    )
+    info, stream = open_animation(tmp_path / "a.png")
+    assert info.times == pytest.approx((0, 0.1, 0.3, 0.6))
+    assert [tuple(frame[0, 0].tolist()) for frame in stream(0, 3)] == COLOURS[1:]
+    assert [tuple(frame[0, 0].tolist()) for frame in stream(1, 2)] == COLOURS[2:3]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
+def test_what_is_transparent_lies_on_black(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    images = [Image.new("RGBA", (8, 6), (200, 100, tone, 0)) for tone in (0, 50)]
+    for image in images:
+        image.putpixel((0, 0), (10, 20, 30, 255))
+    options = {"lossless": True, "exact": True} if suffix == ".webp" else {"disposal": 2}
+    images[0].save(path, save_all=True, append_images=images[1:], duration=[40, 80], **options)
+    for frame in open_animation(path)[1](0, 2):
+        assert frame[0, 0].tolist() == [10, 20, 30]
+        assert not frame[1:].any()
+
+
+def test_frames_of_8_bits_are_never_made_deep(tmp_path: Path) -> None:
+    _save(tmp_path / "a.png", 40)
+    info, stream = open_animation(tmp_path / "a.png", deep=True)
+    frames = list(stream(0, 4))
+    assert info.bits == 8
+    assert {frame.dtype for frame in frames} == {np.dtype(np.uint8)}
+    assert [tuple(frame[0, 0].tolist()) for frame in frames] == COLOURS
+
+
+def test_a_depth_is_no_matter_of_8_bit_animations(tmp_path: Path) -> None:
+    _save(tmp_path / "a.gif", 40)
+    with pytest.raises(UsageError, match="8 bits"):
+        open_animation(tmp_path / "a.gif", bits=12)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg", ".bmp", ".tif"])

@@ -1,194 +1,174 @@
-"""More than 8 bits stay, transparency lies over black, and fields are seen and removed."""
+"""16-bit files whose values use fewer bits: told by the file, stated, or warned of."""
 
-import re
-from collections.abc import Callable
-from fractions import Fraction
+import logging
+import struct
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
-from magkit.errors import UsageError
-from magkit.video import open_video, plain_info, write_video
+from magkit.errors import MagkitError, UsageError
+from magkit.video.folder import open_folder
+from magkit.video.stitch import open_strip
 
-Ffmpeg = Callable[..., str]
-Describe = Callable[[Path], str]
-
-# Steps of 1/1023 are lost in 8 bits: a grey ramp over 64 neighbouring levels of 10 bits.
-RAMP = "nullsrc=s=64x48:r=25:d=0.2,format=gray10le,geq=lum='400+X'"
-
-
-@pytest.fixture
-def hlg(tmp_path: Path, ffmpeg: Ffmpeg) -> Path:
-    """A ramp as phones film it: HEVC, 10 bits, BT.2020, hybrid log-gamma."""
-    path = tmp_path / "hlg.mov"
-    tags = "setparams=colorspace=bt2020nc:color_primaries=bt2020:color_trc=arib-std-b67:range=tv"
-    options = (
-        "lossless=1:log-level=error:colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc"
-    )
-    args = ["-c:v", "libx265", "-x265-params", options, "-tag:v", "hvc1"]
-    ramp = RAMP.replace("format=gray10le", "format=yuv420p10le")
-    ffmpeg(
-        "-f", "lavfi", "-i", f"{ramp}:cb=512:cr=512,{tags}", "-pix_fmt", "yuv420p10le", *args, path
-    )
-    return path
+TONES = np.array([[3, 1000, 2047, 4095]], np.uint16)
+OF_12_BITS = [round(int(tone) * 255 / 4095) for tone in TONES[0]]
+OF_16_BITS = [round(int(tone) * 255 / 65535) for tone in TONES[0]]
 
 
-def test_deep_frames_are_what_is_stored(hlg: Path) -> None:
-    video = open_video(hlg, deep=True)
-    assert video.info.bits == 10
-    frame = next(iter(video))
+def tiff(path: Path, values: NDArray[np.uint16], **tags: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(values).save(path, **tags)
+
+
+def png(path: Path, values: NDArray[np.uint16], significant: int | None) -> None:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(values).save(path)
+    if significant is not None:
+        content = path.read_bytes()
+        chunk = b"sBIT" + bytes([significant])
+        whole = struct.pack(">I", 1) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        path.write_bytes(content[:33] + whole + content[33:])  # behind IHDR
+
+
+def levels(folder: Path, bits: int | None = None) -> list[int]:
+    _, stream = open_folder(folder, bits=bits)
+    return [int(value) for value in next(stream(0, 1))[0, :, 0]]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"tiffinfo": {281: 4095}},
+        {"tiffinfo": {341: 4095}},
+        {"description": "ImageJ=1.54f\nmin=0.0\nmax=4095.0\n"},
+        {"description": '<OME><Pixels SignificantBits="12" SizeX="4"/></OME>'},
+    ],
+)
+def test_a_tiff_tells_its_depth(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, tags: dict[str, Any]
+) -> None:
+    tiff(tmp_path / "a" / "1.tif", TONES, **tags)
+    assert levels(tmp_path / "a") == OF_12_BITS
+    assert open_folder(tmp_path / "a")[0].bits == 12
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"tiffinfo": {281: 3800}},  # a statistic of the pixels
+        {"tiffinfo": {281: 1023}},  # which the values disprove
+        {"description": "ImageJ=1.54f\nmin=120.0\nmax=4095.0\n"},  # a range to display
+        {"description": "max=4095.0\n"},
+    ],
+)
+def test_what_is_no_depth_is_not_taken_for_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, tags: dict[str, Any]
+) -> None:
+    tiff(tmp_path / "a" / "1.tif", TONES, **tags)
+    assert levels(tmp_path / "a") == OF_16_BITS
+    assert "--bits 12" in caplog.text
+
+
+def packed(values: NDArray[np.uint16]) -> bytes:
+    """A TIFF whose greys have 12 bits each, without gaps."""
+    bits = (values[..., None] >> np.arange(11, -1, -1)) & 1
+    pixels = np.packbits(bits.astype(np.uint8).reshape(len(values), -1), axis=1).tobytes()
+    height, width = values.shape
+    tags = {256: width, 257: height, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 279: len(pixels)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels
+    return head + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def test_packed_greys_have_the_depth_of_their_packing(tmp_path: Path) -> None:
+    (tmp_path / "1.tif").write_bytes(packed(TONES))
+    assert levels(tmp_path) == OF_12_BITS
+    assert open_folder(tmp_path)[0].bits == 12
+
+
+def test_a_png_tells_its_depth_by_its_significant_bits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The standard scales values up; some programs don't.
+    scaled = np.round(TONES * (65535 / 4095)).astype(np.uint16)
+    for name, values in (("scaled", scaled), ("shifted", TONES * np.uint16(16)), ("bare", TONES)):
+        png(tmp_path / name / "1.png", values, 12)
+        assert levels(tmp_path / name) == pytest.approx(OF_12_BITS, abs=name == "shifted")
+        assert open_folder(tmp_path / name)[0].bits == 12
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_dark_png_stays_dark(tmp_path: Path) -> None:
+    dark = np.array([[0, 16, 800, 4080]], np.uint16)  # 12 bits, scaled: the lowest 4 are empty
+    png(tmp_path / "a" / "1.png", dark, 12)
+    assert levels(tmp_path / "a") == [0, 0, 3, 16]
+
+
+def test_the_stated_depth_is_taken_before_what_files_say(tmp_path: Path) -> None:
+    tiff(tmp_path / "a" / "1.tif", TONES, tiffinfo={281: 4095})
+    assert levels(tmp_path / "a", bits=14) == [round(int(t) * 255 / 16383) for t in TONES[0]]
+    info, stream = open_folder(tmp_path / "a", bits=12, deep=True)
+    assert info.bits == 12
+    frame = next(stream(0, 1))
     assert frame.dtype == np.uint16
-    # Studio range of 10 bits: (Y - 64) / 876, ITU-R BT.2100 table 9.
-    expected = (400 + np.arange(64) - 64) / 876 * 65535
-    np.testing.assert_allclose(frame[10, :, 1], expected, atol=40)
-    shallow = next(iter(open_video(hlg)))
-    assert shallow.dtype == np.uint8
-    np.testing.assert_allclose(shallow[10, :, 1], expected / 257, atol=1)
+    assert frame[0, :, 2].tolist() == [round(int(tone) * 65535 / 4095) for tone in TONES[0]]
 
 
-def test_odd_sizes_of_ten_bits_go_in_and_out(tmp_path: Path, ffmpeg: Ffmpeg) -> None:
-    odd, path = tmp_path / "odd.mkv", tmp_path / "out.mp4"
-    ramp = RAMP.replace("64x48", "63x47").replace("gray10le", "yuv420p10le")
-    ffmpeg("-f", "lavfi", "-i", f"{ramp}:cb=512:cr=512", "-c:v", "ffv1", odd)
-    video = open_video(odd, deep=True)
-    write_video(path, video, video.info)
-    again = open_video(path, deep=True)
-    assert (again.info.width, again.info.height, again.info.bits) == (63, 47, 10)
-    before, after = next(iter(video)), next(iter(again))
-    assert np.abs(before.astype(int) - after).max() <= 3 * 64
-
-
-@pytest.mark.parametrize(
-    ("suffix", "codec"), [(".mp4", "hevc"), (".mov", "hevc"), (".mkv", "hevc"), (".webm", "vp9")]
-)
-def test_ten_bits_and_tags_stay(
-    tmp_path: Path, describe: Describe, hlg: Path, suffix: str, codec: str
+def test_without_a_depth_the_range_that_is_used_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    video, path = open_video(hlg, deep=True), tmp_path / f"out{suffix}"
-    write_video(path, video, video.info)
-    assert re.search(
-        rf"Video: {codec}.*yuv420p10le\(tv, bt2020nc/bt2020/arib-std-b67", describe(path)
-    )
-    before, after = next(iter(video)), next(iter(open_video(path, deep=True)))
-    # A step of 10 bits is 64 of 16.
-    assert np.abs(before.astype(int) - after).max() <= 2 * 64
-    assert len(np.unique(after[..., 1])) > 40
+    for number in range(40):
+        tiff(tmp_path / "a" / f"{number}.tif", TONES + number % 40)
+    info, _ = open_folder(tmp_path / "a")
+    assert info.bits == 16
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert record.name.startswith("magkit.video")
+    for told in ("3 to 4,134", "65,535", "16 of 40", "--bits 14"):
+        assert told in record.getMessage()
 
 
-def test_eight_bits_are_written_where_they_are_asked_for(
-    tmp_path: Path, describe: Describe, hlg: Path
+@pytest.mark.parametrize("brightest", [0, 16384, 65535])
+def test_no_warning_where_16_bits_are_used_or_all_is_black(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, brightest: int
 ) -> None:
-    video, path = open_video(hlg, deep=True), tmp_path / "out.mp4"
-    write_video(path, video, video.info, pix_fmt="yuv420p")
-    assert re.search(r"Video: h264.*yuv420p\(tv, bt2020nc/bt2020/arib-std-b67", describe(path))
-    gif, folder = tmp_path / "out.gif", tmp_path / "out"
-    assert write_video(gif, video, video.info) == write_video(folder, video, video.info) == 5
-    assert next(iter(open_video(folder))).dtype == np.uint8
+    tiff(tmp_path / "a" / "1.tif", np.array([[0, brightest]], np.uint16))
+    open_folder(tmp_path / "a")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-FORMATS = [
-    *((".mp4", name) for name in ("yuv422p", "yuv444p", "yuv444p10le")),
-    *((".webm", name) for name in ("yuv422p", "yuv444p", "yuv420p10le", "yuv444p10le")),
-    (".mov", "yuv422p10le"),
-    (".mkv", "yuv422p10le"),
-]
+def test_a_depth_that_can_not_be_is_refused(tmp_path: Path) -> None:
+    tiff(tmp_path / "a" / "1.tif", TONES)
+    with pytest.raises(MagkitError, match=r"1\.tif .*4,095, .*1,023") as caught:
+        levels(tmp_path / "a", bits=10)
+    assert "--bits 12" in caught.value.hint
+    with pytest.raises(UsageError, match="not 17"):
+        levels(tmp_path / "a", bits=17)
+    Image.new("RGB", (4, 1)).save(tmp_path / "1.png")
+    with pytest.raises(UsageError, match="8 bits a value, not 12"):
+        open_folder(tmp_path, bits=12)
 
 
-@pytest.mark.parametrize(("suffix", "pix_fmt"), FORMATS)
-def test_pixel_formats_are_written_as_asked(
-    tmp_path: Path, describe: Describe, clip: Path, suffix: str, pix_fmt: str
-) -> None:
-    video, path = open_video(clip, end=0.2), tmp_path / f"out{suffix}"
-    write_video(path, video, video.info, pix_fmt=pix_fmt)
-    assert re.search(rf"Video: .*\b{pix_fmt}\(", describe(path))
-    for before, after in zip(video, open_video(path), strict=True):
-        assert np.abs(before.astype(int) - after).mean() < 8
+def test_8_bit_pictures_among_16_bit_ones_keep_their_own_scale(tmp_path: Path) -> None:
+    tiff(tmp_path / "a" / "1.tif", TONES)
+    Image.fromarray(np.array([[0, 7, 100, 255]], np.uint8)).save(tmp_path / "a" / "2.png")
+    _, stream = open_folder(tmp_path / "a", bits=12)
+    assert [frame[0, :, 0].tolist() for frame in stream(0, 2)] == [OF_12_BITS, [0, 7, 100, 255]]
 
 
-@pytest.mark.parametrize(
-    ("suffix", "pix_fmt"), [(".mp4", "yuv999"), (".gif", "yuv420p"), ("", "yuv420p")]
-)
-def test_pixel_formats_that_are_refused(
-    tmp_path: Path, clip: Path, suffix: str, pix_fmt: str
-) -> None:
-    video = open_video(clip, end=0.2)
-    with pytest.raises(UsageError):
-        write_video(tmp_path / f"out{suffix}", video, video.info, pix_fmt=pix_fmt)
-    assert list(tmp_path.glob("out*")) == []
-
-
-def test_a_full_range_of_ten_bits_comes_back(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    ramp = np.linspace(20000, 24000, 64).astype(np.uint16)
-    frame = np.broadcast_to(ramp[None, :, None], (48, 64, 3))
-    info = replace(plain_info(64, 48, Fraction(25), 3), color_range="pc", bits=10)
-    path = tmp_path / "out.mp4"
-    write_video(path, [frame] * 3, info, quality=0)
-    video = open_video(path, deep=True)
-    assert video.info.color_range == "pc"
-    assert np.abs(next(iter(video)).astype(int) - frame).max() <= 2 * 64
-
-
-# A white picture that is transparent on its left half, half transparent in a band, else opaque.
-OPACITY = "255*gte(X,32)-128*between(X,48,55)"
-ALPHA = f"nullsrc=s=64x48:r=25:d=0.2,format=rgba,geq=r=255:g=255:b=255:a='{OPACITY}'"
-CODECS = {
-    "png.mov": ["-c:v", "png", "-pix_fmt", "rgba"],
-    "qtrle.mov": ["-c:v", "qtrle"],
-    "prores.mov": ["-c:v", "prores_ks", "-profile:v", "4444", "-pix_fmt", "yuva444p10le"],
-    "vp9.webm": ["-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-crf", "0", "-b:v", "0"],
-    "vp8.webm": ["-c:v", "libvpx", "-pix_fmt", "yuva420p", "-crf", "4", "-auto-alt-ref", "0"],
-    "ffv1.mkv": ["-c:v", "ffv1", "-pix_fmt", "yuva444p"],
-    "utvideo.avi": ["-c:v", "utvideo", "-pix_fmt", "gbrap"],
-    "raw.avi": ["-c:v", "rawvideo", "-pix_fmt", "bgra"],
-}
-
-
-@pytest.mark.parametrize("deep", [False, True])
-@pytest.mark.parametrize("name", CODECS)
-def test_what_is_transparent_lies_over_black(
-    tmp_path: Path, ffmpeg: Ffmpeg, name: str, deep: bool
-) -> None:
-    path = tmp_path / name
-    ffmpeg("-f", "lavfi", "-i", ALPHA, *CODECS[name], path)
-    frame = next(iter(open_video(path, deep=deep)))
-    levels = frame[24].mean(-1) / np.iinfo(frame.dtype).max
-    assert levels[4:28].max() < 0.03
-    assert levels[34:46].min() > 0.97
-    assert levels[50:54] == pytest.approx(127 / 255, abs=0.03)
-
-
-@pytest.fixture
-def combed(tmp_path: Path, ffmpeg: Ffmpeg) -> Path:
-    """25 interlaced frames a second, of a box that moves 4 pixels from field to field."""
-    path = tmp_path / "combed.mkv"
-    box = "nullsrc=s=128x96:r=50:d=2,geq=lum='235*between(X-mod(4*N,96),0,24)':cb=128:cr=128"
-    fields = f"{box},tinterlace=mode=interleave_top,setfield=tff"
-    flags = ["-flags", "+ilme+ildct", "-x264-params", "tff=1", "-qp", "0", "-pix_fmt", "yuv420p"]
-    ffmpeg("-f", "lavfi", "-i", fields, "-c:v", "libx264", *flags, path)
-    return path
-
-
-def combing(frame: np.ndarray) -> float:
-    """How much neighbouring rows differ, beyond rows two apart."""
-    rows = frame[..., 1].astype(float)
-    return float(np.abs(rows[1:] - rows[:-1]).mean() - np.abs(rows[2:] - rows[:-2]).mean())
-
-
-def test_fields_are_warned_of_and_removed(combed: Path, caplog: pytest.LogCaptureFixture) -> None:
-    left = open_video(combed)
-    assert "--deinterlace" in caplog.text
-    caplog.clear()
-    made = open_video(combed, deinterlace=True)
-    assert not caplog.text
-    assert (left.info.interlaced, made.info.interlaced) == (True, False)
-    before, after = list(left), list(made)
-    assert len(before) == len(after) == left.info.frames == 50
-    assert combing(before[10]) > 5 * max(combing(after[10]), 0.5)
-
-
-def test_progressive_clips_are_not_warned_of(clip: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert not open_video(clip).info.interlaced
-    assert not caplog.text
+def test_deep_frames_are_strung_by_their_depth(tmp_path: Path) -> None:
+    tiff(tmp_path / "a" / "1.tif", TONES)
+    (tmp_path / "b").mkdir()
+    Image.fromarray(np.array([[0, 7, 100, 255]], np.uint8)).save(tmp_path / "b" / "1.png")
+    strip = open_strip(tmp_path / "a", others=[tmp_path / "b"], bits=12)
+    (frame,) = strip
+    assert frame[0, :4, 0].tolist() == OF_12_BITS
+    assert frame[0, -4:, 0].tolist() == [0, 7, 100, 255]
+    assert strip.info.bits == 8
+    with pytest.raises(UsageError, match="8 bits a value, not 12"):
+        open_strip(tmp_path / "b", bits=12)

@@ -1,6 +1,6 @@
 """Folders of frames keep every bit, and their sidecar every fact."""
 
-import json
+import logging
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from magkit.errors import MagkitError
+from magkit.errors import MagkitError, UsageError
 from magkit.video import DEFAULT_RATE, VideoInfo, open_video, plain_info, write_video
+from magkit.video.folder import open_folder
 
 rates = st.fractions(min_value=Fraction(1, 1000), max_value=10_000, max_denominator=1001)
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9), st.just(3))
@@ -59,7 +60,7 @@ def test_a_folder_gives_back_every_bit_and_every_fact(
 
 
 def _save(folder: Path, name: str, pixels: object, mode: str | None = None) -> None:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(np.asarray(pixels))
     (image.convert(mode) if mode else image).save(folder / name)
 
@@ -70,15 +71,109 @@ def _read_one(folder: Path) -> list[list[int]]:
     return pixels
 
 
-def test_a_bare_folder_plays_at_the_default_rate_in_natural_order(tmp_path: Path) -> None:
-    for n in (10, 9, 1, 100, 2):
+def test_a_bare_folder_plays_at_the_default_rate_in_natural_order(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for n in (10, 8, 9, 11):
         _save(tmp_path, f"f{n}.png", np.full((4, 6, 3), n, np.uint8))
     _save(tmp_path, ".hidden.png", np.zeros((9, 9, 3), np.uint8))
     (tmp_path / "notes.txt").write_text("not a frame")
-    video = open_video(tmp_path)
-    assert [int(frame[0, 0, 0]) for frame in video] == [1, 2, 9, 10, 100]
-    assert video.info == plain_info(6, 4, DEFAULT_RATE, 5)
+    with caplog.at_level(logging.INFO):
+        video = open_video(tmp_path)
+    assert [int(frame[0, 0, 0]) for frame in video] == [8, 9, 10, 11]
+    assert video.info == plain_info(6, 4, DEFAULT_RATE, 4)
     assert DEFAULT_RATE == 24
+    assert "--fps" in caplog.text
+    caplog.clear()
+    assert open_folder(tmp_path, rate=Fraction(250))[0].rate == 250
+    assert not caplog.records
+
+
+def _numbered(folder: Path, *numbers: int, suffix: str = "png") -> Path:
+    for n in numbers:
+        _save(folder, f"f{n}.{suffix}", np.full((4, 6, 3), n, np.uint8))
+    return folder
+
+
+def test_frames_that_are_there_twice_are_refused(tmp_path: Path) -> None:
+    _numbered(tmp_path, 1, 2, 3)
+    _numbered(tmp_path, 2, 3, suffix="jpg")
+    with pytest.raises(MagkitError, match=r"f2\.jpg and f2\.png .* 2 frames"):
+        open_video(tmp_path)
+    _, stream = open_folder(tmp_path, pattern="F*.PNG")
+    assert [int(frame[0, 0, 0]) for frame in stream(0, 3)] == [1, 2, 3]
+    _save(tmp_path, "f0001.png", np.zeros((4, 6, 3), np.uint8))
+    with pytest.raises(MagkitError, match=r"f0001\.png and f1\.png"):
+        open_folder(tmp_path, pattern="*.png")
+
+
+def test_missing_frames_are_refused_or_leave_their_time(tmp_path: Path) -> None:
+    _numbered(tmp_path, 3, 4, 7, 8)
+    with pytest.raises(MagkitError, match=r": 5, 6$") as caught:
+        open_video(tmp_path)
+    assert "--gaps" in caught.value.hint
+    info, stream = open_folder(tmp_path, gaps=True)
+    assert info.times == pytest.approx([0, 1 / 24, 4 / 24, 5 / 24, 6 / 24])
+    assert info.frames == 4
+    assert info.rate == 16
+    assert [int(frame[0, 0, 0]) for frame in stream(0, 4)] == [3, 4, 7, 8]
+    info, _ = open_folder(tmp_path, gaps=True, rate=Fraction(10))
+    assert info.times == pytest.approx([0, 0.1, 0.4, 0.5, 0.6])
+    assert open_folder(_numbered(tmp_path, 5, 6), gaps=True)[0].times is None
+
+
+def test_numbers_that_do_not_rise_with_the_names_give_no_times(tmp_path: Path) -> None:
+    for name in ("12.png", "9_to_15.png"):
+        _save(tmp_path, name, np.zeros((4, 6, 3), np.uint8))
+    with pytest.raises(MagkitError, match="don't rise"):
+        open_folder(tmp_path, gaps=True)
+
+
+def test_pictures_of_other_sizes_are_named(tmp_path: Path) -> None:
+    _save(tmp_path, "f0.png", np.zeros((2, 3, 3), np.uint8))
+    _save(tmp_path, "f9.png", np.zeros((4, 5, 3), np.uint8))
+    _numbered(tmp_path, *range(1, 9))
+    with pytest.raises(MagkitError, match=r"f0\.png is 3x2, not 6x4 .*f9\.png \(5x4\)"):
+        open_video(tmp_path)
+    assert open_folder(tmp_path, pattern="f[1-8].png")[0].frames == 8
+
+
+@pytest.mark.parametrize("name", ["f3.png", "f3.tif", "f3.webp"])
+def test_a_clip_among_frames_is_named(tmp_path: Path, name: str) -> None:
+    _numbered(tmp_path, 1, 2)
+    pages = [Image.new("RGB", (6, 4), (90 * n,) * 3) for n in range(3)]
+    pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:], duration=40)
+    with pytest.raises(MagkitError, match=rf"{name} holds 3 frames"):
+        open_video(tmp_path)
+    assert open_folder(tmp_path, pattern="f[12].*")[0].frames == 2
+
+
+def test_further_pictures_of_a_photograph_are_no_frames(tmp_path: Path) -> None:
+    for name, kind in (("1.jpg", "MPO"), ("2.jpg", "MPO"), ("3.tif", "TIFF"), ("4.tif", "TIFF")):
+        large, small = Image.new("RGB", (6, 4), (90,) * 3), Image.new("RGB", (3, 2), (200,) * 3)
+        others = [large.copy(), small] if kind == "MPO" else [small]
+        large.save(tmp_path / name, kind, save_all=True, append_images=others)
+    assert [int(frame[0, 0, 0]) for frame in open_video(tmp_path)] == [90] * 4
+
+
+def test_a_pattern_that_nothing_matches_is_refused(tmp_path: Path) -> None:
+    _numbered(tmp_path, 1)
+    with pytest.raises(UsageError, match=r"\*\.jpg") as caught:
+        open_folder(tmp_path, pattern="*.jpg")
+    assert "f1.png" in caught.value.hint
+
+
+def test_of_a_job_the_folder_of_frames_is_named(tmp_path: Path) -> None:
+    frames = _numbered(tmp_path / "job" / "bear" / "frames", 1, 2)
+    _save(tmp_path / "job", "contact.png", np.zeros((4, 6, 3), np.uint8))
+    for folder in (tmp_path / "job" / "bear", tmp_path / "job"):
+        with pytest.raises(MagkitError, match=r"holds no .*frames") as caught:
+            open_video(folder)
+        assert str(frames) in caught.value.hint
+    sequence = _numbered(tmp_path / "clips" / "one", 1)
+    with pytest.raises(MagkitError, match="holds no frames") as caught:
+        open_video(tmp_path / "clips")
+    assert str(sequence) in caught.value.hint
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp", "jpg", "JPG"])
@@ -133,7 +228,7 @@ def test_a_part_of_a_folder(tmp_path: Path) -> None:
 def test_frames_of_mixed_sizes_are_refused_by_name(tmp_path: Path) -> None:
     for n in range(3):
         _save(tmp_path, f"{n}.png", np.zeros((2, 5 if n == 2 else 4, 3), np.uint8))
-    with pytest.raises(MagkitError, match=r"2\.png is 5x2"):
+    with pytest.raises(MagkitError, match=r"2\.png is 5x2, not 4x2"):
         open_video(tmp_path)
 
 
@@ -142,7 +237,18 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         open_video(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_names_that_mean_archives_or_homes_elsewhere_are_plain_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.zip", "~", "imageio:"):
+        folder = Path(name) / "frames"
+        write_video(folder, [np.full((2, 3, 3), 9, np.uint8)], plain_info(3, 2, Fraction(24)))
+        assert _read_one(folder) == [[9] * 3] * 6
+
+
+# PostScript would start another program.
+@pytest.mark.parametrize("content", [b"", b"no picture", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
 def test_a_file_that_is_no_picture_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.png").write_bytes(content)
     with pytest.raises(MagkitError, match=r"bad\.png"):
@@ -156,37 +262,6 @@ def test_a_cut_picture_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(MagkitError, match=r"a\.png"):
         list(open_video(tmp_path))
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        "nonsense",
-        "[]",
-        '{"rate": "0/1"}',
-        '{"rate": "1/0"}',
-        '{"rate": null}',
-        '{"color_range": "wide"}',
-        '{"color_matrix": "bt709,hue=90"}',
-        '{"color_matrix": "purple"}',
-        '{"color_matrix": 7}',
-        '{"width": 99}',
-        '{"width": "x"}',
-        '{"speed": 2}',
-    ],
-)
-def test_a_sidecar_that_is_wrong_is_refused(tmp_path: Path, record: str) -> None:
-    _save(tmp_path, "a.png", np.zeros((2, 2, 3), np.uint8))
-    (tmp_path / "magkit.json").write_text(record)
-    with pytest.raises(MagkitError, match=r"magkit\.json"):
-        open_video(tmp_path)
-
-
-def test_the_sidecar_spells_rates_as_fractions(tmp_path: Path) -> None:
-    info = plain_info(2, 2, Fraction(30000, 1001))
-    write_video(tmp_path / "out", [np.zeros((2, 2, 3), np.uint8)], info)
-    record = json.loads((tmp_path / "out" / "magkit.json").read_text())
-    assert record["rate"] == "30000/1001"
 
 
 def test_only_folders_of_frames_are_overwritten(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ def test_few_of_many() -> None:
         (["00001.png", "1.jpg", "2.png"], r"00001\.png and 1\.jpg are both frame 1"),
         (["left_1.png", "left_2.png", "right_2.png"], r"left_2\.png and right_2\.png are both"),
         (["1.png", "2.png", "poster.png"], r"poster\.png has no frame number"),
+        (["1.png", "a.png", "b.png"], r"a\.png has no frame number.* 2 "),
+        (["1.png", "1.jpg", "2.png", "2.jpg"], r"1\.png and 1\.jpg are both frame 1.* 2 "),
     ],
 )
 def test_names_of_which_the_frame_is_in_doubt(names: list[str], sentence: str) -> None:

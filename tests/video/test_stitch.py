@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -211,10 +212,38 @@ def test_a_gap_is_refused_or_passed_over(tmp_path: Path) -> None:
     assert strip.missing.first(9) == [2, 5, 6]
 
 
+def test_a_pattern_leaves_pictures_out(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "a", ["1.png", "2.png"])
+    fill(folder, ["1.jpg", "2.JPG"], (9, 4), 100)
+    with pytest.raises(MagkitError, match=r"1\.jpg and 1\.png"):
+        open_strip(folder)
+    strip = open_strip(folder, pattern="*.jpg")
+    assert tones(strip) == [100, 101]
+    assert strip.info.width == 9
+    beside = open_strip(folder, pattern="*.jpg", panels=["a"])
+    assert beside.info.width == 9
+
+
+def test_the_times_of_frames_are_the_sidecars(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "a", ["1.png", "2.png"])
+    (folder / "magkit.json").write_text('{"times": [0, 0.5, 2]}')
+    assert open_strip(folder).info.times == (0, 0.5, 2)
+    assert open_strip(folder, rate=Fraction(5)).info.times is None
+
+
+def test_frames_of_a_kind_that_is_not_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.jxl").write_bytes(b"")
+    with pytest.raises(MagkitError, match=r"IMG_1\.jxl is JPEG XL"):
+        open_strip(tmp_path)
+    fill(tmp_path, ["IMG_2.jpg"])
+    with pytest.raises(MagkitError, match=r"IMG_1\.jxl is JPEG XL"):
+        open_strip(tmp_path)
+
+
 def test_mixed_sizes_are_refused_by_name(tmp_path: Path) -> None:
     folder = fill(tmp_path / "a", ["1.png", "2.png"])
     fill(folder, ["3.png"], (9, 4))
-    with pytest.raises(MagkitError, match=r"3\.png is 9x4, but the frames before it are 6x4"):
+    with pytest.raises(MagkitError, match=r"3\.png is 9x4, not 6x4"):
         open_strip(folder)
     other = fill(tmp_path / "b", ["1.png", "2.png"])
     with pytest.raises(MagkitError, match=r"a.3\.png is 9x4"):
@@ -289,11 +318,11 @@ def test_one_picture_of_each_folder_is_read_at_a_time(
     from magkit.video import folder as folders
 
     read: list[str] = []
-    real: Callable[[Path], NDArray[np.uint8]] = folders.read_picture
+    real: Callable[..., NDArray[np.uint8]] = folders.read_picture
 
-    def reading(path: Path) -> NDArray[np.uint8]:
+    def reading(path: Path, *how: Any, **more: Any) -> NDArray[np.uint8]:
         read.append(f"{path.parent.name}/{path.name}")
-        return real(path)
+        return real(path, *how, **more)
 
     monkeypatch.setattr(folders, "read_picture", reading)
     names = [f"{index}.png" for index in range(50)]

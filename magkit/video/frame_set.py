@@ -1,0 +1,171 @@
+"""The frames of a folder, checked: each there once, none missing, all of one size."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from magkit.errors import MagkitError, UsageError
+from magkit.video.bare_stack import find_bare_stack
+from magkit.video.depth import Depth, find_depth
+from magkit.video.job_folder import check_frames_here, unread_error
+from magkit.video.listing import list_frames, list_unread
+from magkit.video.numbering import Missing, by_name, few, frame_numbers, missing_between, plain_name
+from magkit.video.pictures import Header, open_picture
+
+# What may stand beside frames without being one: previews and drawings.
+_NO_FRAMES = {"GIF", "SVG", "Photoshop"}
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSet:
+    """The pictures of a clip.
+
+    Args:
+        paths: In natural order.
+        headers: What is known of each without decoding it.
+        numbers: Of each, from its name; empty where names have none.
+        missing: Numbers that no picture has.
+    """
+
+    paths: tuple[Path, ...]
+    headers: tuple[Header, ...]
+    numbers: tuple[int, ...]
+    missing: Missing
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of each, upright."""
+        return self.headers[0].size
+
+
+def check_frames(folder: Path, *, pattern: str, gaps: bool, gaps_hint: str) -> FrameSet:
+    """Find the frames of a folder, and refuse what makes a wrong clip of them; no pixels are read.
+
+    Args:
+        folder: That holds them.
+        pattern: A glob on their names, in any case; what doesn't match is left out.
+        gaps: Whether numbers may be missing.
+        gaps_hint: What to do about missing ones.
+
+    Raises:
+        UsageError: No name matches the pattern.
+        MagkitError: There are no frames, one is missing or there twice, one is of another size or
+            of a kind that isn't read, or one can't be read.
+    """
+    paths = list_frames(folder, pattern)
+    unread = list_unread(folder, pattern)
+    if pattern != "*" and not paths:
+        raise _no_match(folder, pattern)
+    check_frames_here(folder, paths)
+    if alone := _alone(paths, unread):
+        raise unread_error(folder, alone)
+    by_name(paths)
+    numbers = frame_numbers(paths)
+    missing = missing_between(numbers)
+    if missing.count and not gaps:
+        raise MagkitError(f"frames are missing from {folder}: {missing}", gaps_hint)
+    headers = read_headers(paths)
+    check_sizes(paths, headers)
+    return FrameSet(tuple(paths), headers, tuple(numbers), missing)
+
+
+def _no_match(folder: Path, pattern: str) -> UsageError:
+    there = [path.name for path in list_frames(folder)]
+    hint = f"there are {few(there, len(there))}" if there else "there are no pictures at all"
+    return UsageError(f"no picture in {folder} is named as {pattern!r} says", hint)
+
+
+def _alone(paths: Sequence[Path], unread: dict[Path, str]) -> dict[Path, str]:
+    """Frames of kinds that aren't read; not raw twins of those that are, drawings, animations."""
+    known = {plain_name(path) for path in paths}
+    return {
+        path: kind
+        for path, kind in unread.items()
+        if plain_name(path) not in known and kind not in _NO_FRAMES and re.search(r"\d", path.stem)
+    }
+
+
+def read_headers(paths: Sequence[Path]) -> tuple[Header, ...]:
+    """What is known of pictures without decoding them.
+
+    Raises:
+        MagkitError: One can't be read, or holds several frames.
+    """
+    return tuple(map(_read_header, paths))
+
+
+def _read_header(path: Path) -> Header:
+    with open_picture(path) as picture:
+        header = picture.header()
+        bare = find_bare_stack(path, picture)
+        several = bare.held if bare else 1
+        # The further pictures of a photograph (MPO) and smaller versions of a page are no frames.
+        if picture.pages > 1 and picture.image.format != "MPO":
+            others = (picture.header(index) for index in range(1, picture.pages))
+            several += sum(one.size == header.size and not one.reduced for one in others)
+    if several > 1:
+        raise MagkitError(
+            f"{path} holds {several} frames by itself",
+            hint="give it as the clip, or leave it out with --pattern",
+        )
+    return header
+
+
+def check_sizes(paths: Sequence[Path], headers: Sequence[Header]) -> None:
+    """Refuse pictures that differ in size.
+
+    Raises:
+        MagkitError: They do; those that are not as most of them are named.
+    """
+    usual = Counter(header.size for header in headers).most_common(1)[0][0]
+    odd = [
+        (path, "{}x{}".format(*header.size))
+        for path, header in zip(paths, headers, strict=True)
+        if header.size != usual
+    ]
+    if odd:
+        (first, size), *rest = odd
+        names = [f"{path.name} ({other})" for path, other in rest]
+        others = f"; nor are {few(names, len(names))}" if names else ""
+        raise MagkitError(
+            f"{first} is {size}, not {usual[0]}x{usual[1]} as other frames are{others}",
+            hint="all frames of a clip have one size: --pattern leaves others out",
+        )
+
+
+def frames_depth(
+    name: object,
+    paths: Sequence[Path],
+    headers: Sequence[Header],
+    stated: int | None,
+    recorded: int = 8,
+) -> Depth:
+    """The depth of the values of frames (see `find_depth`).
+
+    Args:
+        name: The clip.
+        paths: Its pictures.
+        headers: Of each.
+        stated: The depth that the user states for 16-bit pictures, or None.
+        recorded: The depth of the clip that frames come from, if its sidecar tells: magkit scales
+            values to all of 16 bits. 8: it tells nothing.
+
+    Raises:
+        UsageError: The stated depth is none, or there are only 8-bit pictures.
+        MagkitError: A picture can't be read.
+    """
+    deep = [pair for pair in zip(paths, headers, strict=True) if pair[1].is_deep]
+    if deep and stated is None and recorded > 8:
+        return Depth(recorded)
+
+    def read(place: int) -> NDArray[Any]:
+        path, header = deep[place]
+        with open_picture(path) as picture:
+            return picture.read(header)
+
+    return find_depth(name, [header.declared for _, header in deep], stated, read)
