@@ -71,7 +71,11 @@ def filesystem(name: str) -> Any:
 
 @lru_cache
 def _filesystem(name: str) -> Any:
-    return fsspec.filesystem(name)
+    if name not in ("http", "https"):
+        return fsspec.filesystem(name)
+    from magkit.synth.web import open_session  # its driver may not be installed
+
+    return fsspec.filesystem(name, get_client=open_session)
 
 
 def open_place(place: str) -> IO[bytes]:
@@ -89,7 +93,7 @@ def open_place(place: str) -> IO[bytes]:
     except MagkitError:
         raise
     except FileNotFoundError as error:
-        raise MagkitError(f"there is no file {place}") from error
+        raise _missing(place, error) from error
     except Exception as error:  # drivers raise types of their own
         raise MagkitError(f"{place} can't be opened: {first_line(error)}") from error
 
@@ -150,6 +154,12 @@ def _read(place: str, limit: int) -> bytes:
     return bytes(data)
 
 
+def _missing(place: str, error: FileNotFoundError) -> MagkitError:
+    # fsspec's driver of the web says so whatever kept it from looking.
+    why = error.__cause__
+    return why if isinstance(why, MagkitError) else MagkitError(f"there is no file {place}")
+
+
 def _for_good(error: Exception, place: str) -> bool:
     """Tell whether asking again is of no use: the file is gone, damaged or refused."""
     if isinstance(error, _GONE) or (_MEMBER.fullmatch(place) and isinstance(error, _DAMAGED)):
@@ -184,7 +194,7 @@ def version(place: str) -> str:
     except MagkitError:
         raise
     except FileNotFoundError as error:
-        raise MagkitError(f"there is no file {place}") from error
+        raise _missing(place, error) from error
     except Exception as error:  # drivers raise types of their own
         raise MagkitError(f"{place} can't be reached: {first_line(error)}") from error
     return f"{size} {sha256(str(key).encode()).hexdigest()}"
