@@ -118,21 +118,30 @@ def read_bytes(place: str, limit: int = MAX_BYTES) -> bytes:
         MagkitError: it is too large, damaged or not there.
         UnreachableError: what holds it did not answer, however often it was asked.
     """
-    for pause in (*PAUSES, None):
+    data = read_start(place, limit + 1)
+    if len(data) > limit:
+        raise MagkitError(f"{place} is too large: more than {limit >> 20} MB")
+    return data
+
+
+def read_start(place: str, size: int) -> bytes:
+    """Read the first `size` bytes of a file, or all of a smaller one.
+
+    Raises:
+        MagkitError: it is damaged or not there.
+        UnreachableError: what holds it did not answer, however often it was asked.
+    """
+    for pause in (*PAUSES, 0.0):
         try:
-            data = _read(place, limit + 1)
-            break
+            return _read(place, size)
         except MagkitError:
             raise
         except Exception as error:  # drivers raise types of their own
             if is_local(place) or _for_good(error, place):
                 raise MagkitError(f"{place} can't be read: {first_line(error)}") from error
-            if pause is None:
-                raise UnreachableError(f"{place} can't be reached: {first_line(error)}") from error
+            last = error
             time.sleep(pause)
-    if len(data) > limit:
-        raise MagkitError(f"{place} is too large: more than {limit >> 20} MB")
-    return data
+    raise UnreachableError(f"{place} can't be reached: {first_line(last)}") from last
 
 
 def _read(place: str, limit: int) -> bytes:

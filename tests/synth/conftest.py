@@ -174,7 +174,12 @@ class Coco:
         self.annotations.append({**annotation, **changed})
 
     def open(self) -> CocoCutouts:
-        return CocoCutouts(self.write(), self.folder / "images")
+        self.write()
+        return self.reopened()
+
+    def reopened(self) -> CocoCutouts:
+        """Opens the file as it stands."""
+        return CocoCutouts(self.folder / "instances.json", self.folder / "images")
 
     def write(self) -> Path:
         path = self.folder / "instances.json"
