@@ -59,15 +59,22 @@ class RenderedScenes:
 def open_recipe(plan: Plan, where: str) -> RenderedScenes:
     """Find a recipe's sources again.
 
+    Args:
+        plan: the recipe.
+        where: the place of its file. One that lies elsewhere than on this machine may name only
+            sources of its own origin, see `magkit.synth.origin`.
+
     Raises:
-        MagkitError: they are missing or hold something else, or this magkit draws other scenes.
+        MagkitError: they are missing, hold something else or may not be named, or this magkit draws
+            other scenes.
     """
     hint = f"{where} says under 'sources' where they were"
     try:
-        sources = rebuild(plan.sources)
+        sources = rebuild(plan.sources, where)
         changed = changes(plan.sources, sources)
     except MagkitError as error:
-        raise MagkitError(f"the sources of {where} can't be used: {error.message}", hint) from error
+        text = f"the sources of {where} can't be used: {error.message}"
+        raise MagkitError(text, error.hint or hint) from error
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise MagkitError(f"{where} does not say what its scenes are made of", hint) from error
     if changed:

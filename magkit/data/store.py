@@ -7,6 +7,7 @@ from typing import Any
 import fsspec
 
 from magkit.errors import MagkitError
+from magkit.synth.storage import filesystem
 
 FAILURES = (OSError, ValueError, RuntimeError)
 """What file systems raise; RuntimeError is what their drivers' connections raise."""
@@ -24,6 +25,10 @@ class Store:
 
     def __init__(self, location: str) -> None:
         self.location = location.rstrip("/") or "/"
+        name = self.location.partition("://")[0].lower()
+        if name in ("http", "https"):
+            self._files, self._root = filesystem(name), self.location
+            return
         try:
             self._files, self._root = fsspec.core.url_to_fs(self.location)
         except ImportError as error:
@@ -105,6 +110,8 @@ class Store:
         return f"{self._root.rstrip('/')}/{name}" if name else self._root
 
     def _problem(self, name: str, error: BaseException) -> MagkitError:
+        if isinstance(error.__cause__, MagkitError):  # a driver hides it
+            return error.__cause__
         if isinstance(error, FileNotFoundError):
             return MagkitError(f"there is no {self.path(name)}")
         said = str(error) or type(error).__name__

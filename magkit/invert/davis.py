@@ -1,17 +1,25 @@
-"""The masks of DAVIS' videos or of any folder, frame by frame."""
+"""The masks of DAVIS' videos or of any folder, frame by frame: files, not their pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
-from magkit.invert.davis_root import FRAMES, MASKS, find_davis, is_folder, resolution, video_folders
+from magkit.invert.davis_root import (
+    find_davis,
+    frames_folder,
+    is_folder,
+    masks_folder,
+    object_folders,
+    video_folders,
+)
 from magkit.video.folder import SUFFIXES, list_frames, natural_order
 
 __all__ = ["Clip", "ClipFrame", "find_davis", "list_videos", "open_masks", "open_video_masks"]
 
+MOST_OBJECTS = 64
 _LOSSY = frozenset({".jpg", ".jpeg"})
 
 
@@ -22,14 +30,21 @@ class ClipFrame:
     Attributes:
         number: its position in the clip, from 0: what `--frames` counts.
         stem: the name of its file without the suffix: "00000".
-        mask: of its objects.
+        mask: of its objects; where each has a file of its own, the first of these.
         image: the real frame, where there is one.
+        objects: labels and masks of the objects that have a file each; empty: `mask` shows all.
     """
 
     number: int
     stem: str
     mask: Path
     image: Path | None
+    objects: tuple[tuple[int, Path], ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that make up the mask."""
+        return tuple(path for _, path in self.objects) or (self.mask,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +78,9 @@ def open_video_masks(root: Path, video: str) -> Clip:
     known = list_videos(root)
     if video not in known:
         raise UsageError(f"{root} has no video '{video:.80}'", did_you_mean(video[:80], known))
-    size = resolution(root)
-    images = root / FRAMES / size / video
+    images = frames_folder(root, video)
     real = {path.stem: path for path in _pictures(images)} if is_folder(images) else {}
-    return _clip(video, root / MASKS / size / video, real)
+    return _clip(video, masks_folder(root) / video, real)
 
 
 def open_masks(folder: Path) -> Clip:
@@ -81,20 +95,60 @@ def open_masks(folder: Path) -> Clip:
 
 
 def _clip(name: str, folder: Path, images: Mapping[str, Path]) -> Clip:
-    frames: dict[str, ClipFrame] = {}
-    for number, path in enumerate(_pictures(folder)):
+    whole, parts = _masks(folder), object_folders(folder)
+    if whole and parts:
+        names = ", ".join(part.name for part in parts)
+        problem = f"{folder} holds masks of whole frames, and folders of single objects: {names}"
+        raise MagkitError(problem, "move one or the other elsewhere")
+    if parts:
+        return Clip(name, _joined(parts, images))
+    if not whole:
+        kinds = ", ".join(sorted(SUFFIXES - _LOSSY))
+        hint = f"a mask is a file named {kinds}; objects may have a folder each, named 001"
+        raise MagkitError(f"{folder} holds no masks", hint)
+    return Clip(
+        name,
+        tuple(
+            ClipFrame(number, stem, path, images.get(stem))
+            for number, (stem, path) in enumerate(whole.items())
+        ),
+    )
+
+
+def _joined(parts: Sequence[Path], images: Mapping[str, Path]) -> tuple[ClipFrame, ...]:
+    """Return the frames of a clip whose objects have a folder each.
+
+    The first folder's object has the label 1, and so on: SAM 2 counts them from 0 or from 1, and 0
+    is no label. A frame that a folder lacks doesn't show its object.
+    """
+    if len(parts) > MOST_OBJECTS:
+        raise MagkitError(
+            f"{parts[0].parent} holds {len(parts)} objects; {MOST_OBJECTS} are the most"
+        )
+    found: dict[str, list[tuple[int, Path]]] = {}
+    for label, part in enumerate(parts, 1):
+        for stem, path in _masks(part).items():
+            found.setdefault(stem, []).append((label, path))
+    stems = sorted(found, key=lambda stem: natural_order(Path(stem)))
+    return tuple(
+        ClipFrame(number, stem, found[stem][0][1], images.get(stem), tuple(found[stem]))
+        for number, stem in enumerate(stems)
+    )
+
+
+def _masks(folder: Path) -> dict[str, Path]:
+    """Return the masks in a folder by their names without the suffix, in natural order."""
+    found: dict[str, Path] = {}
+    for path in _pictures(folder):
         if path.suffix.lower() in _LOSSY:
             raise MagkitError(
                 f"{path} is a JPEG, which blurs the edges of a mask",
                 "save masks as PNG, in a folder without other pictures",
             )
-        if twin := frames.get(path.stem):
-            raise MagkitError(f"{folder} holds both {twin.mask.name} and {path.name}")
-        frames[path.stem] = ClipFrame(number, path.stem, path, images.get(path.stem))
-    if not frames:
-        kinds = ", ".join(sorted(SUFFIXES - _LOSSY))
-        raise MagkitError(f"{folder} holds no masks", f"a mask is a file named {kinds}")
-    return Clip(name, tuple(frames.values()))
+        if twin := found.get(path.stem):
+            raise MagkitError(f"{folder} holds both {twin.name} and {path.name}")
+        found[path.stem] = path
+    return found
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -19,7 +19,6 @@ from magkit.invert.classes import class_numbers
 from magkit.invert.davis import Clip, find_davis, list_videos, open_masks, open_video_masks
 from magkit.invert.frames_on_disk import Folder
 from magkit.invert.maker import Chosen, Maker
-from magkit.invert.mask_files import mask_size
 from magkit.invert.plan import ClipPlan, plan_clip, renamed
 from magkit.invert.settings import make_settings
 from magkit.invert.sight import shows_no_masks
@@ -218,11 +217,8 @@ def chosen(choice: TargetChoice, device: torch.device) -> Chosen:
 
 
 def _check_masks(plan: ClipPlan) -> None:
-    for frame in plan.frames:
-        there = mask_size(frame.mask)
-        if there != plan.source:
-            shown, first = (f"{size[1]}x{size[0]}" for size in (there, plan.source))
-            raise MagkitError(f"{frame.mask} is {shown}, but the masks before it are {first}")
+    for place in range(len(plan.frames)):
+        plan.check_size(place)
     if not plan.masks(0).any():
         raise MagkitError(
             f"{plan.frames[0].mask}, the first frame's mask, is empty at {plan.size[0]} rows",
@@ -258,7 +254,7 @@ def check_target(each: Chosen, size: tuple[int, int], bn: float) -> None:
 
 def masks_mark(plans: Sequence[ClipPlan]) -> str:
     """Return a hash of all masks, so that a job never goes on with other ones."""
-    paths = dict.fromkeys(frame.mask for plan in plans for frame in plan.frames)
+    paths = dict.fromkeys(path for plan in plans for frame in plan.frames for path in frame.files)
     marks = [sha256(path.read_bytes()).hexdigest() for path in paths]
     return sha256("".join(marks).encode()).hexdigest()
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from magkit.errors import MagkitError
+from magkit.invert.davis import MOST_OBJECTS
 from magkit.synth.pictures import decoding, open_picture
 from magkit.synth.storage import read_bytes
 
-MOST_OBJECTS = 64
 FORMATS = ("BMP", "PNG", "TIFF", "WEBP")
 LAST_NUMBER = 20  # a higher level of grey is a shade somebody drew with, not a count of objects
 MOST_SOFT = 0.25  # of a mask's pixels; of a blurred mask of DAVIS (8 pixels) 0.09 to 0.15

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,7 +18,7 @@ from magkit.errors import MagkitError, UsageError
 from magkit.invert.classes import ANY, class_of_video
 from magkit.invert.davis import Clip, ClipFrame
 from magkit.invert.frame_choice import choose_frames
-from magkit.invert.mask_files import labels_in, mask_size, read_labels
+from magkit.invert.frame_masks import frame_labels, frame_masks, frame_size
 from magkit.invert.settings import OWNER, InvertSettings
 from magkit.options import from_mapping
 from magkit.protocols import Annotation
@@ -83,16 +82,26 @@ class ClipPlan:
         Raises:
             MagkitError: the mask can't be read, or has another size than the first.
         """
-        path = self.frames[place].mask
-        labels = read_labels(path)
-        if labels.shape != self.source:
-            there, first = (f"{s[1]}x{s[0]}" for s in (labels.shape, self.source))
-            raise MagkitError(f"{path} is {there}, but the masks before it are {first}")
-        each = np.array(self.objects, np.uint8)[:, None, None] == labels
-        whole = torch.from_numpy(each)[None].float()
+        each = torch.from_numpy(frame_masks(self.frames[place], self.objects))
+        self._check_size(place, (each.shape[1], each.shape[2]))
+        whole = each[None].float()
         masks = F.interpolate(whole, self.size, mode="area")[0] >= 0.5
         sides_2K = torch.stack([masks.any(along).sum(1) for along in (1, 2)])
         return masks & (sides_2K.amin(0) >= SMALLEST)[:, None, None]
+
+    def check_size(self, place: int) -> None:
+        """Check that the masks at a place are as large as the first ones.
+
+        Raises:
+            MagkitError: they aren't, or can't be read.
+        """
+        self._check_size(place, frame_size(self.frames[place]))
+
+    def _check_size(self, place: int, size: tuple[int, int]) -> None:
+        if size != self.source:
+            there, first = (f"{s[1]}x{s[0]}" for s in (size, self.source))
+            path = self.frames[place].mask
+            raise MagkitError(f"{path} is {there}, but the masks before it are {first}")
 
     def annotations(self, place: int) -> list[Annotation]:
         """Return what is asked for at a place: the objects that are seen, the background too."""
@@ -143,10 +152,10 @@ def plan_clip(
         MagkitError: a mask can't be read, or no object is seen in the first frame.
     """
     chosen = tuple(clip.frames[n] for n in choose_frames(frames, len(clip.frames), clip.name))
-    objects = sorted({label for frame in chosen for label in labels_in(frame.mask)})
+    objects = sorted({label for frame in chosen for label in frame_labels(frame)})
     if not objects:
         raise MagkitError(f"no mask of '{clip.name}' shows an object: {chosen[0].mask} is empty")
-    if not labels_in(chosen[0].mask):
+    if not frame_labels(chosen[0]):
         raise MagkitError(
             f"{chosen[0].mask}, the first frame's mask, is empty",
             "begin with a frame that shows an object: --frames",
@@ -156,7 +165,7 @@ def plan_clip(
         from_mapping(InvertSettings, {**asdict(settings), **table}, OWNER)
         for number in choose_frames(text, len(clip.frames), clip.name):
             tables.setdefault(number, {}).update(table)
-    source = mask_size(chosen[0].mask)
+    source = frame_size(chosen[0])
     return ClipPlan(
         name=clip.name,
         clip=clip.name,

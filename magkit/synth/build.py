@@ -10,6 +10,7 @@ from magkit.errors import MagkitError, UsageError
 from magkit.synth.cache import TensorCache
 from magkit.synth.coco import CocoCutouts
 from magkit.synth.cutouts import FileCutouts
+from magkit.synth.origin import check_named
 from magkit.synth.pictures import FilePictures
 from magkit.synth.render import Sources
 from magkit.synth.shapes import ProceduralCutouts
@@ -80,11 +81,16 @@ def describe(sources: Sources) -> dict[str, Any]:
     return {"pictures": sources.pictures.describe(), "objects": sources.cutouts.describe()}
 
 
-def rebuild(described: Mapping[str, Any]) -> Sources:
+def rebuild(described: Mapping[str, Any], document: str = "") -> Sources:
     """Build sources from what `describe` returned of them; `changes` tells whether they differ.
 
+    Args:
+        described: the description.
+        document: where it was read. From elsewhere than this machine it may name only places of
+            its own origin, see `magkit.synth.origin`.
+
     Raises:
-        MagkitError: a place is gone, or the description isn't one.
+        MagkitError: a place is gone or may not be named, or the description isn't one.
     """
     try:
         pictures, objects = described["pictures"], described["objects"]
@@ -94,6 +100,8 @@ def rebuild(described: Mapping[str, Any]) -> Sources:
         beside = {part["images"]["location"] for part in files if "images" in part}
         # Mixed in, procedural ones stand on both sides; on one alone, they stand in for nothing.
         drawn = [p["count"] for p in pictures if p["kind"] == "procedural" and p in objects]
+        for place in (*images, *names, *beside):
+            check_named(place, document)
     except (KeyError, TypeError) as error:
         raise MagkitError(f"this is no description of sources: {error}") from error
     # Of several folders each was found beside its file.

@@ -12,26 +12,23 @@ import contextlib
 import hashlib
 import json
 import logging
-import math
 import sqlite3
+from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
-
-import ijson
 
 from magkit.errors import MagkitError
 from magkit.runtime.atomic import atomic_path
 from magkit.runtime.cache_folder import cache_folder
+from magkit.synth.coco_parts import Image, ImageIds, LeftOutError, id_text, real, usable
+from magkit.synth.json_stream import BLOCK, Hashed, items
 from magkit.synth.storage import first_line, open_place, version
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 APPLICATION = 0x6D61676B  # "magk": marks the database as ours
-MIN_AREA = 400  # square pixels: a smaller object is a smear
-LONGEST = 100_000  # pixels: of a larger picture nothing is cut
-BLOCK = 1 << 20  # bytes read at once
-Sizes = dict[object, tuple[int, int, int]]  # an image's number, width and height by its id
+NAMES = ("file_name", "coco_url", "flickr_url")  # of an image's file: the first that is given
+LONGEST = 100_000  # pixels: a larger picture's size is not believed
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE images (number INTEGER PRIMARY KEY, name TEXT, width INTEGER, height INTEGER);
@@ -87,7 +84,11 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def facts(database: sqlite3.Connection) -> dict[str, str]:
-    """Return what an index says of itself: key, format, and its instances file's sha256."""
+    """Return what an index says of itself, and of its instances file.
+
+    `key` and `format`; `sha256`; `annotations`, their number, and `left_out`, a JSON object of the
+    reasons why some of them can't be used, with their numbers.
+    """
     return dict(database.execute("SELECT name, value FROM facts"))
 
 
@@ -102,13 +103,13 @@ def build(location: str, path: Path, key: str) -> None:
             # The file counts once it is whole: until then nothing must survive a crash.
             database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
             database.executescript(_TABLES)
-            sizes = _add_images(database, location)
-            digest = _add_objects(database, location, sizes)
-            said = {"key": key, "format": str(FORMAT), "sha256": digest}
+            ids = _add_images(database, location)
+            found = _add_objects(database, location, ids)
+            said = {"key": key, "format": str(FORMAT), **found}
             database.executemany("INSERT INTO facts VALUES (?, ?)", said.items())
             database.execute(f"PRAGMA application_id = {APPLICATION}")
             database.commit()
-    except (ijson.JSONError, UnicodeDecodeError, ValueError, OverflowError) as error:
+    except ValueError as error:
         text = f"{location} is not a COCO instances file: {first_line(error)}"
         raise MagkitError(text) from error
     except sqlite3.Error as error:
@@ -116,77 +117,50 @@ def build(location: str, path: Path, key: str) -> None:
         raise MagkitError(text, "MAGKIT_CACHE names another folder") from error
 
 
-def _add_images(database: sqlite3.Connection, location: str) -> Sizes:
-    """Store the images and return their sizes."""
-    sizes: Sizes = {}
+def _add_images(database: sqlite3.Connection, location: str) -> ImageIds:
+    """Store the images and return them by their ids."""
+    ids, listed = ImageIds(), 0
     with open_place(location) as file:
-        listed = ijson.items(file, "images.item", use_float=True, buf_size=BLOCK)
-        for number, info in enumerate(filter(_is_image, listed)):
-            # Only the last part of a name counts, which can't lead out of the folder.
-            name = PurePosixPath(info["file_name"].replace("\\", "/")).name
-            width, height = int(info["width"]), int(info["height"])
-            sizes[info["id"]] = number, width, height
-            row = number, name, width, height
-            database.execute("INSERT INTO images VALUES (?, ?, ?, ?)", row)
-    if not sizes:
-        raise ValueError("it lists no images")
-    return sizes
+        for info in items(file, "images.item"):
+            listed += 1
+            if (image := _image(info, ids.count)) and ids.add(image):
+                row = image.number, image.name, image.width or None, image.height or None
+                database.execute("INSERT INTO images VALUES (?, ?, ?, ?)", row)
+    if not ids.count:
+        lacking = f"none of its {listed} images has an id and one of {', '.join(NAMES)}"
+        raise ValueError(lacking if listed else "it lists no images")
+    return ids
 
 
-def _is_image(info: object) -> bool:
-    if not isinstance(info, dict) or not isinstance(info.get("id"), int | str):
-        return False
-    lengths = info.get("width"), info.get("height")
-    right = all(isinstance(v, int | float) and 0 < v <= LONGEST for v in lengths)
-    return right and isinstance(info.get("file_name"), str)
+def _image(info: object, number: int) -> Image | None:
+    if not isinstance(info, dict) or (text := id_text(info.get("id"))) is None:
+        return None
+    given = (info.get(key) for key in NAMES)
+    name = next((name for name in given if isinstance(name, str) and name.strip()), None)
+    lengths = [real(info.get(key)) or 0 for key in ("width", "height")]
+    sized = all(1 <= length <= LONGEST for length in lengths)
+    width, height = (int(length) if sized else 0 for length in lengths)
+    return Image(text, number, name, width, height) if name else None
 
 
-def _add_objects(database: sqlite3.Connection, location: str, sizes: Sizes) -> str:
-    """Store the usable objects and return the file's sha256."""
-    number = 0
+def _add_objects(database: sqlite3.Connection, location: str, ids: ImageIds) -> dict[str, str]:
+    """Store the usable objects, and return facts: the file's sha256, and what was left out."""
+    number, total, left_out, digest = 0, 0, Counter[str](), hashlib.sha256()
     with open_place(location) as file:
-        hashed = _Hashed(file)
-        for found in ijson.items(hashed, "annotations.item", use_float=True, buf_size=BLOCK):
-            if isinstance(found, dict) and (box := _usable(found, sizes)):
-                image = sizes[found["image_id"]][0]
-                row = number, str(found.get("id")), image, *box
-                outline = json.dumps(found["segmentation"], separators=(",", ":"))
-                database.execute("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-                database.execute("INSERT INTO outlines VALUES (?, ?)", (number, outline))
-                number += 1
-        for _ in iter(lambda: hashed.read(BLOCK), b""):
+        hashed = Hashed(file, digest)
+        for found in items(hashed, "annotations.item"):
+            total += 1
+            try:
+                image, box, outline = usable(found, ids)
+            except LeftOutError as reason:
+                left_out[str(reason)] += 1
+                continue
+            row = number, id_text(found.get("id")), image.number, *box
+            text = json.dumps(outline, separators=(",", ":"))
+            database.execute("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            database.execute("INSERT INTO outlines VALUES (?, ?)", (number, text))
+            number += 1
+        while hashed.read(BLOCK):
             pass
-    return hashed.digest.hexdigest()
-
-
-def _usable(found: dict[str, Any], sizes: Sizes) -> tuple[float, ...] | None:
-    """Return an object's box; None: a crowd, a tiny one, one cut by the border, or a broken one."""
-    area, box, image = found.get("area", 0), found.get("bbox"), found.get("image_id")
-    if found.get("iscrowd") or not isinstance(area, int | float) or not area >= MIN_AREA:
-        return None
-    if not isinstance(found.get("segmentation"), list | dict) or not found["segmentation"]:
-        return None
-    if not isinstance(image, int | str) or image not in sizes:
-        return None
-    if not isinstance(box, list) or len(box) != 4:
-        return None
-    if not all(isinstance(v, int | float) and math.isfinite(v) for v in box):
-        return None
-    x, y, width, height = (float(v) for v in box)
-    _, across, down = sizes[image]
-    # An object cut by the border has a straight false edge.
-    inside = x > 1 and y > 1 and x + width < across - 1 and y + height < down - 1
-    return (x, y, width, height) if inside else None
-
-
-class _Hashed:
-    """A file that is hashed as it is read."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.digest = hashlib.sha256()
-
-    def read(self, size: int) -> bytes:
-        data = self.file.read(size)
-        self.digest.update(data)
-        return data
+    counts = {"annotations": str(total), "left_out": json.dumps(left_out)}
+    return {"sha256": digest.hexdigest(), **counts}

@@ -11,7 +11,7 @@ from scipy.ndimage import distance_transform_edt
 
 from magkit.errors import MagkitError
 from magkit.synth.cache import TensorCache
-from magkit.synth.coco_index import MIN_AREA
+from magkit.synth.coco_parts import MIN_AREA
 from magkit.synth.files import ListedFiles
 from magkit.synth.listing import find_files
 from magkit.synth.pictures import decoding, open_picture

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from magkit.errors import MagkitError, UsageError
 from magkit.runtime.text_file import decode_text
+from magkit.synth.origin import check_named
 from magkit.synth.storage import (
     IN_ZIP,
     absolute,
@@ -191,13 +192,11 @@ def _lines(location: str) -> list[str]:
 def _resolve(entry: str, location: str) -> str:
     """Return the place that a list's line names.
 
-    A list from elsewhere names nothing on this machine: whoever wrote it has no business here.
+    A list from elsewhere names only what lies where it lies itself, see `magkit.synth.origin`.
     """
     own, kind = scheme(location), scheme(entry)
-    outside = own not in ("", "file")
     if kind:
-        if outside and kind == "file":
-            raise UsageError(f"{location} names {entry}, a file of this machine")
+        check_named(entry, location)
         return entry
     if not own:
         return str(Path(location).parent / entry)

@@ -16,13 +16,14 @@ from magkit.synth.cache import TensorCache
 from magkit.synth.files import ListedFiles
 from magkit.synth.listing import find_files
 from magkit.synth.storage import first_line, on_disk, read_bytes
-from magkit.video.pictures import decode_picture
+from magkit.video.pictures import decode_picture, upright_size
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 # Pillow goes by content, not by name, and starts other programs for some formats.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 MIN_SIDE = 64  # pixels: a smaller picture is no background
 MAX_PIXELS = 64_000_000  # a larger picture would fill the memory
+HEADER = 1 << 18  # bytes at a file's beginning that tell a picture's size, but for odd ones
 
 
 def open_picture(data: bytes, place: str) -> Image.Image:
@@ -54,6 +55,28 @@ def decode_rgb(data: bytes, place: str) -> torch.Tensor:
     with decoding(place):
         pixels = decode_picture(data)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def picture_size(start: bytes, place: str) -> tuple[int, int]:
+    """Return the height and width of a picture, upright, undecoded.
+
+    Args:
+        start: the first `HEADER` bytes of its file; the rest is read where these don't tell it.
+        place: of the file.
+
+    Raises:
+        MagkitError: the file is no picture, or a huge one.
+        UnreachableError: it can't be had.
+    """
+    try:
+        image = open_picture(start, place)
+    except MagkitError:
+        if len(start) < HEADER:
+            raise
+        image = open_picture(read_bytes(place), place)
+    with decoding(place):
+        width, height = upright_size(image)
+    return height, width
 
 
 @contextmanager

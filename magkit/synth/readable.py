@@ -9,6 +9,7 @@ import torch
 from magkit.errors import MagkitError
 from magkit.synth.storage import UnreachableError
 
+TRIED = 200  # items at the start: where none of so many can be read, the kind is wrong
 PATIENCE = 8  # files in a row that can't be reached: then it isn't the files' fault
 
 
@@ -25,6 +26,7 @@ class Replacing:
     def __init__(self) -> None:
         self.places: set[str] = set()
         self._numbers: set[int] = set()
+        self._why = ""  # the first of them can't be read
 
     def first(
         self,
@@ -54,6 +56,21 @@ class Replacing:
                 unreachable += isinstance(error, UnreachableError)
                 if unreachable == PATIENCE:
                     raise
+                self._why = self._why or error.message
                 self._numbers.add(number)
                 self.places.add(place(number))
-        raise MagkitError("none of them can be read")
+        raise MagkitError(f"{count} were tried, the first: {self._why}")
+
+
+def check_some(
+    count: int, read: Callable[[int], torch.Tensor], place: Callable[[int], str]
+) -> None:
+    """Check that one of `count` items can be read, of at most 200 spread evenly over them.
+
+    Where all is well, the first is read and no other.
+
+    Raises:
+        MagkitError: none can be read, or one after the other can't be reached.
+    """
+    tried = sorted({n * count // min(count, TRIED) for n in range(min(count, TRIED))})
+    Replacing().first(len(tried), 0, lambda n: read(tried[n]), lambda n: place(tried[n]))

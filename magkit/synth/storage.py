@@ -71,7 +71,11 @@ def filesystem(name: str) -> Any:
 
 @lru_cache
 def _filesystem(name: str) -> Any:
-    return fsspec.filesystem(name)
+    if name not in ("http", "https"):
+        return fsspec.filesystem(name)
+    from magkit.synth.web import open_session  # its driver may not be installed
+
+    return fsspec.filesystem(name, get_client=open_session)
 
 
 def open_place(place: str) -> IO[bytes]:
@@ -89,7 +93,7 @@ def open_place(place: str) -> IO[bytes]:
     except MagkitError:
         raise
     except FileNotFoundError as error:
-        raise MagkitError(f"there is no file {place}") from error
+        raise _missing(place, error) from error
     except Exception as error:  # drivers raise types of their own
         raise MagkitError(f"{place} can't be opened: {first_line(error)}") from error
 
@@ -114,21 +118,30 @@ def read_bytes(place: str, limit: int = MAX_BYTES) -> bytes:
         MagkitError: it is too large, damaged or not there.
         UnreachableError: what holds it did not answer, however often it was asked.
     """
-    for pause in (*PAUSES, None):
+    data = read_start(place, limit + 1)
+    if len(data) > limit:
+        raise MagkitError(f"{place} is too large: more than {limit >> 20} MB")
+    return data
+
+
+def read_start(place: str, size: int) -> bytes:
+    """Read the first `size` bytes of a file, or all of a smaller one.
+
+    Raises:
+        MagkitError: it is damaged or not there.
+        UnreachableError: what holds it did not answer, however often it was asked.
+    """
+    for pause in (*PAUSES, 0.0):
         try:
-            data = _read(place, limit + 1)
-            break
+            return _read(place, size)
         except MagkitError:
             raise
         except Exception as error:  # drivers raise types of their own
             if is_local(place) or _for_good(error, place):
                 raise MagkitError(f"{place} can't be read: {first_line(error)}") from error
-            if pause is None:
-                raise UnreachableError(f"{place} can't be reached: {first_line(error)}") from error
+            last = error
             time.sleep(pause)
-    if len(data) > limit:
-        raise MagkitError(f"{place} is too large: more than {limit >> 20} MB")
-    return data
+    raise UnreachableError(f"{place} can't be reached: {first_line(last)}") from last
 
 
 def _read(place: str, limit: int) -> bytes:
@@ -148,6 +161,12 @@ def _read(place: str, limit: int) -> bytes:
         while len(data) < limit and (piece := web.read(min(limit - len(data), 1 << 20))):
             data += piece
     return bytes(data)
+
+
+def _missing(place: str, error: FileNotFoundError) -> MagkitError:
+    # fsspec's driver of the web says so whatever kept it from looking.
+    why = error.__cause__
+    return why if isinstance(why, MagkitError) else MagkitError(f"there is no file {place}")
 
 
 def _for_good(error: Exception, place: str) -> bool:
@@ -184,7 +203,7 @@ def version(place: str) -> str:
     except MagkitError:
         raise
     except FileNotFoundError as error:
-        raise MagkitError(f"there is no file {place}") from error
+        raise _missing(place, error) from error
     except Exception as error:  # drivers raise types of their own
         raise MagkitError(f"{place} can't be reached: {first_line(error)}") from error
     return f"{size} {sha256(str(key).encode()).hexdigest()}"

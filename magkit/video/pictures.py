@@ -230,18 +230,29 @@ def _turn(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.ascontiguousarray(pixels)
 
 
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height as displayed, without decoding the pixels."""
+    tags: dict[int, Any] = getattr(image, "tag_v2", {})
+    # Newer versions of Pillow tell a TIFF's size as displayed, older ones don't.
+    width, height = tags.get(_WIDTH, image.width), tags.get(_HEIGHT, image.height)
+    return (height, width) if _orientation(image) in range(5, 9) else (width, height)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation of what cameras write; a TIFF's own tag in any case."""
+    tags: dict[int, Any] = getattr(image, "tag_v2", {})
+    told = image.getexif() if image.format in _TURNED else tags
+    return int(told.get(_ORIENTATION, 1))
+
+
 def _describe(image: ImageFile, opener: Callable[[], BinaryIO]) -> Header:
     if image.mode == "F":
         raise MagkitError("pictures of floating-point numbers can't be read")
     tags: dict[int, Any] = getattr(image, "tag_v2", {})
-    turned = tags.get(_ORIENTATION, 1)
-    if image.format in _TURNED:
-        turned = image.getexif().get(_ORIENTATION, 1)
-    # Newer versions of Pillow tell a TIFF's size as displayed, older ones don't.
-    width, height = tags.get(_WIDTH, image.width), tags.get(_HEIGHT, image.height)
+    turned = _orientation(image)
     grey, colour = image.mode.startswith("I"), is_16_bit(image)
     return Header(
-        size=(height, width) if turned in range(5, 9) else (width, height),
+        size=upright_size(image),
         values="grey16" if grey else "colour16" if colour else "8",
         declared=_declared(image, opener) if grey or colour else None,
         mode=image.mode,

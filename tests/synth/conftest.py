@@ -1,7 +1,9 @@
 """Sources and scenes made by hand."""
 
+import http.server
 import json
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +174,12 @@ class Coco:
         self.annotations.append({**annotation, **changed})
 
     def open(self) -> CocoCutouts:
-        return CocoCutouts(self.write(), self.folder / "images")
+        self.write()
+        return self.reopened()
+
+    def reopened(self) -> CocoCutouts:
+        """Opens the file as it stands."""
+        return CocoCutouts(self.folder / "instances.json", self.folder / "images")
 
     def write(self) -> Path:
         path = self.folder / "instances.json"
@@ -196,3 +203,60 @@ def one(coco: Coco) -> Coco:
     """A file of one object."""
     coco.box(coco.image(), 20, 30, 60, 54)
     return coco
+
+
+class Web:
+    """A server on this machine: whole files, whatever range is asked for; `/endless` never ends."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.leads: dict[str, str] = {}  # where it redirects to
+        self.asked: list[str] = []
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def handler(web) -> type[http.server.BaseHTTPRequestHandler]:  # noqa: N805 - self is another
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                web.asked.append(self.path)
+                if self.path == "/endless":
+                    self.endless()
+                    return
+                data, target = web.files.get(self.path), web.leads.get(self.path)
+                self.send_response(302 if target else 404 if data is None else 200)
+                if target:
+                    self.send_header("Location", target)
+                self.send_header("Content-Length", str(len(data or b"")))
+                self.end_headers()
+                self.wfile.write(data or b"")
+
+            def endless(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                try:
+                    while True:
+                        self.wfile.write(bytes(1 << 16))
+                except OSError:
+                    return
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A server on this machine."""
+    pytest.importorskip("aiohttp", reason="aiohttp, the driver of https://, is not installed")
+    made = Web()
+    yield made
+    made.close()

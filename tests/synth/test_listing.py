@@ -10,7 +10,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magkit.errors import MagkitError, UsageError
+from magkit.errors import MagkitError
 from magkit.synth.listing import _listing, find_files
 
 NAMES = ["a.png", "b/1.PNG", "b/c/2.png", "b-c.png"]
@@ -94,21 +94,6 @@ def test_lists_keep_their_order(folder: Path, encoding: str) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(MagkitError, match="not a text list"):
         find_files(str(path))
-
-
-@pytest.mark.parametrize(
-    "line", ["/etc/passwd", "../../x", "file:///etc/passwd", "C:\\x", "\\\\host\\x", "a/../../b"]
-)
-def test_lists_from_elsewhere_name_nothing_here(line: str) -> None:
-    memory = fsspec.filesystem("memory")
-    memory.pipe("/lists/far.txt", b"a.png\nmemory://other/b.png\n")
-    assert find_files("memory://lists/far.txt").names == (
-        "memory://lists/a.png",
-        "memory://other/b.png",
-    )
-    memory.pipe("/lists/far.txt", line.encode())
-    with pytest.raises(UsageError, match=r"far\.txt names"):
-        find_files("memory://lists/far.txt")
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

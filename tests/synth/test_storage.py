@@ -1,11 +1,8 @@
 """Files from every place, and what is said where there are none."""
 
-import http.server
-import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import fsspec
 import pytest
@@ -14,6 +11,8 @@ from magkit.errors import MagkitError, UsageError
 from magkit.synth import storage
 from magkit.synth.listing import find_files
 from magkit.synth.storage import UnreachableError, read_bytes, version
+
+Web = Any  # a server on this machine: conftest.py
 
 
 @pytest.fixture(autouse=True)
@@ -130,60 +129,22 @@ def test_a_version_changes_with_the_file(tmp_path: Path) -> None:
         version("memory://v/none")
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers whole files, whatever range was asked for; `/endless` never ends."""
-
-    files: ClassVar[dict[str, bytes]] = {}
-    asked: ClassVar[list[str]] = []
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        if self.path == "/endless":
-            self.send_response(200)
-            self.end_headers()
-            try:
-                while True:
-                    self.wfile.write(bytes(1 << 16))
-            except OSError:
-                return
-        data = self.files.get(self.path)
-        self.send_response(404 if data is None else 200)
-        self.send_header("Content-Length", str(len(data or b"")))
-        self.end_headers()
-        self.wfile.write(data or b"")
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def web() -> Iterator[str]:
-    """A server on this machine; returns its address."""
-    pytest.importorskip("aiohttp", reason="aiohttp, the driver of https://, is not installed")
-    Handler.files, Handler.asked = {}, []
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def test_lists_on_the_web(web: str) -> None:
-    Handler.files = {
-        "/set/list": f"a.png\nb/c.png\n{web}/d.png\n".encode(),
+def test_lists_on_the_web(web: Web) -> None:
+    web.files = {
+        "/set/list": f"a.png\nb/c.png\n{web.url}/d.png\n".encode(),
         "/set/a.png": b"a",
         "/set/b/c.png": b"c",
         "/d.png": b"d" * 100_000,
     }
-    listing = find_files(f"{web}/set/list")
+    listing = find_files(f"{web.url}/set/list")
     assert listing.kind == "list"
     read = [read_bytes(listing.place(number)) for number in range(3)]
     assert read == [b"a", b"c", b"d" * 100_000]
-    assert Handler.asked == ["/set/list", "/set/a.png", "/set/b/c.png", "/d.png"]  # once each
+    assert web.asked == ["/set/list", "/set/a.png", "/set/b/c.png", "/d.png"]  # once each
 
 
-def test_the_web_is_read_within_bounds(web: str) -> None:
+def test_the_web_is_read_within_bounds(web: Web) -> None:
     with pytest.raises(MagkitError, match="too large"):
-        read_bytes(f"{web}/endless", 3 << 20)
+        read_bytes(f"{web.url}/endless", 3 << 20)
     with pytest.raises(MagkitError, match="can't be read"):
-        read_bytes(f"{web}/none")
+        read_bytes(f"{web.url}/none")
