@@ -1,6 +1,6 @@
 """Frames, times and sound of every container, in and out, against ffmpeg's own decode.
 
-    python benchmarks/containers.py [-o DIR] [--markdown]
+    python benchmarks/containers.py [-o DIR]
 
 A clip of 25 frames a second and one of unevenly spaced frames, each with a beep in a sound that
 starts before the picture, are written by ffmpeg (Pillow for WebP and APNG) into every container
@@ -113,7 +113,7 @@ def film(folder: Path, suffix: str, times: tuple[float, ...]) -> Path:
     wave = f".8*sin(2*PI*1000*t)*between(t,{BEEP},{BEEP + 0.2})"
     tone = f"aevalsrc='{wave}':s=48000:d={times[-1] + LATE}"
     picture = ["-itsoffset", str(LATE), "-f", "concat", "-safe", "0", "-i", str(listed)]
-    timed = ["-fps_mode", "passthrough", "-enc_time_base", "1/1000" if times != EVEN else "1/25"]
+    timed = ["-fps_mode", "passthrough", "-enc_time_base:v", "1/1000" if times != EVEN else "1/25"]
     ffmpeg(
         *picture, "-f", "lavfi", "-i", tone, *CODECS[suffix], "-pix_fmt", "yuv420p", *timed, path
     )

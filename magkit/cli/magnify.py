@@ -181,7 +181,8 @@ def magnify(
                 band=frequencies,
                 capture_rate=capture_fps,
                 order=order,
-                rate=rate,
+                # Of a folder the rate is what its numbers count in: gaps stay.
+                rate=None if source.is_dir() else rate,
                 audio=audio,
                 quality=quality,
                 pix_fmt=pix_fmt,

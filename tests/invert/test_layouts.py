@@ -185,4 +185,4 @@ def test_a_folder_too_high_or_too_low_is_told_the_right_one(vos: Path, given: st
 
 def test_suffixes_are_those_of_frames() -> None:
     # AVIF and HEIC are frames where an optional decoder is installed.
-    assert PICTURES == SUFFIXES - {".avif", ".heic", ".heif", ".hif"}
+    assert SUFFIXES - {".avif", ".heic", ".heif", ".hif"} == PICTURES
