@@ -57,8 +57,7 @@ class BandPass:
         )
         self._center = np.pi * center
         self._discretised = lru_cache(maxsize=256)(self._discretise)
-        self._state: torch.Tensor | None = None
-        self._last: torch.Tensor | None = None
+        self._memory: torch.Tensor | None = None  # states, the input before, this input
 
     def __call__(self, value: torch.Tensor, interval: float | None = None) -> torch.Tensor:
         """The filtered value, of the shape and type of `value`.
@@ -68,35 +67,35 @@ class BandPass:
             interval: Seconds since the value before; None: 1 / rate.
         """
         # Poles of low bands lie so near 1 that single precision would let the state drift.
-        wide = value if value.device.type == "mps" else value.double()
-        if self._state is None or self._last is None:
-            self._state = _times(self._rest, wide[None])
-        else:
-            step = self._interval if interval is None else round(interval, 9)
-            kept, before, now = self._discretised(step)
-            moved = _times(kept, self._state)
-            self._state = moved + _times(before, self._last[None]) + _times(now, wide[None])
-        self._last = wide
-        return _times(self._out, self._state)[0].to(value.dtype)
+        kind = torch.float32 if value.device.type == "mps" else torch.float64
+        flat = value.flatten().to(kind)
+        if self._memory is None:
+            rest = torch.as_tensor(self._rest, dtype=kind, device=flat.device) * flat
+            self._memory = torch.cat([rest, flat[None], flat[None]])
+            return float((self._out @ self._rest).item()) * value
+        step = self._interval if interval is None else round(interval, 9)
+        matrix = torch.as_tensor(self._discretised(step), dtype=kind, device=flat.device)
+        self._memory[-1] = flat
+        made = matrix @ self._memory
+        self._memory[:-2] = made[:-1]
+        self._memory[-2] = flat
+        return made[-1].view_as(value).to(value.dtype)
 
-    def _discretise(self, interval: float) -> tuple[Matrix, Matrix, Matrix]:
-        """Matrices by which the state after a step follows from that before, and both inputs."""
+    def _discretise(self, interval: float) -> Matrix:
+        """The matrix that makes states and output after a step of states before and both inputs."""
         count = max(1, math.ceil(interval / self._longest - 1e-6))
         length = math.tan(self._center * interval / count) / math.tan(self._center * self._interval)
         half = length * self._half_step
         identity = np.eye(len(half))
         kept = np.linalg.solve(identity - half, identity + half)
         fed = np.linalg.solve(identity - half, length * self._input)
-        state, before, now = identity, 0 * fed, 0 * fed
+        step = np.concatenate([identity, 0 * fed, 0 * fed], 1)
         for number in range(count):
             # The input on the way is taken as a straight line.
             share = (2 * number + 1) / count
-            state, before, now = (
-                kept @ state,
-                kept @ before + (2 - share) * fed,
-                kept @ now + share * fed,
-            )
-        return state, before, now
+            step = kept @ step
+            step[:, -2:] += fed * np.array([2 - share, share])
+        return np.concatenate([step, self._out @ step])
 
 
 def _analog(
@@ -131,10 +130,3 @@ def _analog(
         np.concatenate([0 * b, b]),
         center,
     )
-
-
-def _times(matrix: Matrix, values: torch.Tensor) -> torch.Tensor:
-    """The product of a matrix (M, N) and values (N, ...)."""
-    factors = torch.as_tensor(matrix, dtype=values.dtype, device=values.device)
-    product: torch.Tensor = torch.tensordot(factors, values, 1)
-    return product
