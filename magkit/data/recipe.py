@@ -8,10 +8,12 @@ other scenes, are told rather than trained on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 
 from magkit.data.dataset import check_index, refuse_frames
+from magkit.data.mark import mark, sources_mark
 from magkit.data.plan import Plan, drawn
 from magkit.errors import MagkitError
 from magkit.synth.build import changes, rebuild
@@ -33,11 +35,22 @@ class RenderedScenes:
 
     def __init__(self, plan: Plan, sources: Sources, where: str) -> None:
         self.plan, self.sources, self._where = plan, sources, where
-        self.kind, self.fingerprint = plan.kind, plan.fingerprint
+        self.kind = plan.kind
         self.shape = (plan.config.size, plan.config.size)
 
     def __len__(self) -> int:
         return self.plan.count
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return a hash of the plan, and of a sample of the files that scenes are made of.
+
+        Raises:
+            MagkitError: the files can't be read.
+        """
+        sample = sources_mark(self.sources)
+        parts = [("plan", self.plan.text().encode()), ("sample", sample.encode())]
+        return mark(parts) if sample else self.plan.fingerprint
 
     def triplets(self, indices: Sequence[int]) -> Triplets:
         """Return scenes as a batch; see `DataSet`."""
