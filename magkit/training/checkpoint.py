@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -59,6 +60,16 @@ def restore(folder: Path, state: TrainState) -> list[Path]:
         names = ", ".join(path.name for path in broken)
         raise MagkitError(f"no checkpoint in {folder} can be read: {names}", "--new starts anew")
     return broken
+
+
+def weights_digest(state: TrainState) -> str:
+    """Return a hash of the weights, by which processes find that they hold the same."""
+    digest = sha256()
+    for module in (state.model, state.average):
+        for name, value in module.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _step(path: Path) -> int:
