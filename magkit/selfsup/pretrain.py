@@ -75,12 +75,14 @@ def pretrain(
 ) -> Outcome:
     """Train an encoder without labels, or go on with a training that was stopped.
 
+    One that had ended goes on where nothing but more steps is asked for.
+
     Started by torchrun, its processes share the work: the batch, and what normalises over it, is
     theirs together. The first one writes.
 
     Args:
         job: what determines the result.
-        output: the run's folder; None: the newest unfinished equal run under `runs/`, or a new one.
+        output: the run's folder; None: see `open_run`.
         new: never go on with a run.
         device: where to train.
         workers: processes that read frames; 0: this one; None: as many as suit the machine.
@@ -95,7 +97,14 @@ def pretrain(
     ready = ranks.together(lambda: _prepared(job, device))
     recipe, network, source, learner = ready.recipe, ready.network, ready.source, ready.learner
     run = ranks.shared(
-        lambda: open_run(RUN, ready.compared, made_with=made_with(device), output=output, new=new)
+        lambda: open_run(
+            RUN,
+            ready.compared,
+            made_with=made_with(device),
+            output=output,
+            new=new,
+            extendable=True,
+        )
     )
     export = Export(learner, network, ready.spec.name)
     watch = Watch(source, recipe, network, export, note)

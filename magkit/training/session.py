@@ -14,6 +14,7 @@ from magkit.progress import Note, Progress, silent, unheard
 from magkit.runtime import ranks
 from magkit.training.checkpoint import restore, weights_digest
 from magkit.training.config import TrainConfig
+from magkit.training.further import extend
 from magkit.training.lock import locked
 from magkit.training.loop import TrainState
 from magkit.training.metrics import recent_metrics
@@ -55,7 +56,7 @@ def complete(
     """Train from the newest checkpoint of a run, or from the start, to the end.
 
     Args:
-        run: its folder; no other training may be at work in it.
+        run: its folder; no other training may be at work in it. One that had ended is extended.
         state: the networks as they are at the start.
         config: steps, rates, intervals.
         task: what is learnt, from what.
@@ -73,6 +74,9 @@ def complete(
         ranks.shared(run.sweep)
         for broken in _restored(run, state):
             note(f"{broken} can't be read: going on from the checkpoint before it")
+        if run.extends is not None:
+            ranks.shared(lambda: extend(run, state.step))
+            note(f"{run.folder} had ended after {run.extends} steps: it is trained further")
         start, began = state.step, time.monotonic()
         note(f"{title}, from step {start}" if start else title)
         train(run, state, config, task, progress, tensorboard=tensorboard)

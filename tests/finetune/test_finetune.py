@@ -1,6 +1,7 @@
 """Whole trainings of a tiny network: what comes out, and that nothing but the job determines it."""
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -87,6 +88,20 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(
     assert "from step 2" in notes[0]
     assert same_weights(again, outcome)
     assert finetune(TINY, workers=0).run.folder == Path("runs/finetune-002"), "the first is done"
+
+
+def test_more_steps_train_a_finished_magnifier_further(
+    outcome: Finetuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs/finetune-001")
+    shutil.copytree(outcome.run.folder, folder)
+    longer = replace(TINY, settings={**TINY.settings, "steps": 5})
+    again = finetune(longer, workers=0)
+    assert (again.run.folder, again.continued, again.steps) == (folder, 3, 5)
+    assert (folder / "model-3.safetensors").read_bytes() == outcome.run.model.read_bytes()
+    assert not same_weights(again, outcome)
+    assert finetune(TINY, workers=0).run.folder == Path("runs/finetune-002"), "fewer steps: anew"
 
 
 def test_the_seed_and_the_data_determine_the_result(outcome: Finetuned, tmp_path: Path) -> None:
