@@ -84,9 +84,13 @@ class PublishedScenes:
         if len(self._names) != len(alphas):
             alphas = [_nth(alphas, name, store) for name in self._names]
         self._factors = torch.tensor([factor(value) for value in alphas])
+        if not self._factors.isfinite().all():
+            raise MagkitError(f"{store.path(ALPHAS)} holds numbers that are too large")
         first = store.read(f"frameA/{self._names[0]}", most_bytes(MOST_PIXELS, MOST_PIXELS))
         with naming(0, store):
             self.shape = frame_shape(first)
+            if max(self.shape) > MOST_PIXELS:
+                raise MagkitError(f"a picture of {self.shape[1]}x{self.shape[0]} is too large")
 
     def __len__(self) -> int:
         return len(self._names)

@@ -16,6 +16,7 @@ from magkit.data.dataset import check_index, refuse_frames
 from magkit.data.mark import mark, sources_mark
 from magkit.data.plan import Plan, drawn
 from magkit.errors import MagkitError
+from magkit.runtime.json_object import WRONG
 from magkit.synth.build import changes, rebuild
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import draw_scene
@@ -81,12 +82,15 @@ def open_recipe(plan: Plan, where: str) -> RenderedScenes:
         changed = changes(plan.sources, sources)
     except MagkitError as error:
         raise MagkitError(f"the sources of {where} can't be used: {error.message}", hint) from error
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+    except (OSError, *WRONG) as error:
         raise MagkitError(f"{where} does not say what its scenes are made of", hint) from error
     if changed:
         raise MagkitError(f"{where} can't be rendered again: {changed[0]}", hint)
-    counts = len(sources.pictures), len(sources.cutouts)
-    if drawn(plan.config, *counts, plan.seed) != plan.draws:
+    try:
+        draws = drawn(plan.config, len(sources.pictures), len(sources.cutouts), plan.seed)
+    except WRONG as error:
+        raise MagkitError(f"{where} describes scenes that can't be drawn: {error}") from error
+    if draws != plan.draws:
         hint = "render it with the version that made it, or make it anew"
         raise MagkitError(f"this magkit draws other scenes than those of {where}", hint)
     return RenderedScenes(plan, sources, where)

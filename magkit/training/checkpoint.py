@@ -11,6 +11,7 @@ import torch
 
 from magkit.errors import MagkitError
 from magkit.runtime.atomic import atomic_path
+from magkit.runtime.json_object import WRONG
 from magkit.training.loop import TrainState
 
 KEPT = 2  # checkpoints: should the newest turn out broken, there is one before it
@@ -96,7 +97,7 @@ def _load(path: Path, saved: dict[str, Any], state: TrainState) -> None:
             state.average.load_state_dict(saved["average"])
         state.optimizer.load_state_dict(saved["optimizer"])
         state.step, state.skipped = int(saved["step"]), int(saved["skipped"])
-    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (RuntimeError, *WRONG) as error:
         raise MagkitError(
             f"{path} is a checkpoint of another network", "--new starts anew"
         ) from error

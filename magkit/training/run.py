@@ -21,6 +21,7 @@ from typing import Any
 
 from magkit.errors import MagkitError
 from magkit.runtime.atomic import atomic_path
+from magkit.runtime.json_object import read_json_object
 
 MODEL = "model.safetensors"  # the result of a training
 FORMAT = 1  # of the folder: raised when an older magkit could not go on with it
@@ -134,13 +135,12 @@ def read_config(kind: str, folder: Path) -> dict[str, Any]:
         MagkitError: the folder holds no run of this kind that this magkit understands.
     """
     path = folder / "config.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        found, version, config = record["kind"], record["format"], dict(record["config"])
-    except OSError as error:
-        raise MagkitError(f"{folder} is not the folder of a run: no config.json") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise MagkitError(f"{path} is not the configuration of a run") from error
+    if not path.is_file():
+        raise MagkitError(f"{folder} is not the folder of a run: no config.json")
+    record = read_json_object(path, "it should be the configuration of a run")
+    found, version, config = (record.get(name) for name in ("kind", "format", "config"))
+    if not isinstance(config, dict) or found is None:
+        raise MagkitError(f"{path} is not the configuration of a run")
     if found != kind:
         raise MagkitError(f"{folder} is a run of '{found}', not of '{kind}'")
     if version != FORMAT:

@@ -90,6 +90,24 @@ def test_folders_that_are_something_else_stay_as_they_are(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "[" * 100_000, '{"kind": "finetune", "format": 1}', "\xff"]
+)
+def test_a_configuration_that_nobody_wrote(tmp_path: Path, text: str) -> None:
+    path = opened(tmp_path).folder / "config.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(MagkitError, match=r"config\.json is not"):
+        opened(tmp_path, output=path.parent)
+    assert opened(tmp_path).folder == tmp_path / "finetune-002"
+
+
+def test_a_configuration_that_an_editor_saved_is_read(tmp_path: Path) -> None:
+    path = opened(tmp_path).folder / "config.json"
+    for encoding in ("utf-8-sig", "utf-16"):
+        path.write_bytes(json.dumps(json.loads(path.read_bytes())).encode(encoding))
+        assert opened(tmp_path).folder == path.parent
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [({"kind": "pretrain"}, "a run of 'pretrain'"), ({"format": 99}, "format 99")],
     ids=["method", "version"],
@@ -143,6 +161,13 @@ def test_metrics_beyond_the_checkpoint_are_taken_back(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write('{"step": 7, "lo')
     assert [line["step"] for line in read_metrics(path)] == [1, 2, 3, 4, 5, 6]
+    for damaged in ('{"step": "8"}', "[1]", "null", '{"step": 8, "loss": "x"}', "[" * 100_000):
+        with path.open("a") as file:
+            file.write(damaged + "\n")
+    with path.open("a") as file:
+        file.write('{"step": 8, "loss": NaN}\n{"step": 9, "loss": 1%s}\n' % ("0" * 400))
+    assert [line["step"] for line in read_metrics(path)] == [1, 2, 3, 4, 5, 6, 8]
+    assert read_metrics(path)[-1]["loss"] is None
     with MetricsLog(path, 3) as log:
         log.write(4, {"loss": 9.0})
     assert [(x["step"], x["loss"]) for x in read_metrics(path)] == [
