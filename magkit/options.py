@@ -161,7 +161,7 @@ def _text(value: Any) -> str:
 def _value(read: Callable[[Any, Any], Any], key: str, value: Any, hint: Any, owner: str) -> Any:
     try:
         return read(value, hint)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         option, text = f"option '{key}'" + (f" of {owner}" if owner else ""), _text(value)
         if get_origin(hint) is Literal:
             raise none_of(option, text, list(map(str, get_args(hint)))) from error

@@ -103,7 +103,7 @@ Register-ArgumentCompleter -Native -CommandName magkit -ScriptBlock {
                 @{ Name = '--opt'; Help = 'An option of what was chosen by name, listed below' }
                 @{ Name = '--output'; Help = 'The run''s folder' }
                 @{ Name = '-o'; Help = 'The run''s folder' }
-                @{ Name = '--new'; Help = 'Start a new run rather than go on with an unfinished one' }
+                @{ Name = '--new'; Help = 'Start a new run rather than go on with one that is there' }
                 @{ Name = '--tensorboard'; Help = 'Show curves in TensorBoard too' }
                 @{ Name = '--seed'; Help = 'Fixes every random draw' }
                 @{ Name = '--devices'; Help = 'Processes, each with a device of its own' }
@@ -143,7 +143,7 @@ Register-ArgumentCompleter -Native -CommandName magkit -ScriptBlock {
                 @{ Name = '--half'; Help = 'Write the result in 16 bits' }
                 @{ Name = '--output'; Help = 'The run''s folder' }
                 @{ Name = '-o'; Help = 'The run''s folder' }
-                @{ Name = '--new'; Help = 'Start a new run rather than go on with an unfinished one' }
+                @{ Name = '--new'; Help = 'Start a new run rather than go on with one that is there' }
                 @{ Name = '--tensorboard'; Help = 'Show curves in TensorBoard too' }
                 @{ Name = '--seed'; Help = 'Fixes every random draw' }
                 @{ Name = '--workers'; Help = 'Processes that render scenes' }
@@ -221,7 +221,7 @@ Register-ArgumentCompleter -Native -CommandName magkit -ScriptBlock {
                 @{ Name = '--snapshots'; Help = 'Keep a picture every so many steps' }
                 @{ Name = '--output'; Help = 'The run''s folder' }
                 @{ Name = '-o'; Help = 'The run''s folder' }
-                @{ Name = '--new'; Help = 'Start a new run rather than go on with an unfinished one' }
+                @{ Name = '--new'; Help = 'Start a new run rather than go on with one that is there' }
                 @{ Name = '--shard'; Help = 'Only the I-th of N shares of the work, from 1' }
                 @{ Name = '--seed'; Help = 'Fixes every random draw' }
                 @{ Name = '--device'; Help = 'auto, cpu, cuda, cuda:N or mps' }

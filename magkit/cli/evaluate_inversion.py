@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,8 +20,9 @@ from magkit.cli.invert import (
 from magkit.cli.invert_classes import warn_of_unknown_classes
 from magkit.cli.output import Output
 from magkit.cli.verifier import NOBODY, check_verifier, chosen_verifier
-from magkit.errors import UsageError
+from magkit.errors import MagkitError, UsageError
 from magkit.invert import DEFAULT_VERIFIER
+from magkit.runtime.json_object import read_json_object
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +79,13 @@ def inversion(
 def _keep_verified(job: Path) -> None:
     """Refuse to replace what a verifier said by what the target says of itself."""
     path = job / "report.json"
-    said = json.loads(path.read_bytes())["verifier"] if path.is_file() else None
+    if not path.is_file():
+        return
+    hint = "--verifier none writes it anew, without one"
+    report = read_json_object(path, hint)
+    said = report.get("verifier")
+    if "verifier" not in report or not isinstance(said, str | None):
+        raise MagkitError(f"{path} doesn't say who verified what is in it", hint)
     if said:
         raise UsageError(
             f"{path} says what the verifier '{said}' sees, which would be lost",

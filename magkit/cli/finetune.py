@@ -90,7 +90,8 @@ def finetune(
     What is not given comes from the magnifier's preset. Of a data set's scenes, --size is the side
     of the window that is trained on.
 
-    Stopped at any time, the same command goes on from the last checkpoint.
+    Stopped at any time, the same command goes on from the last checkpoint. Once it has ended, the
+    command with more --steps goes on from there.
     """
     let_workers_work()
     from magkit.finetune.finetune import Job

@@ -91,8 +91,9 @@ def pretrain(
 ) -> None:
     """Train a magnifier's encoder on frames without labels.
 
-    Stopped at any time, the same command goes on from the last checkpoint. `magkit finetune
-    --encoder RUN` trains a magnifier from the result.
+    Stopped at any time, the same command goes on from the last checkpoint. Once it has ended, the
+    command with more --steps goes on from there. `magkit finetune --encoder RUN` trains a magnifier
+    from the result.
     """
     let_workers_work()
     if devices > 1:

@@ -21,7 +21,7 @@ RunFolder = Annotated[
     ),
 ]
 New = Annotated[
-    bool, typer.Option("--new", help="Start a new run rather than go on with an unfinished one.")
+    bool, typer.Option("--new", help="Start a new run rather than go on with one that is there.")
 ]
 Settings = Annotated[
     list[str] | None,
@@ -35,7 +35,10 @@ Settings = Annotated[
 TensorBoard = Annotated[
     bool, typer.Option("--tensorboard", help="Show curves in TensorBoard too: RUN/tensorboard.")
 ]
-Steps = Annotated[int | None, typer.Option(help="Optimiser steps.")]
+Steps = Annotated[
+    int | None,
+    typer.Option(help="Optimiser steps. More than a finished run has had train it further."),
+]
 TrainSeed = Annotated[int | None, typer.Option("--seed", min=0, help="Fixes every random draw.")]
 
 

@@ -40,7 +40,7 @@ def recalled(name: str) -> dict[str, Any] | None:
             return None
         fresh = record["of"] == _circumstances() and record["files"] == _marks(record["files"])
         return dict(record["table"]) if fresh else None
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
 

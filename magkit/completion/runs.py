@@ -26,5 +26,5 @@ def _kind(folder: Path) -> object:
         with (folder / "config.json").open("rb") as file:
             text = file.read(LONGEST + 1)
         return None if len(text) > LONGEST else json.loads(text)["kind"]
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import cached_property
 from typing import Protocol
 
 import torch
 
-from magkit.data.encode import decode
+from magkit.data.encode import decode, names
+from magkit.data.mark import mark, sampled
 from magkit.data.pixels import decode_frame
 from magkit.data.plan import Kind, Plan
 from magkit.data.store import Store
@@ -24,7 +26,8 @@ class DataSet(Protocol):
         kind: triplets, or single frames.
         shape: height and width of the frames in pixels.
         has_motion: whether `motion` and `moving` of its triplets are known; NaN otherwise.
-        fingerprint: a hash that tells data sets apart, wherever they stand.
+        fingerprint: a hash that tells data sets apart, wherever they stand. A training that was
+            stopped goes on only where it is the same.
     """
 
     @property
@@ -57,10 +60,15 @@ class DataSet(Protocol):
 
 
 class Members(Protocol):
-    """How a format finds what belongs to a scene."""
+    """How a format finds what belongs to a scene.
+
+    Attributes:
+        listed: a hash of what is said of all scenes.
+    """
 
     store: Store
     plan: Plan
+    listed: str
 
     def read(self, index: int, names: Sequence[str]) -> Mapping[str, bytes]:
         """Return files of a scene; "json" is what is said about it.
@@ -79,12 +87,30 @@ class StoredScenes:
     def __init__(self, members: Members) -> None:
         self._members = members
         plan = members.plan
-        self.kind, self.fingerprint = plan.kind, plan.fingerprint
+        self.kind = plan.kind
         self.shape = (plan.config.size, plan.config.size)
         self.count = plan.count
 
     def __len__(self) -> int:
         return self.count
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return a hash of the plan, of what is said of all scenes, and of a sample of pictures.
+
+        Raises:
+            MagkitError: a picture of the sample is missing or can't be read.
+        """
+        return mark(self._parts())
+
+    def _parts(self) -> Iterator[tuple[str, bytes]]:
+        members = self._members
+        yield "plan", members.plan.text().encode()
+        yield "listed", members.listed.encode()
+        for index in sampled(self.count):
+            with naming(index, members.store):
+                found = members.read(index, names(members.plan.kind))
+            yield from ((f"{index}.{name}", content) for name, content in found.items())
 
     def triplets(self, indices: Sequence[int]) -> Triplets:
         """Return scenes as a batch; see `DataSet`."""
@@ -98,8 +124,7 @@ class StoredScenes:
     def _triplet(self, index: int) -> Triplets:
         check_index(index, self.count)
         with naming(index, self._members.store):
-            names = ("a.png", "b.png", "c.png", "m.png", "motion.png", "json")
-            found = self._members.read(index, names)
+            found = self._members.read(index, (*names(self.kind), "json"))
             return decode(found, found["json"], self.shape)
 
     def _frame(self, index: int) -> torch.Tensor:

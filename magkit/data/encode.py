@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from magkit.data.pixels import decode_frame, decode_motion, encode_frame, encode_motion
 from magkit.data.plan import Kind, Plan
 from magkit.errors import MagkitError
+from magkit.runtime.json_object import json_object
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import Scene, draw_scene
 from magkit.synth.triplets import Triplets
@@ -93,13 +93,7 @@ def read_line(line: bytes) -> dict[str, Any]:
     Raises:
         MagkitError: it is no JSON object.
     """
-    try:
-        said = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise MagkitError(f"what is said about it is not JSON: {error}") from error
-    if not isinstance(said, dict):
-        raise MagkitError("what is said about it is not a JSON object")
-    return said
+    return json_object(line, "what is said about it")
 
 
 def number(said: Mapping[str, Any], key: str, largest: float) -> float:

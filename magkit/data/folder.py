@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ class FolderMembers:
     def __init__(self, store: Store, plan: Plan) -> None:
         self.store, self.plan = store, plan
         self._most = most_bytes(plan.config.size, plan.config.size)
-        self._ends = _line_ends(store, plan.count)
+        self._ends, self.listed = _line_ends(store, plan.count)
 
     def read(self, index: int, names: Sequence[str]) -> Mapping[str, bytes]:
         """Return files of a scene; "json" is its line of the index."""
@@ -81,12 +82,13 @@ class FolderMembers:
         return self.store.read_range(INDEX, start, size, MOST_JSON)
 
 
-def _line_ends(store: Store, count: int) -> np.ndarray:
-    """Return where the lines of the index end: 8 bytes a scene, however long the lines."""
-    ends = np.zeros(count, np.int64)
+def _line_ends(store: Store, count: int) -> tuple[np.ndarray, str]:
+    """Return where the lines of the index end, 8 bytes a scene, and a hash of the index."""
+    ends, digest = np.zeros(count, np.int64), sha256()
     found = base = 0
     with store.open(INDEX) as file:
         while part := file.read(PART):
+            digest.update(part)
             here = np.flatnonzero(np.frombuffer(part, np.uint8) == ord("\n")) + 1 + base
             room = count - found
             ends[found : found + len(here)] = here[:room]
@@ -96,4 +98,4 @@ def _line_ends(store: Store, count: int) -> np.ndarray:
     if found != count:
         more = "more" if found > count else f"{found}"
         raise MagkitError(f"{store.path(INDEX)} has {more} lines for {count} scenes")
-    return ends
+    return ends, digest.hexdigest()

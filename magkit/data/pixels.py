@@ -8,7 +8,6 @@ moves. A displacement is (level - 32768) times the scene's unit, its largest dis
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Callable
 
 import numpy as np
@@ -19,10 +18,8 @@ from PIL import Image
 from magkit.errors import MagkitError
 
 ZERO = 32768  # the level of no displacement
-DAMAGE = (
-    *(OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error),
-    Image.DecompressionBombError,
-)
+KINDS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha", 6: "RGB and alpha"}
+"""What a PNG's header says of its channels (PNG specification, 11.2.1)."""
 
 
 def most_bytes(height: int, width: int) -> int:
@@ -40,9 +37,10 @@ def decode_frame(png: bytes, shape: tuple[int, int] | None = None) -> torch.Tens
     """Return a PNG as float RGB (3, H, W) in [0, 1].
 
     Raises:
-        MagkitError: it is damaged, or not of the given height and width.
+        MagkitError: it is damaged, not of the given height and width, of more than 8 bits a
+            channel, or transparent. Grey and palettes are taken, as nothing is lost of them.
     """
-    levels = _opened(png, shape, lambda image: np.array(image.convert("RGB")))
+    levels = _opened(png, shape, _rgb)
     return torch.from_numpy(levels).permute(2, 0, 1).float() / 255
 
 
@@ -62,10 +60,10 @@ def decode_motion(
     """Return displacements (2, H, W) in pixels and what moves, (1, H, W) in [0, 1].
 
     Raises:
-        MagkitError: the PNG is damaged, or of other frames.
+        MagkitError: the PNG is damaged, of other frames, or not of one channel of 16 bits.
     """
     height, width = shape
-    levels = _opened(png, (3 * height, width), lambda image: np.array(image, np.int32))
+    levels = _opened(png, (3 * height, width), _deep_grey)
     planes = torch.from_numpy(levels.reshape(3, height, width))
     return ((planes[:2] - ZERO).double() * unit).float(), (planes[2:].double() / 65535).float()
 
@@ -79,7 +77,7 @@ def frame_shape(png: bytes) -> tuple[int, int]:
     try:
         with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
             return image.height, image.width
-    except DAMAGE as error:
+    except Exception as error:  # Pillow raises what comes its way
         raise MagkitError(f"not a PNG that can be read: {error}") from error
 
 
@@ -91,10 +89,35 @@ def _png(image: Image.Image) -> bytes:
 
 
 Levels = npt.NDArray[np.uint8] | npt.NDArray[np.int32]
+Form = tuple[int, str]  # bits a channel, and what the channels are
+
+
+def _rgb(image: Image.Image, form: Form) -> Levels:
+    if form[0] > 8 or image.has_transparency_data:
+        raise MagkitError(f"a picture of {_said(image, form)} in place of 8-bit RGB")
+    return np.array(image.convert("RGB"))
+
+
+def _deep_grey(image: Image.Image, form: Form) -> Levels:
+    if form != (16, "grey"):
+        raise MagkitError(f"a map of motion of {_said(image, form)} in place of 16-bit grey")
+    return np.array(image, np.int32)
+
+
+def _said(image: Image.Image, form: Form) -> str:
+    transparent = image.has_transparency_data and "alpha" not in form[1]
+    return f"{form[0]}-bit {form[1]}{' with transparency' * transparent}"
+
+
+def _form(png: bytes) -> Form:
+    """Return what a PNG's header says: Pillow makes 8 bits of some that are deeper."""
+    if len(png) < 26 or png[12:16] != b"IHDR":
+        raise MagkitError("a PNG that can't be read: it doesn't begin with its header")
+    return png[24], KINDS.get(png[25], "unknown")
 
 
 def _opened(
-    png: bytes, shape: tuple[int, int] | None, pixels: Callable[[Image.Image], Levels]
+    png: bytes, shape: tuple[int, int] | None, pixels: Callable[[Image.Image, Form], Levels]
 ) -> Levels:
     """Return a PNG's pixels; its size is looked at first, so that none grows beyond it."""
     try:
@@ -102,6 +125,8 @@ def _opened(
             if shape is not None and (image.height, image.width) != shape:
                 asked = f"{shape[1]}x{shape[0]}"
                 raise MagkitError(f"a picture of {image.width}x{image.height} in place of {asked}")
-            return pixels(image)
-    except DAMAGE as error:
+            return pixels(image, _form(png))
+    except MagkitError:
+        raise
+    except Exception as error:  # Pillow raises what comes its way
         raise MagkitError(f"a PNG that can't be read: {error}") from error

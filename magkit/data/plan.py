@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from magkit.errors import MagkitError, UsageError
 from magkit.options import from_mapping
+from magkit.runtime.json_object import json_object
 from magkit.synth.build import describe
 from magkit.synth.render import Sources
 from magkit.synth.scene import SceneConfig, draw_scene
@@ -91,11 +92,11 @@ def read_plan(text: bytes, where: str) -> Plan:
         MagkitError: it is no plan, or one of another version.
     """
     try:
-        table = json.loads(text)
+        table = json_object(text, where)
         version = table["version"]
         values = {name: table[name] for name in ("kind", "format", "count", "seed", "sources")}
         config, draws = table["scene"], str(table["draws"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (MagkitError, KeyError) as error:
         raise MagkitError(f"{where} does not describe a data set of magkit") from error
     if version != VERSION:
         raise MagkitError(f"{where} is of version {version!r}, and this magkit reads {VERSION}")

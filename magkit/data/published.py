@@ -10,10 +10,11 @@ and this file is where one becomes the other.
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Iterable, Sequence
-from hashlib import sha256
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 
 from magkit.data.dataset import check_index, joined, naming
 from magkit.data.encode import Stored
+from magkit.data.mark import mark, sampled
 from magkit.data.pixels import decode_frame, frame_shape, most_bytes
 from magkit.data.plan import MOST_PIXELS, Kind, Plan
 from magkit.data.store import Store
@@ -77,18 +79,41 @@ class PublishedScenes:
     def __init__(self, store: Store) -> None:
         self._store = store
         text = store.read(ALPHAS, MOST_TEXT)
-        self.fingerprint = sha256(text).hexdigest()
         alphas = _numbers(text, store)
         self._names = _pictures(store)
         if len(self._names) != len(alphas):
             alphas = [_nth(alphas, name, store) for name in self._names]
         self._factors = torch.tensor([factor(value) for value in alphas])
+        if not self._factors.isfinite().all():
+            raise MagkitError(f"{store.path(ALPHAS)} holds numbers that are too large")
         first = store.read(f"frameA/{self._names[0]}", most_bytes(MOST_PIXELS, MOST_PIXELS))
         with naming(0, store):
             self.shape = frame_shape(first)
+            if max(self.shape) > MOST_PIXELS:
+                raise MagkitError(f"a picture of {self.shape[1]}x{self.shape[0]} is too large")
 
     def __len__(self) -> int:
         return len(self._names)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return a hash of alphas, of all pictures' names and sizes, and of a sample of pictures.
+
+        Raises:
+            MagkitError: a picture of the sample can't be read.
+        """
+        return mark(self._parts())
+
+    def _parts(self) -> Iterator[tuple[str, bytes]]:
+        yield "factors", self._factors.numpy().tobytes()
+        for name in FOLDERS.values():
+            sizes = self._store.sizes(name)
+            yield name, json.dumps([[each, sizes.get(each)] for each in self._names]).encode()
+            for index in sampled(len(self)):
+                if self._names[index] in sizes:  # single frames are read without the other folders
+                    path = f"{name}/{self._names[index]}"
+                    with naming(index, self._store):
+                        yield path, self._store.read(path, most_bytes(*self.shape))
 
     def triplets(self, indices: Sequence[int]) -> Triplets:
         """Return scenes as a batch; see `DataSet`."""

@@ -8,12 +8,15 @@ other scenes, are told rather than trained on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 
 from magkit.data.dataset import check_index, refuse_frames
+from magkit.data.mark import mark, sources_mark
 from magkit.data.plan import Plan, drawn
 from magkit.errors import MagkitError
+from magkit.runtime.json_object import WRONG
 from magkit.synth.build import changes, rebuild
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import draw_scene
@@ -33,11 +36,22 @@ class RenderedScenes:
 
     def __init__(self, plan: Plan, sources: Sources, where: str) -> None:
         self.plan, self.sources, self._where = plan, sources, where
-        self.kind, self.fingerprint = plan.kind, plan.fingerprint
+        self.kind = plan.kind
         self.shape = (plan.config.size, plan.config.size)
 
     def __len__(self) -> int:
         return self.plan.count
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return a hash of the plan, and of a sample of the files that scenes are made of.
+
+        Raises:
+            MagkitError: the files can't be read.
+        """
+        sample = sources_mark(self.sources)
+        parts = [("plan", self.plan.text().encode()), ("sample", sample.encode())]
+        return mark(parts) if sample else self.plan.fingerprint
 
     def triplets(self, indices: Sequence[int]) -> Triplets:
         """Return scenes as a batch; see `DataSet`."""
@@ -75,12 +89,15 @@ def open_recipe(plan: Plan, where: str) -> RenderedScenes:
     except MagkitError as error:
         text = f"the sources of {where} can't be used: {error.message}"
         raise MagkitError(text, error.hint or hint) from error
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+    except (OSError, *WRONG) as error:
         raise MagkitError(f"{where} does not say what its scenes are made of", hint) from error
     if changed:
         raise MagkitError(f"{where} can't be rendered again: {changed[0]}", hint)
-    counts = len(sources.pictures), len(sources.cutouts)
-    if drawn(plan.config, *counts, plan.seed) != plan.draws:
+    try:
+        draws = drawn(plan.config, len(sources.pictures), len(sources.cutouts), plan.seed)
+    except WRONG as error:
+        raise MagkitError(f"{where} describes scenes that can't be drawn: {error}") from error
+    if draws != plan.draws:
         hint = "render it with the version that made it, or make it anew"
         raise MagkitError(f"this magkit draws other scenes than those of {where}", hint)
     return RenderedScenes(plan, sources, where)

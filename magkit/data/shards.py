@@ -16,6 +16,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,7 @@ class TarMembers:
         self._most = most_bytes(plan.config.size, plan.config.size)
         self._names = members(plan.kind)
         self._offsets = _read_offsets(store, (plan.count, len(self._names), 2))
+        self.listed = sha256(self._offsets.tobytes()).hexdigest()  # the lengths of all members
 
     def read(self, index: int, names: Sequence[str]) -> Mapping[str, bytes]:
         """Return members of a scene, all of them in one read."""

@@ -9,8 +9,8 @@ import fsspec
 from magkit.errors import MagkitError
 from magkit.synth.storage import filesystem
 
-FAILURES = (OSError, ValueError, RuntimeError)
-"""What file systems raise; RuntimeError is what their drivers' connections raise."""
+FAILURES = Exception
+"""What file systems raise: their drivers have types of their own."""
 
 
 class Store:
@@ -104,7 +104,21 @@ class Store:
             found = self._files.ls(self._inner(name), detail=False)
         except FAILURES as error:
             raise self._problem(name, error) from error
-        return [str(path).replace("\\", "/").rstrip("/").rpartition("/")[2] for path in found]
+        return [_last(path) for path in found]
+
+    def sizes(self, name: str) -> dict[str, int | None]:
+        """Return the names of what lies in a folder with their sizes in bytes, where known.
+
+        Raises:
+            MagkitError: the place can't be reached.
+        """
+        try:
+            found = self._files.ls(self._inner(name), detail=True)
+        except FileNotFoundError:
+            return {}
+        except FAILURES as error:
+            raise self._problem(name, error) from error
+        return {_last(info["name"]): info.get("size") for info in found}
 
     def _inner(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}" if name else self._root
@@ -116,6 +130,10 @@ class Store:
             return MagkitError(f"there is no {self.path(name)}")
         said = str(error) or type(error).__name__
         return MagkitError(f"{self.path(name)} can't be read: {said}")
+
+
+def _last(path: object) -> str:
+    return str(path).replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def _exact(size: int | None) -> dict[str, Any]:

@@ -1,9 +1,6 @@
 """Writes a data set, by many processes where wanted, and goes on where it was stopped.
 
-The work stands beside the data set's place, in `.NAME.unfinished`:
-
-    data/          what becomes the data set
-    records/       what is said about each unit; one is done when its record is there
+The work stands beside the data set's place, in a folder for its plan; see `magkit.data.work`.
 
 All that is written is a function of the plan and the sources, whatever number of processes wrote
 it, in whatever shares, and however often they were stopped.
@@ -13,9 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,14 +26,15 @@ from magkit.data.open import open_dataset
 from magkit.data.plan import Plan
 from magkit.data.recipe import RenderedScenes
 from magkit.data.statistics import Statistics
+from magkit.data.work import DATA, RECORDS, clear_the_way, held, remove, work_folder
 from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
 from magkit.runtime.atomic import atomic_path, move_into_place
+from magkit.runtime.json_object import WRONG, read_json_object
 from magkit.runtime.pool import each_done
 from magkit.runtime.share import Share
 from magkit.synth.render import Sources
 from magkit.synth.scene import draw_scene
-from magkit.training.lock import locked
 
 LAYOUTS: dict[str, ModuleType] = {"folder": plain, "tar": shards, "published": published}
 """Of each format the module with `UNIT`, `write_unit` and `finish`."""
@@ -82,7 +78,7 @@ def write(
         processes: how many render.
         share: which units are this call's work.
         overwrite: whether a data set that is there is replaced, and unfinished work of another
-            plan thrown away.
+            plan thrown away unless a process is writing it.
         progress: called with the number of this call's scenes that are done.
 
     Raises:
@@ -93,15 +89,16 @@ def write(
     _check_place(folder, overwrite)
     if plan.format == "recipe":
         return _write_recipe(folder, plan, sources, share, overwrite, progress)
-    work = folder.with_name(f".{folder.name}.unfinished")
-    _prepare(work, plan, overwrite and share.count == 1)
-    with _held(work, share):
+    work = work_folder(folder, plan)
+    clear_the_way(work, overwrite=overwrite)
+    with held(work, share, plan):
         resumed = _write_units(work, plan, sources, processes, share, progress)
         if share.count > 1:
             return Written(False, resumed, ())
         unreadable = _finish(work, plan)
-        move_into_place(work / "data", folder)
-    shutil.rmtree(work)
+        _check_place(folder, overwrite)  # another process may have been faster
+        move_into_place(work / DATA, folder)
+        remove(work)
     return Written(True, resumed, unreadable)
 
 
@@ -115,45 +112,6 @@ def _check_place(folder: Path, overwrite: bool) -> None:
         raise MagkitError(f"{folder} is no data set of magkit, and is not replaced")
 
 
-def _prepare(work: Path, plan: Plan, overwrite: bool) -> None:
-    path = work / "data" / plans.FILE
-    if path.is_file() and path.read_text(encoding="utf-8") != plan.text():
-        if not overwrite:
-            problem = f"{work} holds unfinished work with other settings or sources"
-            hint = "the same ones finish it; --overwrite, without --shard, throws it away"
-            raise MagkitError(problem, hint)
-        with locked(work, **_lock("1-of-1")):
-            shutil.rmtree(work / "records")
-            shutil.rmtree(work / "data")
-    for name in ("data", "records"):
-        (work / name).mkdir(parents=True, exist_ok=True)
-    with atomic_path(path, overwrite=True) as temporary:
-        temporary.write_text(plan.text(), encoding="utf-8")
-
-
-def _held(work: Path, share: Share) -> ExitStack:
-    """Hold the work against others on the same share; as the whole, against all shares.
-
-    A share looks, once it is held itself, whether somebody holds the whole: of the two at least
-    one sees the other.
-    """
-    own, whole = f"{share.number}-of-{share.count}", "1-of-1"
-    with ExitStack() as stack:
-        stack.enter_context(locked(work, **_lock(own)))
-        if own == whole:
-            others = [path.name.removeprefix(".lock-") for path in work.glob(".lock-*")]
-            for other in set(others) - {whole}:
-                stack.enter_context(locked(work, **_lock(other)))
-        else:
-            with locked(work, **_lock(whole)):
-                pass
-        return stack.pop_all()
-
-
-def _lock(name: str) -> dict[str, str]:
-    return {"name": f".lock-{name}", "doing": "writing", "hint": "wait until it has ended"}
-
-
 def _write_units(
     work: Path, plan: Plan, sources: Sources, processes: int, share: Share, progress: Progress
 ) -> int:
@@ -161,7 +119,7 @@ def _write_units(
     unit = LAYOUTS[plan.format].UNIT
     mine = range(share.number - 1, -(-plan.count // unit), share.count)
     found = bytearray(len(mine))  # one byte a unit, where a set of numbers would take fifty
-    for entry in os.scandir(work / "records"):
+    for entry in os.scandir(work / RECORDS):
         name, _, suffix = entry.name.partition(".")
         if suffix == "json" and name.isdecimal() and int(name) in mine:
             found[mine.index(int(name))] = 1
@@ -188,7 +146,7 @@ def write_unit(work: Path, plan: Plan, sources: Sources, number: int) -> int:
     first = number * layout.UNIT
     indices = range(first, first + _size(plan.count, layout.UNIT, number))
     scenes = (encode(plan, sources, index) for index in indices)
-    lines = layout.write_unit(work / "data", plan, number, scenes)
+    lines = layout.write_unit(work / DATA, plan, number, scenes)
     broken = sorted(map(str, {*sources.pictures.unreadable, *sources.cutouts.unreadable}))
     with atomic_path(_record(work, number), overwrite=True) as temporary:
         record = {"lines": lines, "unreadable": broken}
@@ -197,7 +155,7 @@ def write_unit(work: Path, plan: Plan, sources: Sources, number: int) -> int:
 
 
 def _record(work: Path, number: int) -> Path:
-    return work / "records" / f"{number:06}.json"
+    return work / RECORDS / f"{number:06}.json"
 
 
 def _finish(work: Path, plan: Plan) -> tuple[str, ...]:
@@ -206,18 +164,23 @@ def _finish(work: Path, plan: Plan) -> tuple[str, ...]:
 
     def units() -> Iterator[list[Any]]:
         for number in range(-(-plan.count // layout.UNIT)):
-            record = json.loads(_record(work, number).read_text(encoding="utf-8"))
-            unreadable.update(record["unreadable"])
-            for line in record["lines"]:
-                layers = (line["background"], *line["objects"])
-                statistics.add(line["kind"], line["factor"], [x["motion"] for x in layers])
-            yield record["lines"]
+            record = _record(work, number)
+            hint = "delete it, and the same command makes its scenes once more"
+            said = read_json_object(record, hint)
+            try:
+                unreadable.update(said["unreadable"])
+                for line in said["lines"]:
+                    layers = (line["background"], *line["objects"])
+                    statistics.add(line["kind"], line["factor"], [x["motion"] for x in layers])
+            except WRONG as error:
+                raise MagkitError(f"{record} does not say what was written", hint) from error
+            yield said["lines"]
 
-    for leftover in (work / "data").glob(".*"):  # of a process that was killed while it wrote
+    for leftover in (work / DATA).glob(".*"):  # of a process that was killed while it wrote
         leftover.unlink()
-    layout.finish(work / "data", plan, units())
-    _show(work / "data", statistics)
-    contact_sheet(open_dataset(str(work / "data"))).save(work / "data" / "contact.png")
+    layout.finish(work / DATA, plan, units())
+    _show(work / DATA, statistics)
+    contact_sheet(open_dataset(str(work / DATA))).save(work / DATA / "contact.png")
     return tuple(sorted(unreadable))
 
 

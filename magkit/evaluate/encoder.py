@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from magkit.options import from_mapping
 from magkit.progress import Progress, silent
 from magkit.registry import registry
 from magkit.runtime.seeds import derived_seed
-from magkit.runtime.weights_file import read_weights
+from magkit.runtime.weights_file import read_weights, recorded_config
 from magkit.selfsup.backbones import BACKBONES, build_backbone
 from magkit.selfsup.collapse import measure_collapse, warnings
 from magkit.selfsup.fitness import DISTANCES, least_size, motion_fitness
@@ -86,11 +85,10 @@ def _shipped(spec: MagnifierSpec[Any]) -> dict[str, nn.Module]:
     """Return the encoder of the weights that ship with a magnifier, if any do."""
     if spec.weights is None:
         return {}
-    texts, model = read_weights(spec.weights).metadata, load_magnifier(spec.name)
+    found, model = read_weights(spec.weights), load_magnifier(spec.name)
     assert isinstance(model, nn.Module)
-    encoder = encoder_spec(spec).build(
-        from_mapping(spec.config, json.loads(texts.get("config", "{}")), spec.name)
-    )
+    recorded = recorded_config(found, spec.weights)
+    encoder = encoder_spec(spec).build(from_mapping(spec.config, recorded, spec.name))
     state = model.state_dict()
     encoder.load_state_dict({name: state[name] for name in encoder.state_dict()})
     return {SHIPPED: encoder}

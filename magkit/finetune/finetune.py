@@ -94,9 +94,11 @@ def finetune(
 ) -> Finetuned:
     """Train a magnifier on scenes with known motion, or go on with a training that was stopped.
 
+    One that had ended goes on where nothing but more steps is asked for.
+
     Args:
         job: what determines the result.
-        output: the run's folder; None: the newest unfinished equal run under `runs/`, or a new one.
+        output: the run's folder; None: see `open_run`.
         new: never go on with a run.
         device: where to train.
         workers: processes that render scenes; 0: this one; None: as many as suit the machine.
@@ -123,6 +125,7 @@ def finetune(
         made_with=made_with(device, weights=_place(job.weights), encoder=_place(job.encoder)),
         output=output,
         new=new,
+        extendable=True,
     )
     if report is not None:
         logger.info("%s", report)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from magkit.data.batches import StoredBatches
 from magkit.data.dataset import DataSet
+from magkit.data.mark import sources_mark
 from magkit.errors import UsageError
 from magkit.finetune.recipe import Recipe
 from magkit.runtime.seeds import derived_seed
@@ -60,8 +61,9 @@ class Rendered:
         return SceneBatches(scenes, self._sources, seed, 1, count)
 
     def described(self) -> dict[str, Any]:
-        """Return what the sources are made of."""
-        return describe(self._sources)
+        """Return what the sources are made of, and a hash of a sample of their files."""
+        sample = sources_mark(self._sources)
+        return {**describe(self._sources), **({"sample": sample} if sample else {})}
 
 
 class Stored:

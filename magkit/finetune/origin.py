@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from magkit.magnify.load import load_magnifier
 from magkit.magnify.networks.layouts import translate
 from magkit.options import from_mapping, key_values, parse_options
 from magkit.runtime.seeds import derived_seed
-from magkit.runtime.weights_file import read_weights
+from magkit.runtime.weights_file import read_weights, recorded_config
 from magkit.specs import MagnifierSpec
 
 WEIGHTS = 3  # first part of the key of the draw of random weights
@@ -71,7 +70,7 @@ class Origin:
             raise MagkitError(f"there is no weights file {self.weights}")
         found = read_weights(self.weights)
         layout = translate(self.spec.name, found.tensors)[1]
-        return {**json.loads(found.metadata.get("config", "{}")), **layout}
+        return {**recorded_config(found, self.weights), **layout}
 
     def network(self, config: Any, recipe: Recipe) -> tuple[nn.Module, Report | None]:
         """Return it as it starts, and what was loaded of the encoder that it starts from.

@@ -24,9 +24,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from magkit.errors import MagkitError
 from magkit.invert import priors
 from magkit.invert.optimise import Position
 from magkit.runtime.atomic import atomic_path
+from magkit.runtime.json_object import read_json_object
+from magkit.synth.pictures import decoding
 from magkit.video.folder import DEFAULT_RATE, SIDECAR, read_picture, write_sidecar
 from magkit.video.info import plain_info
 
@@ -73,10 +76,9 @@ class Folder:
     def told(self, stem: str) -> dict[str, Any]:
         """Return what is told of how a frame was made; nothing where that is lost."""
         try:
-            told = json.loads(self.record(stem).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_json_object(self.record(stem))
+        except MagkitError:
             return {}
-        return told if isinstance(told, dict) else {}
 
     def write_sidecar(self, size: tuple[int, int], rate: Fraction = DEFAULT_RATE) -> None:
         """Write the frames' size and rate, unless they are there."""
@@ -118,6 +120,18 @@ def picture(path: Path) -> Tensor:
         MagkitError: it can't be read.
     """
     return torch.from_numpy(read_picture(path)).permute(2, 0, 1).float() / 255
+
+
+def check_size(path: Path, size: tuple[int, int]) -> None:
+    """Refuse a picture of another height and width than a job's, by its header.
+
+    Raises:
+        MagkitError: it is one, or can't be read.
+    """
+    with decoding(str(path)), Image.open(path, formats=("PNG",)) as image:
+        if (image.height, image.width) != size:
+            shown = f"{image.width}x{image.height}"
+            raise MagkitError(f"it is {shown}, but those of this job are {size[1]}x{size[0]}")
 
 
 def save_picture(path: Path, picture_3HW: Tensor) -> None:

@@ -28,6 +28,7 @@ from magkit.invert.plan import ClipPlan
 from magkit.invert.statistics import distance, watched
 from magkit.protocols import Annotation
 
+MOST = 1e12  # steps or seconds that a record of a frame may tell
 CONTROLS = 8  # frames of a clip, evenly spread, that controls are made for
 
 Scores = dict[str, float]
@@ -151,8 +152,9 @@ def mean_scores(rows: Sequence[Mapping[str, Any]]) -> Scores:
 
 
 def _record(folder: Folder, stem: str) -> Scores:
-    told = folder.told(stem)
-    return {name: float(told[name]) for name in ("steps", "seconds") if name in told}
+    told = ((name, folder.told(stem).get(name)) for name in ("steps", "seconds"))
+    # Which leaves out NaN, and whole numbers that are too large for a float.
+    return {k: float(v) for k, v in told if isinstance(v, int | float) and 0 <= v < MOST}
 
 
 def _flicker(plan: ClipPlan, shown: Callable[[int], Tensor | None]) -> float:

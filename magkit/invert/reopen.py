@@ -8,12 +8,16 @@ from typing import Any
 
 from magkit.errors import MagkitError, UsageError
 from magkit.invert.davis import Clip, find_davis, open_masks, open_video_masks
+from magkit.invert.frames_on_disk import check_size
 from magkit.invert.job import KIND, RESULT, folder_of, masks_mark
 from magkit.invert.plan import ClipPlan
 from magkit.invert.settings import OWNER, InvertSettings
 from magkit.invert.targets.choice import TargetChoice
 from magkit.options import from_mapping, option_pairs
+from magkit.runtime.json_object import WRONG
 from magkit.training.run import Run, read_config
+
+MOST_SIDE = 1 << 16  # pixels
 
 
 def reopened(
@@ -27,8 +31,8 @@ def reopened(
         weights: of the targets, in their order, where they were given when the job was made.
 
     Raises:
-        MagkitError: the folder holds no job, its frames are not all there, or masks or weights are
-            not those that it was made with.
+        MagkitError: the folder holds no job, its frames are not all there or of another size, or
+            masks or weights are not those that it was made with.
     """
     config = read_config(KIND, folder)
     run = Run(folder, config, RESULT)
@@ -36,7 +40,7 @@ def reopened(
         clips = {name: dict(table) for name, table in config["clips"].items()}
         targets = targets_of(config["targets"], weights, folder)
         plans = [_plan(name, table, davis) for name, table in clips.items()]
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
+    except WRONG as error:
         raise MagkitError(f"{folder / 'config.json'} is not what magkit invert writes") from error
     if masks_mark(plans) != config.get("masks"):
         raise MagkitError(
@@ -50,7 +54,22 @@ def reopened(
                 f"{missing[0]} for one",
                 "the command that began the job goes on with it",
             )
+        for each in plan.frames:
+            check_size(folder_of(run, plan).frame(each.stem), plan.size)
     return run, plans, targets
+
+
+def size_of(sides: Any) -> tuple[int, int]:
+    """Return a recorded height and width.
+
+    Raises:
+        ValueError, TypeError: it isn't one.
+    """
+    height, width = sides
+    for side in (height, width):
+        if type(side) is not int or not 1 <= side <= MOST_SIDE:
+            raise ValueError(f"{side!r} is no side of a picture")
+    return height, width
 
 
 def targets_of(
@@ -66,7 +85,7 @@ def targets_of(
     Raises:
         UsageError: there are more weights than targets.
         MagkitError: weights can't be read, or are not those that the job was made with.
-        LookupError, TypeError, AttributeError, ValueError: a table is damaged.
+        WRONG: a table is damaged.
     """
     if len(weights) > len(tables):
         raise UsageError(f"{len(weights)} weights files are given, more than {folder} has targets")
@@ -104,15 +123,18 @@ def _plan(name: str, table: Mapping[str, Any], davis: Path | None) -> ClipPlan:
     missing = [stem for stem in table["frames"] if stem not in frames]
     if missing:
         raise MagkitError(f"'{clip.name}' has no mask {missing[0]} any more")
+    classes = tuple(table["objects"].values())
+    if not table["frames"] or not all(isinstance(each, str) for each in classes):
+        raise ValueError(f"{name} names no frames, or classes that are no names")
     return ClipPlan(
         name=name,
         clip=clip.name,
         masks_folder=table["masks"],
         frames=tuple(frames[stem] for stem in table["frames"]),
         objects=tuple(int(label) for label in table["objects"]),
-        classes=tuple(table["objects"].values()),
-        source=(int(table["source"][0]), int(table["source"][1])),
-        size=(int(table["size"][0]), int(table["size"][1])),
+        classes=classes,
+        source=size_of(table["source"]),
+        size=size_of(table["size"]),
         settings=from_mapping(InvertSettings, table["settings"], OWNER),
         own={int(number): own for number, own in table["own"].items()},
     )

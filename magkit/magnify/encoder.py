@@ -158,7 +158,7 @@ def encoder_layout(encoder: EncoderSpec[Any], config: Any) -> dict[str, torch.Te
     try:
         with torch.device("meta"):
             return dict(encoder.build(config).state_dict())
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, OverflowError) as error:  # of 2**62 channels, and of 2**64
         raise MagkitError(f"no encoder can be built of {config}: {error}") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from magkit.options import from_mapping, key_values, parse_options
 from magkit.protocols import Magnifier
 from magkit.registry import registry
 from magkit.runtime.tensor_file import stored, write_tensors
-from magkit.runtime.weights_file import OTHER, Weights, misfit, read_weights
+from magkit.runtime.weights_file import OTHER, Weights, misfit, read_weights, recorded_config
 from magkit.specs import MagnifierSpec
 
 DEFAULT = "magnet-fast"
@@ -64,11 +63,21 @@ def build_magnifier(
     found = read_weights(path)
     _check_owner(found, spec, path)
     tensors, layout = translate(spec.name, found.tensors)
-    recorded = {**_config(found, path), **layout}
+    recorded = {**recorded_config(found, path), **layout}
     config = from_mapping(spec.config, {**recorded, **key_values(options)}, owner)
-    magnifier = spec.build(config)
+    magnifier = _built(spec, config, path)
     _fill(magnifier, tensors, path, spec.name)
     return _ready(magnifier, device)
+
+
+def _built(spec: MagnifierSpec[Any], config: Any, path: Path) -> Magnifier:
+    try:
+        return spec.build(config)
+    except (RuntimeError, TypeError, OverflowError, MemoryError) as error:
+        # A file may ask for more channels than there is memory for.
+        raise MagkitError(
+            f"no network can be built of what {path} says of itself: {error}"
+        ) from error
 
 
 def _owner(spec: MagnifierSpec[Any]) -> str:
@@ -120,16 +129,6 @@ def _check_owner(found: Weights, spec: MagnifierSpec[Any], path: Path) -> None:
             f"{path} holds weights of the magnifier '{owner}', not of '{spec.name}'",
             f"add --magnifier {owner}",
         )
-
-
-def _config(found: Weights, path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(found.metadata.get("config", "{}"))
-    except ValueError as error:
-        raise MagkitError(f"{path}: its configuration is not JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise MagkitError(f"{path}: its configuration is no JSON object")
-    return config
 
 
 def _fill(magnifier: Magnifier, tensors: Mapping[str, torch.Tensor], path: Path, name: str) -> None:

@@ -16,6 +16,7 @@ from typing import IO
 import torch
 from torch import distributed
 
+from magkit.errors import MagkitError
 from magkit.runtime.share import launched_share, processor_count
 
 PATIENCE = timedelta(hours=1)  # for the others, who wait while the first measures and saves
@@ -26,7 +27,11 @@ GRACE = 20.0  # seconds to end in, before a process is killed
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[torch.device]:
-    """Join the processes that torchrun started, if it did; yield this process' own device."""
+    """Join the processes that torchrun started, if it did; yield this process' own device.
+
+    Raises:
+        MagkitError: another of the processes ended before its time.
+    """
     share = launched_share()
     if share.count == 1:
         yield device
@@ -38,8 +43,18 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         yield device
+    except RuntimeError as error:
+        if not _is_of_another(error):
+            raise
+        problem = "another process of this training has ended, or can't be reached any more"
+        raise MagkitError(problem, "it says why; the same command goes on") from error
     finally:
         distributed.destroy_process_group()
+
+
+def _is_of_another(error: RuntimeError) -> bool:
+    """Tell whether an error comes of what connects the processes; gloo's have no type."""
+    return isinstance(error, distributed.DistError) or "/gloo/" in str(error)
 
 
 def start(count: int, arguments: Sequence[str]) -> int:

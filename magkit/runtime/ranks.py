@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TypeVar, cast
 
 import torch
@@ -55,30 +55,80 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
+def all_gathered(value: T) -> list[T]:
+    """Return the values of all processes, by rank; they can be pickled."""
+    if world() == 1:
+        return [value]
+    values: list[T] = [value] * world()
+    distributed.all_gather_object(values, value)
+    return values
+
+
+def together(make: Callable[[], T]) -> T:
+    """Return what `make` gives in this process, once it has ended well in all of them.
+
+    A process that failed by itself would leave the others waiting for it.
+
+    Raises:
+        MagkitError: in all processes, if any exception is raised in one of them.
+    """
+    if world() == 1:
+        return make()
+    made, failure = _attempted(make)
+    said = all_gathered(None if failure is None else _told(failure))
+    if failure is not None:
+        raise failure
+    for number, error in enumerate(said, 1):
+        if error is not None:
+            problem = f"process {number} of {world()}: {error.message}"
+            raise MagkitError(problem, error.hint)
+    return cast("T", made)
+
+
 def shared(make: Callable[[], T]) -> T:
     """Return what `make` gives in the first process, which alone calls it, to all of them.
 
     Raises:
-        MagkitError: in all processes, if it is raised in the first.
+        MagkitError: in all processes, if any exception is raised in the first.
     """
     if world() == 1:
         return make()
-    said: list[tuple[T | None, MagkitError | None]] = [(None, None)]
-    if rank() == 0:
-        try:
-            said = [(make(), None)]
-        except MagkitError as error:
-            said = [(None, error)]
+    made, failure = _attempted(make) if rank() == 0 else (None, None)
+    said = [(made, None if failure is None else _told(failure))]
     distributed.broadcast_object_list(said)
-    made, failure = said[0]
     if failure is not None:
         raise failure
-    return cast("T", made)
+    given, problem = said[0]
+    if problem is not None:
+        raise problem
+    return cast("T", given)
 
 
-def first(make: Callable[[], AbstractContextManager[None]]) -> AbstractContextManager[None]:
-    """Return a context of the first process; that of the others does nothing."""
-    return make() if rank() == 0 else nullcontext()
+@contextmanager
+def first(make: Callable[[], AbstractContextManager[T]]) -> Iterator[T | None]:
+    """Enter a context in the first process alone; yield what it gives, and None in the others.
+
+    Raises:
+        MagkitError: in all processes, if it can't be entered.
+    """
+    with ExitStack() as stack:
+        entered: list[T] = []
+        shared(lambda: entered.append(stack.enter_context(make())))
+        yield entered[0] if entered else None
+
+
+def _attempted(make: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    try:
+        return make(), None
+    except Exception as error:
+        return None, error
+
+
+def _told(error: Exception) -> MagkitError:
+    """Return an error as other processes are told it: of any type that can be pickled."""
+    if isinstance(error, MagkitError):
+        return error
+    return MagkitError(f"it failed: {type(error).__name__}: {error}")
 
 
 def _joined() -> bool:

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from magkit.errors import MagkitError
+from magkit.runtime.json_object import json_object
 
 # Where training programs put the weights in a checkpoint, beside the optimiser's state.
 _NESTS = ("state_dict", "model_state_dict", "model")
@@ -54,6 +55,15 @@ def read_weights(path: Path) -> Weights:
             if not value.isfinite().all():
                 raise MagkitError(f"{path} holds values that are no numbers, in {key}", OTHER)
     return Weights(tensors, metadata)
+
+
+def recorded_config(found: Weights, path: Path) -> dict[str, Any]:
+    """Return the configuration that is written beside weights; empty where none is.
+
+    Raises:
+        MagkitError: It is no JSON object.
+    """
+    return json_object(found.metadata.get("config", "{}"), f"{path}: its configuration")
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

@@ -77,12 +77,14 @@ def pretrain(
 ) -> Outcome:
     """Train an encoder without labels, or go on with a training that was stopped.
 
+    One that had ended goes on where nothing but more steps is asked for.
+
     Started by torchrun, its processes share the work: the batch, and what normalises over it, is
     theirs together. The first one writes.
 
     Args:
         job: what determines the result.
-        output: the run's folder; None: the newest unfinished equal run under `runs/`, or a new one.
+        output: the run's folder; None: see `open_run`.
         new: never go on with a run.
         device: where to train.
         workers: processes that read frames; 0: this one; None: as many as suit the machine.
@@ -93,6 +95,50 @@ def pretrain(
         MagkitError: frames or the run folder can't be used, or the training diverged.
         UsageError: a method, magnifier, option or setting is unknown, or does not suit the others.
     """
+    ready = ranks.together(lambda: _prepared(job, device))
+    recipe, network, source, learner = ready.recipe, ready.network, ready.source, ready.learner
+    run = ranks.shared(
+        lambda: open_run(
+            RUN,
+            ready.compared,
+            made_with=made_with(device),
+            output=output,
+            new=new,
+            extendable=True,
+        )
+    )
+    export = Export(learner, network, ready.spec.name)
+    watch = Watch(source, recipe, network, export)
+    count = default_workers() if workers is None else workers
+    task = FrameTask(source, recipe, network.branches, torch.device(device), count, watch)
+    ranks.shared(lambda: watch.show_views(run, task))
+    logger.info("settings: %s", ready.preset.why)
+    return complete(
+        run,
+        TrainState.start(learner.spread(), recipe.train),
+        recipe.train,
+        task,
+        lambda state: export(run.model, state.step),
+        title=_title(run, ready.spec, network, source),
+        progress=progress,
+        tensorboard=tensorboard,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """A job's parts, before its run is opened; `compared` is all that determines the result."""
+
+    spec: MethodSpec[Any]
+    preset: Preset
+    recipe: Recipe
+    network: Network
+    source: FrameSource
+    learner: Learner
+    compared: Mapping[str, Any]
+
+
+def _prepared(job: Job, device: torch.device | str) -> _Prepared:
     spec = registry().method(job.method)
     preset = _preset(spec, job.preset)
     recipe = make_recipe(preset.settings, job.settings)
@@ -108,26 +154,14 @@ def pretrain(
     config = parse_options(spec.config, pairs, f"method '{spec.name}'")
     source = open_frames(job.data, recipe.frames.frame, scenes=job.scenes)
     _check(spec, config, recipe, source)
-    learner = _learner(spec, config, network, recipe).to(device)
-    compared = _compared(spec, config, network, recipe, source)
-    run = ranks.shared(
-        lambda: open_run(RUN, compared, made_with=made_with(device), output=output, new=new)
-    )
-    export = Export(learner, network, spec.name)
-    watch = Watch(source, recipe, network, export)
-    count = default_workers() if workers is None else workers
-    task = FrameTask(source, recipe, network.branches, torch.device(device), count, watch)
-    ranks.shared(lambda: watch.show_views(run, task))
-    logger.info("settings: %s", preset.why)
-    return complete(
-        run,
-        TrainState.start(learner.spread(), recipe.train),
-        recipe.train,
-        task,
-        lambda state: export(run.model, state.step),
-        title=_title(run, spec, network, source),
-        progress=progress,
-        tensorboard=tensorboard,
+    return _Prepared(
+        spec=spec,
+        preset=preset,
+        recipe=recipe,
+        network=network,
+        source=source,
+        learner=_learner(spec, config, network, recipe).to(device),
+        compared=_compared(spec, config, network, recipe, source),
     )
 
 

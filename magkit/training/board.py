@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from magkit.errors import MagkitError
-from magkit.runtime import ranks
 
 Board = Callable[[int, Mapping[str, float]], None]
 
@@ -18,7 +17,7 @@ def silent(step: int, measured: Mapping[str, float]) -> None:
 
 @contextmanager
 def opened(folder: Path, step: int, *, wanted: bool) -> Iterator[Board]:
-    """Yield what shows the measures of a step in `folder`/tensorboard; the first process only.
+    """Yield what shows the measures of a step in `folder`/tensorboard.
 
     Args:
         folder: of the run.
@@ -28,7 +27,7 @@ def opened(folder: Path, step: int, *, wanted: bool) -> Iterator[Board]:
     Raises:
         MagkitError: TensorBoard is not installed.
     """
-    if not wanted or ranks.rank():
+    if not wanted:
         yield silent
         return
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -10,6 +11,7 @@ import torch
 
 from magkit.errors import MagkitError
 from magkit.runtime.atomic import atomic_path
+from magkit.runtime.json_object import WRONG
 from magkit.training.loop import TrainState
 
 KEPT = 2  # checkpoints: should the newest turn out broken, there is one before it
@@ -61,6 +63,16 @@ def restore(folder: Path, state: TrainState) -> list[Path]:
     return broken
 
 
+def weights_digest(state: TrainState) -> str:
+    """Return a hash of the weights, by which processes find that they hold the same."""
+    digest = sha256()
+    for module in (state.model, state.average):
+        for name, value in module.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def _step(path: Path) -> int:
     text = path.stem.removeprefix("checkpoint-")
     return int(text) if text.isascii() and text.isdigit() else -1
@@ -85,7 +97,7 @@ def _load(path: Path, saved: dict[str, Any], state: TrainState) -> None:
             state.average.load_state_dict(saved["average"])
         state.optimizer.load_state_dict(saved["optimizer"])
         state.step, state.skipped = int(saved["step"]), int(saved["skipped"])
-    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (RuntimeError, *WRONG) as error:
         raise MagkitError(
             f"{path} is a checkpoint of another network", "--new starts anew"
         ) from error

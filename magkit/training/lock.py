@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,8 +20,11 @@ def locked(
     name: str = ".lock",
     doing: str = "training in",
     hint: str = "wait for it, or start another training with --new",
-) -> Iterator[None]:
+) -> Iterator[Callable[[], bool]]:
     """Hold `folder` against other processes until the block ends.
+
+    Yields a function that tells whether the lock is still there: it isn't once somebody removed
+    its file, and then other processes no longer see it.
 
     The operating system lets go when the process dies, however it dies: there is no lock left
     over to clear away. Where a file system knows no locks, nothing is held.
@@ -32,16 +36,20 @@ def locked(
         hint: what to do when another process holds it.
 
     Raises:
-        MagkitError: another process holds the folder.
+        MagkitError: another process holds the folder, or removed it meanwhile.
+        FileNotFoundError: there is no such folder.
     """
-    with (folder / name).open("a+b") as file:
+    path = folder / name
+    with path.open("a+b") as file:
         try:
             _lock(file.fileno())
         except OSError as error:
             if error.errno in _HELD:
                 raise MagkitError(f"another process is {doing} {folder}", hint) from error
+        if not _is_at(file.fileno(), path):
+            raise MagkitError(f"another process removed {folder}", "start this once more")
         try:
-            yield
+            yield lambda: _is_at(file.fileno(), path)
         finally:
             with suppress(OSError):
                 _unlock(file.fileno())
@@ -56,6 +64,10 @@ if sys.platform == "win32":
     def _unlock(number: int) -> None:
         msvcrt.locking(number, msvcrt.LK_UNLCK, 1)
 
+    def _is_at(number: int, path: Path) -> bool:
+        del number, path
+        return True  # Windows removes no file that is open
+
 else:
     import fcntl
 
@@ -64,3 +76,9 @@ else:
 
     def _unlock(number: int) -> None:
         fcntl.flock(number, fcntl.LOCK_UN)
+
+    def _is_at(number: int, path: Path) -> bool:
+        try:
+            return os.path.samestat(os.fstat(number), path.stat())
+        except FileNotFoundError:
+            return False

@@ -9,7 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from magkit.errors import MagkitError
 from magkit.runtime.atomic import atomic_path
+from magkit.runtime.json_object import json_object
 
 RECENT = 100  # steps over which what is told at the end is averaged
 
@@ -40,7 +42,7 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read a log; lines that were cut short or damaged are left out."""
+    """Read a log: numbers by their names; lines that were cut short or damaged are left out."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -60,10 +62,16 @@ def recent_metrics(path: Path) -> dict[str, float]:
 
 def _entry(line: str) -> dict[str, Any] | None:
     try:
-        entry = json.loads(line)
-    except ValueError:
+        entry = json_object(line, "a line")
+        if type(entry.get("step")) is not int:
+            return None
+        return {key: _finite(value) for key, value in entry.items()}
+    except (MagkitError, TypeError, OverflowError):
         return None
-    return entry if isinstance(entry, dict) and isinstance(entry.get("step"), int) else None
+
+
+def _finite(value: Any) -> Any:
+    return value if value is None or math.isfinite(value) else None
 
 
 def _truncate(path: Path, step: int) -> None:

@@ -15,12 +15,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from magkit.errors import MagkitError
 from magkit.runtime.atomic import atomic_path
+from magkit.runtime.json_object import read_json_object
 
 MODEL = "model.safetensors"  # the result of a training
 FORMAT = 1  # of the folder: raised when an older magkit could not go on with it
@@ -35,11 +36,14 @@ class Run:
         folder: where it is.
         config: everything that determines the result.
         result: the name of the file that is there when it has come to its end.
+        extends: the number of steps after which it had ended, where it is to be trained further:
+            the folder still says so until `training.further.extend` is called.
     """
 
     folder: Path
     config: Mapping[str, Any]
     result: str = MODEL
+    extends: int | None = None
 
     @property
     def metrics(self) -> Path:
@@ -61,6 +65,10 @@ class Run:
         """Whether it came to its end."""
         return self.model.is_file()
 
+    def has_done(self, steps: int) -> bool:
+        """Whether it can be gone on from where it stood after so many steps."""
+        return (self.folder / f"checkpoint-{steps}.pt").is_file()
+
     def sweep(self) -> None:
         """Remove what a process that was killed had begun to write; hold the run with `locked`."""
         for folder in (self.folder, self.samples):
@@ -79,11 +87,13 @@ def open_run(
     root: Path = Path("runs"),
     result: str = MODEL,
     resume_finished: bool = False,
+    extendable: bool = False,
 ) -> Run:
     """Find the run to go on with, or make the folder of a new one.
 
     Without `output` it is the newest unfinished run of this kind under `root` whose configuration
-    equals this one, or else the next number: `root/finetune-001`.
+    equals this one; or else, where runs are extendable, the newest one that has done all of its
+    steps and differs by having fewer; or else the next number: `root/finetune-001`.
 
     Args:
         kind: what is trained, the first part of the folder's name.
@@ -94,6 +104,8 @@ def open_run(
         root: where numbered folders are made.
         result: the name of the file that says that a run is finished.
         resume_finished: whether a finished run may be opened once more.
+        extendable: whether a finished run goes on if more steps are asked for than it has had; its
+            configuration says them under "settings" and "steps".
 
     Raises:
         MagkitError: `output` holds something else, or a finished run; or no folder can be made.
@@ -101,12 +113,18 @@ def open_run(
     asked: dict[str, Any] = json.loads(json.dumps(config))
     if output is not None:
         if not new and (output / "config.json").is_file():
-            return _continued(kind, asked, output, result, may_end=resume_finished)
+            run = Run(output, asked, result)
+            return _continued(kind, run, may_end=resume_finished, extendable=extendable)
         return _started(kind, asked, made_with, _claim(output), result)
-    for folder in [] if new else reversed(list(_numbered(kind, root))):
-        run = Run(folder, asked, result)
-        if not run.finished and _recorded(kind, folder) == asked:
+    folders = [] if new else list(_numbered(kind, root))[::-1]
+    known = [(Run(folder, asked, result), _recorded(kind, folder)) for folder in folders]
+    for run, recorded in known:
+        if recorded == asked and not run.finished:
             return run
+    for run, recorded in known if extendable else ():
+        apart = steps_apart(recorded, asked)
+        if apart is not None and apart[0] < apart[1] and run.has_done(apart[0]):
+            return replace(run, extends=apart[0])
     return _started(kind, asked, made_with, _next(kind, root), result)
 
 
@@ -117,15 +135,12 @@ def read_config(kind: str, folder: Path) -> dict[str, Any]:
         MagkitError: the folder holds no run of this kind that this magkit understands.
     """
     path = folder / "config.json"
-    try:
-        record = json.loads(path.read_bytes())  # in whichever encoding an editor has saved it
-        found, version, config = record["kind"], record["format"], dict(record["config"])
-    except OSError as error:
-        raise MagkitError(f"{folder} is not the folder of a run: no config.json") from error
-    except (ValueError, RecursionError) as error:
-        raise MagkitError(f"{path} is not the configuration of a run: {error}") from error
-    except (KeyError, TypeError) as error:
-        raise MagkitError(f"{path} is not the configuration of a run") from error
+    if not path.is_file():
+        raise MagkitError(f"{folder} is not the folder of a run: no config.json")
+    record = read_json_object(path, "it should be the configuration of a run")
+    found, version, config = (record.get(name) for name in ("kind", "format", "config"))
+    if not isinstance(config, dict) or found is None:
+        raise MagkitError(f"{path} is not the configuration of a run")
     if found != kind:
         raise MagkitError(f"{folder} is a run of '{found}', not of '{kind}'")
     if version != FORMAT:
@@ -136,19 +151,53 @@ def read_config(kind: str, folder: Path) -> dict[str, Any]:
     return config
 
 
-def _continued(
-    kind: str, config: dict[str, Any], folder: Path, result: str, *, may_end: bool
-) -> Run:
-    recorded = read_config(kind, folder)
-    if recorded != config:
+def _continued(kind: str, run: Run, *, may_end: bool, extendable: bool) -> Run:
+    recorded = read_config(kind, run.folder)
+    apart = steps_apart(recorded, run.config) if extendable else None
+    if apart is not None:
+        return _extending(run, *apart)
+    if recorded != run.config:
         raise MagkitError(
-            f"{folder} holds another run: {'; '.join(_differences(recorded, config))}",
+            f"{run.folder} holds another run: {'; '.join(_differences(recorded, run.config))}",
             "choose another --output, or ask for the same",
         )
-    run = Run(folder, config, result)
     if run.finished and not may_end:
-        raise MagkitError(f"{folder} holds a finished run", "choose another --output")
+        more = ", or ask for more --steps, which train it further" if extendable else ""
+        raise MagkitError(f"{run.folder} holds a finished run", f"choose another --output{more}")
     return run
+
+
+def _extending(run: Run, before: int, steps: int) -> Run:
+    """Return the run as one that goes on beyond the steps for which it was begun.
+
+    Raises:
+        MagkitError: it can't.
+    """
+    if steps < before:
+        problem = f"{run.folder} holds a run of {before} steps, and {steps} are fewer"
+        raise MagkitError(problem, "more steps train it further; others need another --output")
+    if run.has_done(before):
+        return replace(run, extends=before)
+    if run.finished:
+        problem = f"{run.folder} can't be trained further: checkpoint-{before}.pt is missing"
+        raise MagkitError(problem, "choose another --output")
+    problem = f"{run.folder} holds an unfinished run of {before} steps"
+    raise MagkitError(problem, f"--steps {before} finishes it; then more steps train it further")
+
+
+def steps_apart(there: Mapping[str, Any] | None, here: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the numbers of steps of two configurations, if they differ in nothing else."""
+    steps, rest = zip(*map(_without_steps, (there or {}, here)), strict=True)
+    whole = all(type(number) is int for number in steps)
+    return steps if whole and steps[0] != steps[1] and rest[0] == rest[1] else None
+
+
+def _without_steps(config: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    settings = config.get("settings")
+    if not isinstance(settings, Mapping):
+        return None, config
+    others = {key: value for key, value in settings.items() if key != "steps"}
+    return settings.get("steps"), {**config, "settings": others}
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

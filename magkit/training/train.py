@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -87,12 +87,12 @@ def train(
     """
     progress(state.step, config.steps)
     with (
-        opened(run.folder, state.step, wanted=tensorboard) as show,
-        MetricsLog(run.metrics, state.step) if ranks.rank() == 0 else nullcontext() as log,
+        ranks.first(lambda: opened(run.folder, state.step, wanted=tensorboard)) as show,
+        ranks.first(lambda: MetricsLog(run.metrics, state.step)) as log,
     ):
         for parts in task.batches(state.step) if state.step < config.steps else ():
             measured = _step(state, config, task, parts)
-            if log is not None:
+            if log is not None and show is not None:
                 measured.update(_keep(run, state, config, task))
                 log.write(state.step, measured)
                 show(state.step, measured)

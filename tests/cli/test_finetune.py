@@ -204,8 +204,8 @@ def test_a_run_that_is_another_training_is_left_alone(recipe: Path, capsys: Capt
     assert finetune(recipe, "--steps", "1", "-o", "run") == 0
     before = (Path("run") / "config.json").read_bytes()
     capsys.readouterr()
-    assert finetune(recipe, "--steps", "2", "-o", "run") == 1
-    assert "settings.steps is 1 there, 2 here" in capsys.readouterr().err
+    assert finetune(recipe, "--steps", "1", "--seed", "5", "-o", "run") == 1
+    assert "settings.seed is 0 there, 5 here" in capsys.readouterr().err
     assert finetune(recipe, "--steps", "1", "-o", "run") == 1
     assert "finished" in capsys.readouterr().err
     assert (Path("run") / "config.json").read_bytes() == before

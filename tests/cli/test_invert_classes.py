@@ -100,6 +100,27 @@ def test_who_verifies_must_be_named_and_is_not_forgotten(capsys: Capture) -> Non
     assert list(alone["mean"]) == ["target"]
 
 
+def test_a_report_that_does_not_say_who_verified_it(capsys: Capture) -> None:
+    folder = Path(told(capsys, *ALL, *LOOKED)["run"])
+    report = folder / "report.json"
+    told_by = json.loads(report.read_text())
+    texts = ["", "{", "[]", "null", "[" * 100_000, report.read_text()[:50]]
+    wrong: list[object] = [3, ["tiny"], float("nan"), {}]
+    texts += [json.dumps({**told_by, "verifier": value}) for value in wrong]
+    del told_by["verifier"]
+    for text in [*texts, json.dumps(told_by)]:
+        report.write_text(text)
+        assert run(["evaluate", "inversion", str(folder)]) == 1, text[:60]
+        shown = capsys.readouterr()
+        assert "report.json" in shown.err
+        assert "error of its own" not in shown.err
+        assert not shown.out
+        assert report.read_text() == text
+    alone = told(capsys, "evaluate", "inversion", str(folder), "--verifier", "none")
+    assert list(alone["mean"]) == ["target"]
+    assert told(capsys, "evaluate", "inversion", str(folder)) == alone, "nobody verified it"
+
+
 def test_two_shares_equal_one_process(capsys: Capture) -> None:
     whole = told(capsys, *ALL, "-o", "whole")
     first = told(capsys, *ALL, "-o", "shared", "--shard", "2/2")

@@ -16,13 +16,13 @@ from magkit.data import encode as encoding
 from magkit.data import shards
 from magkit.data import write as module
 from magkit.data.plan import Format, Plan, make_plan
+from magkit.data.work import work_folder
 from magkit.data.write import write
 from magkit.errors import MagkitError, UsageError
 from magkit.runtime.share import Share
 from magkit.synth.build import build_sources
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
-from magkit.training.lock import locked
 
 Made = Callable[..., Path]
 STORED: tuple[Format, ...] = ("folder", "tar", "published")
@@ -174,8 +174,9 @@ def test_what_a_killed_process_left_is_swept_away(
     plan: Plan, sources: Sources, made: Made, tmp_path: Path
 ) -> None:
     write(tmp_path / "x", plan, sources, share=Share(1, 2))
-    (tmp_path / ".x.unfinished" / "data" / ".triplets-000000-1234.tar").write_bytes(b"half")
-    (tmp_path / ".x.unfinished" / "records" / ".000001-1234.json").write_text("{")
+    work = work_folder(tmp_path / "x", plan)
+    (work / "data" / ".triplets-000000-1234.tar").write_bytes(b"half")
+    (work / "records" / ".000001-1234.json").write_text("{")
     assert written(tmp_path / "x", plan, sources) == contents(made("folder"))
 
 
@@ -192,36 +193,6 @@ def test_stopped_while_it_is_joined_it_is_the_same(
                 write(tmp_path / "x", plan, sources)
     assert write(tmp_path / "x", plan, sources).resumed == 5
     assert contents(tmp_path / "x") == contents(made("folder"))
-
-
-def test_other_settings_do_not_take_up_the_work(
-    plan: Plan, sources: Sources, tmp_path: Path
-) -> None:
-    write(tmp_path / "x", plan, sources, share=Share(1, 2))
-    other = replace(plan, seed=4, count=1)
-    for options in ({}, {"overwrite": True, "share": Share(1, 2)}):
-        with pytest.raises(MagkitError, match="other settings"):
-            write(tmp_path / "x", other, sources, **options)  # type: ignore[arg-type]
-    write(tmp_path / "x", other, sources, overwrite=True)
-    assert json.loads((tmp_path / "x" / "index.jsonl").read_text())["seed"] == 4
-
-
-def test_whoever_joins_and_whoever_writes_keep_apart(
-    plan: Plan, sources: Sources, tmp_path: Path
-) -> None:
-    write(tmp_path / "x", plan, sources, share=Share(1, 2))
-    work = tmp_path / ".x.unfinished"
-    with locked(work, name=".lock-1-of-2"):
-        for share in (Share(1, 2), Share()):
-            with pytest.raises(MagkitError, match="another process is writing"):
-                write(tmp_path / "x", plan, sources, share=share)
-        write(tmp_path / "x", plan, sources, share=Share(2, 2))
-    with (
-        locked(work, name=".lock-1-of-1"),
-        pytest.raises(MagkitError, match="another process is writing"),
-    ):
-        write(tmp_path / "x", plan, sources, share=Share(2, 2))
-    assert write(tmp_path / "x", plan, sources).resumed == 5
 
 
 @pytest.mark.parametrize("layout", ["folder", "recipe"])

@@ -1,6 +1,7 @@
 """Whole trainings of a tiny network: what comes out, and that nothing but the job determines it."""
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from magkit.finetune.task import SceneTask
 from magkit.magnify.encoder_file import EncoderInfo, save_encoder
 from magkit.magnify.load import load_magnifier
 from magkit.magnify.networks import fast_spec
+from magkit.runtime.tensor_file import write_tensors
 from magkit.training.metrics import read_metrics
 
 TINY = Job(
@@ -91,6 +93,32 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(
     assert "from step 2" in log.messages[0]
     assert same_weights(again, outcome)
     assert finetune(TINY, workers=0).run.folder == Path("runs/finetune-002"), "the first is done"
+
+
+@pytest.mark.parametrize("config", ["", "{", "[1]", "null", "[" * 100_000, '{"stem": 1e400}'])
+def test_weights_that_do_not_say_what_they_are(
+    outcome: Finetuned, tmp_path: Path, config: str
+) -> None:
+    weights = tmp_path / "weights.safetensors"
+    write_tensors(weights, load_file(outcome.run.model), {"config": config})
+    job = replace(TINY, options=(), weights=weights)
+    with pytest.raises(MagkitError):
+        finetune(job, output=tmp_path / "run", workers=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_steps_train_a_finished_magnifier_further(
+    outcome: Finetuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs/finetune-001")
+    shutil.copytree(outcome.run.folder, folder)
+    longer = replace(TINY, settings={**TINY.settings, "steps": 5})
+    again = finetune(longer, workers=0)
+    assert (again.run.folder, again.continued, again.steps) == (folder, 3, 5)
+    assert (folder / "model-3.safetensors").read_bytes() == outcome.run.model.read_bytes()
+    assert not same_weights(again, outcome)
+    assert finetune(TINY, workers=0).run.folder == Path("runs/finetune-002"), "fewer steps: anew"
 
 
 def test_the_seed_and_the_data_determine_the_result(outcome: Finetuned, tmp_path: Path) -> None:

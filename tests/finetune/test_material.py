@@ -1,16 +1,18 @@
 """Trainings on data sets: as exact as those on scenes made on the way, and what they refuse."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image, ImageOps
 from safetensors.torch import load_file
 
 from magkit.data.plan import Format, Kind, make_plan
 from magkit.data.write import write
-from magkit.errors import UsageError
+from magkit.errors import MagkitError, UsageError
 from magkit.finetune.finetune import Finetuned, Job, finetune
 from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig
@@ -86,6 +88,28 @@ def test_the_published_layout_trains_what_needs_no_motion(made: Made, tmp_path: 
     paper = replace(job, magnifier="magnet", options=(), settings=settings)
     outcome = finetune(paper, output=tmp_path / "run", workers=0)
     assert 0 < outcome.metrics["image"] < 10
+
+
+@pytest.mark.parametrize("layout", ["published", "folder"])
+def test_a_stopped_training_does_not_go_on_with_other_pictures(
+    made: Made, tmp_path: Path, layout: Format
+) -> None:
+    data = shutil.copytree(made(layout), tmp_path / "data")
+    settings = {"steps": 2, "batch": 1, "size": 64, "save_every": 1}
+    job = Job(magnifier="magnet", settings=settings, data=str(data))
+
+    def stop(done: int, _: int | None) -> None:
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(job, output=tmp_path / "run", workers=0, progress=stop)
+    for path in data.rglob("*.png"):  # the factors and the plan stay as they are
+        with Image.open(path) as image:
+            if image.mode == "RGB":
+                ImageOps.invert(image).save(path)
+    with pytest.raises(MagkitError, match="fingerprint"):
+        finetune(job, output=tmp_path / "run", workers=0)
 
 
 def test_what_does_not_go_with_a_data_set(made: Made, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
 from magkit.invert.class_job import ClassesInverted, ClassJob, invert_classes
@@ -47,6 +48,12 @@ def test_what_is_missing(done: ClassesInverted, tmp_path: Path) -> None:
         reopened_classes(done.run.folder, ())
 
 
+def test_a_picture_of_another_size_is_named(done: ClassesInverted) -> None:
+    Image.new("RGB", (5, 4)).save(done.run.folder / "classes" / "red" / "02.png")
+    with pytest.raises(MagkitError, match=r"02\.png: it is 5x4"):
+        reopened_classes(done.run.folder, ())
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -55,7 +62,13 @@ def test_what_is_missing(done: ClassesInverted, tmp_path: Path) -> None:
         lambda c: c["classes"].pop("per_class"),
         lambda c: c["classes"].update(size=[32]),
         lambda c: c["classes"].update(per_class="many"),
+        lambda c: c["classes"].update(per_class=float("inf")),
+        lambda c: c["classes"].update(per_class=10**400),
+        lambda c: c["classes"].update(per_class=0),
         lambda c: c["classes"].update(labels=None),
+        lambda c: c["classes"].update(labels=[]),
+        lambda c: c["classes"].update(labels=[3]),
+        lambda c: c["classes"].update(size=[32, -48]),
         lambda c: c.update(targets=["tiny"]),
     ],
 )

@@ -129,6 +129,13 @@ BROKEN: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a size that is none": lambda c: c["clips"].update(a={**first(c), "size": ["x", "y"]}),
     "frames of another form": lambda c: c["clips"].update(a={**first(c), "frames": [{}]}),
     "no masks": lambda c: c["clips"].update(a={k: v for k, v in first(c).items() if k != "masks"}),
+    "a size without end": lambda c: first(c).update(size=[64, float("inf")]),
+    "a size below nothing": lambda c: first(c).update(size=[-1, 96]),
+    "masks of no size": lambda c: first(c).update(source=[True, 1]),
+    "no frames": lambda c: first(c).update(frames=[]),
+    "a class that is a list": lambda c: first(c).update(objects={"1": ["dog"]}),
+    "a class that is a number": lambda c: first(c).update(objects={"1": 3}),
+    "an own table of a frame without end": lambda c: first(c).update(own={"1e400": {}}),
     "a folder above": lambda c: c["clips"].update({"../../x": first(c)}),
     "a folder at the root": lambda c: c["clips"].update({"/tmp/x": first(c)}),
 }
@@ -146,6 +153,20 @@ def test_a_record_that_nobody_wrote(
     folder = edit(lambda record: BROKEN[how](record["config"]))
     with pytest.raises(MagkitError, match=r"config\.json is not what magkit invert writes"):
         reopened(folder, moving, [weights["target"]])
+
+
+def test_a_frame_of_another_size_is_named(
+    edit: Edit, moving: Path, weights: dict[str, Path]
+) -> None:
+    folder = edit(lambda _: None)
+    path = next(folder.glob("*/two-dogs/frames/00002.png"))
+    for change, words in (
+        (lambda: Image.new("RGB", (7, 9)).save(path), r"00002\.png: it is 7x9"),
+        (lambda: path.write_bytes(b"no picture"), r"00002\.png is not a picture"),
+    ):
+        change()
+        with pytest.raises(MagkitError, match=words):
+            reopened(folder, moving, [weights["target"]])
 
 
 @pytest.mark.parametrize(

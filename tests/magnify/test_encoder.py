@@ -194,6 +194,7 @@ def damaged(path: Path, **changes: str | None) -> None:
         ({"config": '{"wide": 8}'}, "'wide'"),
         ({"config": '{"stem": 8, "width": 100000000}'}, "does not fit"),
         ({"config": '{"stem": 8, "width": 1000000000000000000}'}, "no encoder can be built"),
+        ({"config": f'{{"stem": 8, "width": 1{"0" * 300}}}'}, "no encoder can be built"),
     ],
 )
 def test_texts_that_lie(fast: Path, changes: dict[str, str | None], words: str) -> None:

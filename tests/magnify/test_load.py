@@ -156,11 +156,21 @@ def test_files_that_are_something_else(
     assert not Path("sprung").exists()
 
 
-@pytest.mark.parametrize("config", ["{", "[1]"])
+@pytest.mark.parametrize("config", ["", "{", "[1]", "null", "[" * 100_000])
 def test_a_stored_configuration_that_is_none(tmp_path: Path, small: nn.Module, config: str) -> None:
     path = tmp_path / "a.safetensors"
     save_weights(path, small, {"config": config})
     with pytest.raises(MagkitError, match=r"its configuration is no"):
+        load_magnifier("magnet-fast", path)
+
+
+@pytest.mark.parametrize("channels", [10**15, 10**300])
+def test_a_stored_configuration_that_no_memory_holds(
+    tmp_path: Path, small: nn.Module, channels: int
+) -> None:
+    path = tmp_path / "a.safetensors"
+    save_weights(path, small, {"config": f'{{"stem": {channels}}}'})
+    with pytest.raises(MagkitError, match="no network can be built"):
         load_magnifier("magnet-fast", path)
 
 

@@ -198,6 +198,27 @@ def test_a_checkpoint_cut_in_half_falls_back(tmp_path: Path, log: pytest.LogCapt
     assert same(again, whole)
 
 
+@pytest.mark.parametrize("method", ["moco", "byol"])
+def test_more_steps_train_a_finished_encoder_further(
+    tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    queue = ("queue=8",) if method == "moco" else ()
+    short = replace(JOB, method=method, options=(*JOB.options, *queue))
+    long = replace(short, settings={**short.settings, "steps": 7})
+    first = pretrain(short, workers=0)
+    before = first.run.model.read_bytes()
+    again = pretrain(long, workers=0)
+    assert (again.run.folder, again.continued, again.steps) == (first.run.folder, 4, 7)
+    assert read_info(again.run.model).steps == 7
+    assert (first.run.folder / "model-4.safetensors").read_bytes() == before
+    assert read_info(first.run.folder / "model-4.safetensors").steps == 4
+    assert [line["step"] for line in read_metrics(again.run.metrics)] == list(range(1, 8))
+    anew = pretrain(long, workers=0, new=True)
+    assert (anew.continued, anew.steps) == (0, 7)
+    assert not same(anew, again)
+
+
 def test_one_picture_is_too_few(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()

@@ -175,6 +175,15 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         restore(tmp_path, start())
 
 
+@pytest.mark.parametrize("key", ["model", "average", "optimizer", "step", "skipped"])
+@pytest.mark.parametrize("value", [None, [], "text", {"state": 3}, float("inf")])
+def test_a_checkpoint_that_nobody_wrote(tmp_path: Path, key: str, value: object) -> None:
+    path = save_checkpoint(tmp_path, start())
+    torch.save({**torch.load(path, weights_only=True), key: value}, path)
+    with pytest.raises(MagkitError, match="of another network"):
+        restore(tmp_path, start())
+
+
 def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple[object, tuple[str]]:

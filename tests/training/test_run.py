@@ -51,7 +51,7 @@ def test_a_record_may_have_been_saved_by_an_editor(tmp_path: Path, encoding: str
     path.write_text(text, encoding=encoding)
     assert opened(tmp_path).folder == first.folder
     path.write_text(text.replace(",", "", 1), encoding=encoding)
-    with pytest.raises(MagkitError, match=r"not the configuration of a run: .* line 3 "):
+    with pytest.raises(MagkitError, match=r"config\.json is not JSON: .* line 3 "):
         opened(tmp_path, output=first.folder)
 
 
@@ -99,6 +99,24 @@ def test_folders_that_are_something_else_stay_as_they_are(tmp_path: Path) -> Non
         opened(tmp_path, output=file / "run")
     with pytest.raises(MagkitError, match="can't be made"):
         open_run("finetune", CONFIG, made_with={}, root=file)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "[" * 100_000, '{"kind": "finetune", "format": 1}', "\xff"]
+)
+def test_a_configuration_that_nobody_wrote(tmp_path: Path, text: str) -> None:
+    path = opened(tmp_path).folder / "config.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(MagkitError, match=r"config\.json is not"):
+        opened(tmp_path, output=path.parent)
+    assert opened(tmp_path).folder == tmp_path / "finetune-002"
+
+
+def test_a_configuration_that_an_editor_saved_is_read(tmp_path: Path) -> None:
+    path = opened(tmp_path).folder / "config.json"
+    for encoding in ("utf-8-sig", "utf-16"):
+        path.write_bytes(json.dumps(json.loads(path.read_bytes())).encode(encoding))
+        assert opened(tmp_path).folder == path.parent
 
 
 @pytest.mark.parametrize(
@@ -155,6 +173,13 @@ def test_metrics_beyond_the_checkpoint_are_taken_back(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write('{"step": 7, "lo')
     assert [line["step"] for line in read_metrics(path)] == [1, 2, 3, 4, 5, 6]
+    for damaged in ('{"step": "8"}', "[1]", "null", '{"step": 8, "loss": "x"}', "[" * 100_000):
+        with path.open("a") as file:
+            file.write(damaged + "\n")
+    with path.open("a") as file:
+        file.write('{"step": 8, "loss": NaN}\n{"step": 9, "loss": 1%s}\n' % ("0" * 400))
+    assert [line["step"] for line in read_metrics(path)] == [1, 2, 3, 4, 5, 6, 8]
+    assert read_metrics(path)[-1]["loss"] is None
     with MetricsLog(path, 3) as log:
         log.write(4, {"loss": 9.0})
     assert [(x["step"], x["loss"]) for x in read_metrics(path)] == [

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from magkit.data.mark import mark, sampled
 from magkit.selfsup.frames.source import MEMORY, SINGLE, squared, to_floats
 from magkit.synth.cache import TensorCache
 from magkit.synth.pictures import FilePictures
@@ -52,8 +53,12 @@ class PictureFrames:
         return to_floats([self._kept.get(index, partial(self._made, index)) for index in indices])
 
     def described(self) -> dict[str, Any]:
-        """Return the listing's description and the size."""
-        return {"pictures": self._pictures.describe(), "size": self._size}
+        """Return the listing's description, a hash of a sample of its pictures, and the size."""
+        numbers = sampled(len(self))
+        self._pictures.prepare(numbers)
+        pictures = ((str(n), self._pictures.picture(n).numpy().tobytes()) for n in numbers)
+        listed = {"pictures": self._pictures.describe(), "sample": mark(pictures)}
+        return {**listed, "size": self._size}
 
     def _made(self, index: int) -> Tensor:
         return squared(self._pictures.picture(index), self._size, index)
