@@ -158,7 +158,7 @@ def _to_rgb(probed: Probed) -> list[str]:
         f"scale={info.width}:{info.height}:in_color_matrix={info.color_matrix}"
         f":in_range={probed.decode_range}:out_range=pc:flags={ACCURATE}"
     )
-    return [scale, *_over_black(probed, "gbrap"), "format=rgb24"]
+    return [scale, *_over_black(probed, "gbrap16le"), "format=rgb24"]
 
 
 def _to_deep_rgb(probed: Probed) -> list[str]:
@@ -180,6 +180,7 @@ def _to_deep_rgb(probed: Probed) -> list[str]:
 
 
 def _over_black(probed: Probed, planes: str) -> list[str]:
+    # In 16 bits: in 8 the filter rounds down, and opaque white becomes 254.
     return [f"format={planes},premultiply=inplace=1"] if probed.alpha else []
 
 

@@ -97,7 +97,9 @@ def pixel_format(name: str) -> PixelFormat:
     match = re.search(row, _table("pix_fmts"), flags=re.MULTILINE)
     if match is None:
         return PixelFormat(name, 8, alpha=False)
-    return PixelFormat(name, int(match[3]), match[1] == "P" or match[2] in "24")
+    # Floating-point formats count 16 or 32; what is read of them has 16.
+    bits = min(int(match[3]), 16)
+    return PixelFormat(name, bits, match[1] == "P" or match[2] in "24")
 
 
 def input_args(path: Path) -> list[str]:

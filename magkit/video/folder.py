@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from magkit.errors import MagkitError
 from magkit.video.depth import Depth
@@ -141,4 +141,4 @@ def write_frame(folder: Path, index: int, frame: NDArray[Any]) -> None:
         if frame.dtype == np.uint16:
             file.write(encode_png16(frame, _COMPRESSION))
         else:
-            iio.imwrite(file, frame, plugin="pillow", extension=".png", compress_level=_COMPRESSION)
+            Image.fromarray(frame).save(file, "PNG", compress_level=_COMPRESSION)

@@ -9,7 +9,7 @@ from typing import IO
 
 from magkit.errors import MagkitError
 from magkit.video.ffmpeg import Child, decodable, ffmpeg, input_args, message
-from magkit.video.info import VideoInfo
+from magkit.video.info import VideoInfo, snap_rate
 from magkit.video.showinfo import Shown, parse_frame
 from magkit.video.timing import Timing, fit, is_constant, nominal_rate, rising
 
@@ -19,7 +19,13 @@ _DESCRIBED = 8
 _NO_TIME = -(2**63)
 _DISCARD = 0x4  # AV_PKT_FLAG_DISCARD: an edit list leaves the packet out
 
-# Their packets are whole frames. In others (transport and program streams) one may be a field.
+# Bare streams have no times, whatever ffmpeg makes up for some.
+_BARE = re.compile("(m4v|h26[134]|hevc|vvc|evc|mpegvideo|mjpeg|obu|vc1|dirac|.*_pipe)(,|$)")
+
+# Of a bare stream: frames a second that it may state.
+_SLOWEST, _FASTEST = 1, 1000
+
+# Their packets are whole frames. In others (transport and program streams) one may be a part.
 _FRAMED = re.compile("(mov|matroska|avi|flv|asf|nut|ivf|yuv4mpegpipe|mxf|gxf)(,|$)")
 
 
@@ -191,27 +197,31 @@ def _describe(path: Path, listing: _Listing, stamps: _Stamps) -> Probed:
         first.decode_range,
         tuple(Track(c, starts.get(n), decodable(c)) for n, c in enumerate(listing.audio)),
         decoder or "",
-        alpha=first.pixels.alpha or bool(decoder),
+        alpha=bool(decoder) or (first.pixels.alpha and not _is_bitmap(listing, stamps)),
         timed=timing.stated,
     )
+
+
+def _is_bitmap(listing: _Listing, stamps: _Stamps) -> bool:
+    """Whether it is a Windows bitmap, whose fourth byte means nothing (BI_RGB of 32 bits)."""
+    return listing.container == "avi" and stamps.codec == "rawvideo"
 
 
 def _timing(
     path: Path, listing: _Listing, stamps: _Stamps, first: Shown, interlaced: bool
 ) -> tuple[Fraction, int, Timing]:
     """Seconds from the file's zero to the first frame, how many frames there are, and when."""
-    nominal = nominal_rate(Fraction(listing.rate))
+    nominal = nominal_rate(Fraction(listing.rate or 0))
     framed = _FRAMED.match(listing.container)
-    if not (listing.has_start or framed):  # a bare stream, whose times ffmpeg makes up
-        if interlaced:
-            stamps = _decoded(path)
-        return Fraction(0), len(stamps.picture), Timing(nominal, stated=False)
+    if _BARE.match(listing.container) or not (listing.has_start or framed):
+        if interlaced:  # its packets may be fields
+            return Fraction(0), len(_decoded(path).picture), Timing(nominal, stated=False)
+        rate = _stated_rate(stamps) or nominal
+        return Fraction(0), len(stamps.picture), Timing(rate, stated=False)
     ticks = _packet_ticks(listing, stamps, first)
-    # Elsewhere a packet may be a field, and VP8 hides packets that no frame shows.
-    if framed:
-        told = stamps.codec != "vp8" or is_constant(ticks, stamps.base, nominal)
-    else:
-        told = not interlaced and is_constant(ticks, stamps.base, nominal)
+    # A packet may be a field, and VP8 hides packets that no frame shows.
+    trusted = framed and stamps.codec != "vp8"
+    told = not interlaced and (trusted or is_constant(ticks, stamps.base, nominal))
     if not (ticks and told):
         stamps = _decoded(path)
         ticks = [pts for _, pts, _ in stamps.picture if pts != _NO_TIME]
@@ -233,11 +243,29 @@ def _packet_ticks(listing: _Listing, stamps: _Stamps, first: Shown) -> list[int]
     return ticks if rising(ticks) else []
 
 
+def _stated_rate(stamps: _Stamps) -> Fraction | None:
+    """The rate that a bare stream states, if it may be a true one.
+
+    ffmpeg makes up its time stamps, or where it can't the lengths of its packets, by that rate.
+    """
+    ticks = sorted(pts for _, pts, _ in stamps.picture)
+    lengths = sorted(duration for _, _, duration in stamps.picture)
+    steps = [Fraction(lengths[len(lengths) // 2])]
+    if len(ticks) > 1 and ticks[0] != _NO_TIME:
+        steps.insert(0, Fraction(ticks[-1] - ticks[0], len(ticks) - 1))
+    rates = (snap_rate(1 / (step * stamps.base)) for step in steps if step > 0)
+    return next((rate for rate in rates if _SLOWEST <= rate <= _FASTEST), None)
+
+
 def _last_duration(stamps: _Stamps) -> int:
-    """How many ticks the last frame lasts; 0 where durations contradict the time stamps."""
+    """How many ticks the last frame lasts, as its packet says; 0 where that can't be.
+
+    Durations of packets may be those of decoding, or of a rate that nothing keeps to. A step that
+    is shorter than half of the shortest between frames is none.
+    """
     ordered = sorted((pts, duration) for _, pts, duration in stamps.picture)
-    agree = all(abs(b - a - duration) <= 1 for (a, duration), (b, _) in pairwise(ordered))
-    return ordered[-1][1] if agree else 0
+    shortest = min((b - a for (a, _), (b, _) in pairwise(ordered)), default=0)
+    return ordered[-1][1] if 2 * ordered[-1][1] >= shortest else 0
 
 
 def _decoded(path: Path) -> _Stamps:

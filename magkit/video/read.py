@@ -114,6 +114,8 @@ def _video(
         )
     if info.interlaced and not deinterlace:
         _log.warning("%s is interlaced: edges comb where it moves (see --deinterlace)", path)
+    if deinterlace and not info.interlaced:
+        _log.warning("%s isn't marked as interlaced: --deinterlace may blur what is whole", path)
     stated = _restated(path, info, rate)
     first, last = _part(path, stated, probed.begin, start, end)
     tracks = probed.tracks

@@ -106,6 +106,11 @@ def _standard(colors: str, width: int, height: int) -> tuple[str, str, str]:
     primaries, transfer = _color(colors, "primaries"), _color(colors, "trc")
     if tagged in MATRICES:
         return tagged, primaries, transfer
+    if tagged not in {UNKNOWN, "gbr"}:
+        raise MagkitError(
+            f"its colours are stored as {tagged}, which magkit can't convert",
+            hint="convert it to BT.709 with the program that made it",
+        )
     return (
         guess,
         guess if primaries == UNKNOWN else primaries,

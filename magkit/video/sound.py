@@ -114,6 +114,9 @@ def _coded(index: int, kept: tuple[int, Track], sound: Sound, suffix: str) -> li
     """Copy a track where the container carries it, code it anew where it doesn't."""
     number, track = kept
     args = ["-map", f"1:a:{number}", f"-c:a:{index}"]
+    if track.codec in _CARRIED[suffix] and track.codec.startswith("pcm_"):
+        # In a mov samples have no times: copied ones would close up over a gap. It is filled.
+        return [*args, track.codec, f"-filter:a:{index}", "atrim=start=0,aresample=async=1"]
     if track.codec in _CARRIED[suffix]:
         # Copied sound is cut between packets of some 20 ms, with its time stamps and so its sync
         # kept. Without this option the sound before the cut goes along; with it and no cut, the

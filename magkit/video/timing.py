@@ -12,6 +12,9 @@ FALLBACK_RATE = Fraction(25)
 
 _FASTEST = 100_000
 
+# One frame alone is filmed no faster: a container says 1000 where it knows nothing.
+_FASTEST_STILL = 240
+
 # Seconds between two frames at least: the ticks of transport streams.
 _SHORTEST = 1 / 90_000
 
@@ -61,7 +64,11 @@ def fit(
         within a jitter of a millisecond; the time of each frame where none fits.
     """
     if len(ticks) < 2:
-        return Timing(rates[0] if rates else FALLBACK_RATE)
+        lasting = [snap_rate(1 / (last_ticks * base))] if last_ticks > 0 else []
+        plausible = (rate for rate in (*lasting, *rates) if rate <= _FASTEST_STILL)
+        return Timing(next(plausible, FALLBACK_RATE))
+    if all(later - earlier == 1 for earlier, later in pairwise(ticks)):
+        return Timing(snap_rate(1 / base))
     span = (ticks[-1] - ticks[0]) * base
     mean = snap_rate((len(ticks) - 1) / span) if span else FALLBACK_RATE
     for rate in rates:

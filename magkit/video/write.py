@@ -120,6 +120,8 @@ def check_output(path: Path, source: Path | None = None, *, overwrite: bool = Fa
     if source is not None and path.exists() and source.exists() and path.samefile(source):
         raise UsageError(f"the output {path} is the input itself", hint="choose another output")
     folder = _is_folder(path)
+    if source is not None and folder and path.is_dir() and _holds(path, source):
+        raise UsageError(f"the output {path} holds the input", hint="choose another output")
     if not folder and path.suffix.lower() not in CONTAINERS:
         raise UsageError(
             f"{path.suffix} is no format that magkit writes",
@@ -129,6 +131,10 @@ def check_output(path: Path, source: Path | None = None, *, overwrite: bool = Fa
         raise MagkitError(f"{path} exists", hint="--overwrite replaces it")
     if folder and path.exists():
         _check_replaceable(path)
+
+
+def _holds(folder: Path, source: Path) -> bool:
+    return folder.resolve() in source.resolve().parents
 
 
 def _is_folder(path: Path) -> bool:
@@ -229,7 +235,10 @@ def _encode(
         if child.finish() != 0 or not whole:
             if any("No space left" in line for line in child.log.errors):
                 raise MagkitError(f"the disk is full: {path} could not be written")
-            raise MagkitError(f"{path} could not be written: {child.cause()}")
+            hint = (
+                "if the sound is at fault, --audio none leaves it out" if "1:a" in str(args) else ""
+            )
+            raise MagkitError(f"{path} could not be written: {child.cause()}", hint)
     return count
 
 

@@ -175,6 +175,17 @@ def test_a_stack_becomes_a_video(copy: Magnify, tmp_path: Path, here: Path) -> N
     assert open_video(here / "stack_x1.mp4").info.frames == 5
 
 
+def test_a_folder_that_holds_the_input_is_not_replaced(
+    copy: Magnify, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    pages = [Image.new("L", (64, 48), 20 * number) for number in range(4)]
+    pages[0].save(own / "stack.tif", save_all=True, append_images=pages[1:])
+    assert copy(own / "stack.tif", "-o", own, "--overwrite") == 2
+    assert [path.name for path in own.iterdir()] == ["stack.tif"]
+
+
 def test_a_gif_keeps_each_delay(copy: Magnify, tmp_path: Path, here: Path) -> None:
     pages = [Image.new("L", (64, 48), 20 * number) for number in range(5)]
     delays = [40, 40, 40, 40, 2000]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magkit.errors import UsageError
+from magkit.errors import MagkitError, UsageError
 from magkit.video import open_video, plain_info, write_video
 
 Ffmpeg = Callable[..., str]
@@ -142,7 +142,7 @@ CODECS = {
     "vp8.webm": ["-c:v", "libvpx", "-pix_fmt", "yuva420p", "-crf", "4", "-auto-alt-ref", "0"],
     "ffv1.mkv": ["-c:v", "ffv1", "-pix_fmt", "yuva444p"],
     "utvideo.avi": ["-c:v", "utvideo", "-pix_fmt", "gbrap"],
-    "raw.avi": ["-c:v", "rawvideo", "-pix_fmt", "bgra"],
+    "raw.nut": ["-c:v", "rawvideo", "-pix_fmt", "bgra"],
 }
 
 
@@ -158,6 +158,46 @@ def test_what_is_transparent_lies_over_black(
     assert levels[4:28].max() < 0.03
     assert levels[34:46].min() > 0.97
     assert levels[50:54] == pytest.approx(127 / 255, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [("png", ".mov"), ("qtrle", ".mov"), ("ffv1", ".mkv"), ("rawvideo", ".nut")],
+)
+@pytest.mark.parametrize("level", [200, 255])
+def test_what_is_opaque_keeps_its_level(
+    tmp_path: Path, ffmpeg: Ffmpeg, codec: str, suffix: str, level: int
+) -> None:
+    path = tmp_path / f"opaque{suffix}"
+    grey = f"color=0x{level:02x}{level:02x}{level:02x}:s=64x48:d=0.1,format=bgra"
+    ffmpeg("-f", "lavfi", "-i", grey, "-c:v", codec, path)
+    assert (next(iter(open_video(path))) == level).all()
+
+
+def test_the_fourth_byte_of_a_bitmap_means_nothing(tmp_path: Path, ffmpeg: Ffmpeg) -> None:
+    """Recorders leave it 0; ffmpeg calls it opacity."""
+    raw, path = tmp_path / "pixels", tmp_path / "bitmap.avi"
+    raw.write_bytes(bytes([10, 100, 200, 0]) * 64 * 48 * 3)
+    form = ["-f", "rawvideo", "-pix_fmt", "bgra", "-s", "64x48", "-r", "25"]
+    ffmpeg(*form, "-i", raw, "-c:v", "rawvideo", path)
+    assert (next(iter(open_video(path))) == (200, 100, 10)).all()
+
+
+def test_floating_point_is_written_and_read_back(tmp_path: Path, ffmpeg: Ffmpeg) -> None:
+    path, out = tmp_path / "float.mkv", tmp_path / "out"
+    codec = ["-c:v", "ffv1", "-level", "4", "-strict", "-2", "-pix_fmt", "gbrpf32le"]
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.2:r=25", *codec, path)
+    video = open_video(path, deep=True)
+    write_video(out, video, video.info)
+    assert open_video(out).info.frames == 5
+
+
+def test_a_matrix_that_is_not_converted_is_named(tmp_path: Path, ffmpeg: Ffmpeg) -> None:
+    path = tmp_path / "ycgco.mp4"
+    tags = ["-vf", "setparams=colorspace=ycgco", "-colorspace", "ycgco", "-pix_fmt", "yuv420p"]
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.2", *tags, path)
+    with pytest.raises(MagkitError, match="ycgco"):
+        open_video(path)
 
 
 @pytest.fixture
@@ -189,6 +229,10 @@ def test_fields_are_warned_of_and_removed(combed: Path, caplog: pytest.LogCaptur
     assert combing(before[10]) > 5 * max(combing(after[10]), 0.5)
 
 
-def test_progressive_clips_are_not_warned_of(clip: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_progressive_clips_are_warned_of_if_they_are_to_be_deinterlaced(
+    clip: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert not open_video(clip).info.interlaced
     assert not caplog.text
+    open_video(clip, deinterlace=True)
+    assert "isn't marked as interlaced" in caplog.text

@@ -83,6 +83,17 @@ def test_a_late_picture_keeps_its_sound_into_every_container(
     assert beeps(path, ffmpeg, tmp_path) == pytest.approx(expected, abs=0.02)
 
 
+def test_a_gap_in_samples_without_times_is_filled(tmp_path: Path, ffmpeg: Ffmpeg) -> None:
+    source, path = tmp_path / "gap.mkv", tmp_path / "gap.mov"
+    tone = "aevalsrc='.8*sin(2*PI*1000*t)*(between(t,0.3,0.5)+between(t,1.5,1.7))':s=48000:d=2"
+    picture = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2", "-f", "lavfi", "-i", tone]
+    drop = ["-c:a", "pcm_s16le", "-bsf:a", "noise=drop='between(pts*tb,0.6,1.2)'"]
+    ffmpeg(*picture, "-c:v", "libx264", *drop, source)
+    video = open_video(source)
+    write_video(path, video, video.info, sound=video.sound)
+    assert beeps(path, ffmpeg, tmp_path) == pytest.approx([0.3, 1.5], abs=0.02)
+
+
 def test_h264_in_avi_has_its_sound_from_the_start(tmp_path: Path, ffmpeg: Ffmpeg) -> None:
     source, path = tmp_path / "reordered.avi", tmp_path / "out.mp4"
     tone = "aevalsrc='.8*sin(2*PI*1000*t)*between(t,1,1.2)':s=48000:d=2"

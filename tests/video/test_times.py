@@ -44,6 +44,16 @@ def test_frames_of_fields_are_counted_by_decoding(fields: Path) -> None:
     assert open_video(fields, end=1.0).info.frames == 25
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+def test_fields_in_packets_of_their_own_are_counted_by_decoding(
+    tmp_path: Path, ffmpeg: Ffmpeg, fields: Path, suffix: str
+) -> None:
+    path = tmp_path / f"copied{suffix}"
+    ffmpeg("-i", fields, "-map", "0", "-c", "copy", path)
+    info = open_video(path).info
+    assert (info.rate, info.frames, info.times) == (Fraction(25), 50, None)
+
+
 def test_a_bare_stream_of_fields_is_counted_by_decoding(fields: Path) -> None:
     assert open_video(fields.with_suffix(".h264")).info.frames == 50
 
@@ -110,6 +120,43 @@ def test_a_gif_cannot_hold_steps_below_20_ms_and_gets_a_rate(
     assert "50 frames a second" in caplog.text
     slow = open_video(uneven, start=1.0, end=2.0)
     assert write_video(path, slow, slow.info, overwrite=True) == 10
+
+
+@pytest.mark.parametrize("rate", ["10000/333", "299/10", "1000/41"])
+@pytest.mark.parametrize("codec", ["mpeg4", "mjpeg"])
+def test_avi_keeps_rates_that_nobody_else_has(
+    tmp_path: Path, ffmpeg: Ffmpeg, rate: str, codec: str
+) -> None:
+    path = tmp_path / "odd.avi"
+    ffmpeg(*PICTURE, f"testsrc2=s=64x48:d=20:r={rate}", "-c:v", codec, path)
+    assert open_video(path).info.rate == Fraction(rate)
+
+
+def test_the_last_frame_lasts_as_long_as_its_packet(tmp_path: Path, ffmpeg: Ffmpeg) -> None:
+    path = tmp_path / "held.mkv"
+    source = "testsrc2=s=64x48:d=3:r=25,select='lt(t,0.4)+between(t,2.38,2.42)'"
+    ffmpeg(*PICTURE, source, "-fps_mode", "passthrough", "-c:v", "libx264", path)
+    info = open_video(path).info
+    assert info.time_of(info.frames - 1 if info.frames else 0) == pytest.approx(2.4)
+    assert info.duration == pytest.approx(2.44)
+
+
+@pytest.mark.parametrize("rate", ["12", "25/2", "120", "240", "24000/1001"])
+@pytest.mark.parametrize(("codec", "suffix"), [("libx264", ".h264"), ("libx265", ".hevc")])
+def test_bare_streams_state_many_rates(
+    tmp_path: Path, ffmpeg: Ffmpeg, rate: str, codec: str, suffix: str
+) -> None:
+    path = tmp_path / f"bare{suffix}"
+    ffmpeg(*PICTURE, f"testsrc2=s=64x48:r={rate}:d=0.5", "-c:v", codec, path)
+    assert open_video(path).info.rate == Fraction(rate)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".wmv", ".mpg"])
+def test_one_frame_lasts_as_long_as_its_packet(tmp_path: Path, ffmpeg: Ffmpeg, suffix: str) -> None:
+    path = tmp_path / f"one{suffix}"
+    ffmpeg(*PICTURE, "testsrc2=s=64x48:r=25:d=0.04", path)
+    info = open_video(path).info
+    assert (info.rate, info.frames) == (Fraction(25), 1)
 
 
 TRUE_TICKS = "h264_metadata=tick_rate=2000000:fixed_frame_rate_flag=0"
