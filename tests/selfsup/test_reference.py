@@ -34,7 +34,8 @@ SCRL_ = ScrlConfig(hidden=5, dim=3, tau=0.9, boxes=3, min_size=3, candidates=9, 
 
 def close(found: Any, expected: Any) -> None:
     found = found.detach().numpy() if isinstance(found, torch.Tensor) else found
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    # Rounding grows over the steps, on some processors to 3e-12 of gradients near .2.
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11)
 
 
 # The networks and formulas, once more.
