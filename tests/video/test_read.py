@@ -91,6 +91,17 @@ def test_a_turned_clip_comes_upright(tmp_path: Path, ffmpeg: Ffmpeg, clip: Path)
     assert np.abs(np.rot90(flat, 3).astype(int) - upright).mean() > 20
 
 
+@pytest.mark.parametrize("degrees", ["10", "30"])
+def test_a_turn_by_no_quarter_is_read_whole(
+    tmp_path: Path, ffmpeg: Ffmpeg, clip: Path, degrees: str
+) -> None:
+    turned = tmp_path / "turned.mp4"
+    ffmpeg("-display_rotation", degrees, "-i", clip, "-c", "copy", turned)
+    video = open_video(turned)
+    assert (float(video.info.rate), video.info.frames) == (25, 50)
+    assert sum(1 for _ in video) == 50
+
+
 def test_pixel_aspect_is_kept_and_turns_with_the_clip(tmp_path: Path, ffmpeg: Ffmpeg) -> None:
     wide, turned = tmp_path / "wide.mp4", tmp_path / "turned.mp4"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x42:d=0.2,setsar=7/6", wide)
