@@ -13,6 +13,7 @@ from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
 from magkit.runtime.atomic import atomic_path
 from magkit.video.decode import ACCURATE
+from magkit.video.depth import scale
 from magkit.video.encode import (
     CONTAINERS,
     GIF_FASTEST,
@@ -183,14 +184,8 @@ def _raw(stream: Iterator[Frame], info: VideoInfo, pixels: str) -> Iterator[Fram
     if pixels == "rgb48le":
         return (frame.astype("<u2", copy=False) for frame in stream)
     if pixels == "rgb24":
-        return (_eight_bits(frame) for frame in stream)
+        return (scale(frame, 65535, deep=False) for frame in stream)
     return (full_range(frame, info.color_matrix) for frame in stream)
-
-
-def _eight_bits(frame: Frame) -> Frame:
-    if frame.dtype == np.uint8:
-        return frame
-    return ((frame.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _raw_input(info: VideoInfo, pixels: str) -> list[str]:
@@ -235,9 +230,8 @@ def _encode(
         if child.finish() != 0 or not whole:
             if any("No space left" in line for line in child.log.errors):
                 raise MagkitError(f"the disk is full: {path} could not be written")
-            hint = (
-                "if the sound is at fault, --audio none leaves it out" if "1:a" in str(args) else ""
-            )
+            has_sound = "-itsoffset" in args
+            hint = "if the sound is at fault, --audio none leaves it out" if has_sound else ""
             raise MagkitError(f"{path} could not be written: {child.cause()}", hint)
     return count
 
