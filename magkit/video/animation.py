@@ -1,7 +1,6 @@
-"""Animated pictures (GIF, PNG, WebP) through imageio.v3, whose Pillow plugin composes frames."""
+"""Animated pictures: GIF and PNG composed here, WebP by libwebp through imageio.v3."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -14,7 +13,10 @@ import imageio.v3 as iio
 from numpy.typing import NDArray
 
 from magkit.errors import MagkitError
-from magkit.video.depth import eight_bits, scale
+from magkit.video.apng import open_apng
+from magkit.video.compose import StoredAnimation
+from magkit.video.depth import Depth, eight_bits, find_depth
+from magkit.video.gif import open_gif
 from magkit.video.info import VideoInfo, plain_info
 from magkit.video.kinds import READABLE, is_picture, is_stack, kind_of, unread_kind
 from magkit.video.pictures import decoding, on_black, open_picture
@@ -28,7 +30,7 @@ __all__ = ["is_picture", "is_stack", "open_animation"]
 _SHORTEST = {"GIF": Fraction(1, 100)}
 _REPLACEMENT = Fraction(1, 10)
 
-_LARGEST_DENOMINATOR = 65535  # of the delay in a PNG (PNG, third edition, 11.3.6.2)
+Frames = Callable[[int, int], Iterator[NDArray[Any]]]
 
 
 def open_animation(
@@ -37,18 +39,18 @@ def open_animation(
     bits: int | None = None,
     deep: bool = False,
     rate: Fraction | None = None,
-) -> tuple[VideoInfo, Callable[[int, int], Iterator[NDArray[Any]]]]:
+) -> tuple[VideoInfo, Frames]:
     """The record of a moving picture, and a function that streams the frames first <= n < last.
 
-    Every frame of an animation is gone through once here, for only that tells how long each is
-    shown. Frames shown for different times get their times, and the mean rate; others one exact
-    rate. A TIFF of many pages is a stack (see `open_stack`).
+    The file is gone through once here, for only that tells how long each frame is shown. Frames
+    shown for different times get their times, and the mean rate; others one exact rate. A TIFF of
+    many pages is a stack (see `open_stack`).
 
     Args:
         path: Of the file.
-        bits: How many of 16 bits are used in a stack, where it doesn't tell.
-        deep: Whether frames (H, W, 3) of a stack of more than 8 bits are uint16 with white at
-            65535; else all are uint8.
+        bits: How many of 16 bits are used in a stack or PNG, where it doesn't tell.
+        deep: Whether frames (H, W, 3) of a stack or PNG of more than 8 bits are uint16 with white
+            at 65535; else all are uint8.
         rate: Frames a second, in place of what the file says.
 
     Raises:
@@ -60,47 +62,70 @@ def open_animation(
         raise unread_kind(path, kind)
     if kind == "TIFF":
         return open_stack(path, bits=bits, deep=deep, rate=rate)
-    with open_picture(path) as picture:
-        pages, (width, height) = picture.pages, picture.image.size
-        # A PNG may carry a picture for programs that know no animation: it is no frame.
-        skipped = 1 if getattr(picture.image, "default_image", False) else 0
-    if kind != "GIF" and (kind not in {"PNG", "WebP"} or pages - skipped < 2):
+    with open_picture(path) as picture:  # refuses what is no picture, and what is too large
+        size = picture.image.size
+        pages = picture.pages if kind == "WebP" else 1
+    if kind in {"PNG", "GIF"}:
+        stored = open_gif(path) if kind == "GIF" else open_apng(path)
+        if stored is not None and (kind == "GIF" or len(stored.pictures) > 1):
+            return _open_stored(stored, kind, bits=bits, deep=deep, rate=rate)
+    if pages < 2:
         raise MagkitError(
             f"{path} is a still picture", hint="give a video, or the folder with all the frames"
         )
     eight_bits(path, bits)
-    delays = _delays(path, kind or "", pages)[skipped:]
+    return _record(size, _delays(path, pages), rate), partial(_stream, path)
+
+
+def _open_stored(
+    stored: StoredAnimation, kind: str, *, bits: int | None, deep: bool, rate: Fraction | None
+) -> tuple[VideoInfo, Frames]:
+    delays = [_shown(picture.delay, kind) for picture in stored.pictures]
+    depth = _find_depth(stored, bits)
+    wide = deep and depth.bits > 8
+
+    def stream(first: int, last: int) -> Iterator[NDArray[Any]]:
+        with decoding(stored.path):  # a value may be above full scale
+            for frame in stored.frames(first, last):
+                yield depth.frame(frame, deep=wide)
+
+    return replace(_record(stored.size, delays, rate), bits=depth.bits), stream
+
+
+def _find_depth(stored: StoredAnimation, bits: int | None) -> Depth:
+    if not stored.deep:
+        return eight_bits(stored.path, bits)
+
+    def read(number: int) -> NDArray[Any]:
+        alone = replace(stored, pictures=stored.pictures[number : number + 1])
+        return next(alone.frames(0, 1))
+
+    return find_depth(stored.path, [stored.declared] * len(stored.pictures), bits, read)
+
+
+def _record(size: tuple[int, int], delays: Sequence[Fraction], rate: Fraction | None) -> VideoInfo:
+    """The record of frames that are shown for so many seconds each."""
     mean = len(delays) / sum(delays, start=Fraction(0))
-    info = plain_info(width, height, rate or mean, len(delays))
+    info = plain_info(*size, rate or mean, len(delays))
     if rate is None and len(set(delays)) > 1:
-        info = replace(info, times=tuple(float(time) for time in accumulate(delays, initial=0)))
-    return info, partial(_stream, path, skipped)
+        return replace(info, times=tuple(float(time) for time in accumulate(delays, initial=0)))
+    return info
 
 
-def _delays(path: Path, kind: str, pages: int) -> list[Fraction]:
-    """How many seconds each frame is shown."""
+def _shown(delay: Fraction, kind: str) -> Fraction:
+    """How many seconds a frame is shown whose file says `delay`."""
+    return delay if delay > _SHORTEST.get(kind, 0) else _REPLACEMENT
+
+
+def _delays(path: Path, pages: int) -> list[Fraction]:
+    """How many seconds each frame of a WebP is shown; all are decoded."""
     with _open_frames(path) as file:
-        delays = [_delay(file.metadata(index=n), kind) for n, _ in enumerate(file.iter())]
-    # A cut GIF is a shorter one to Pillow, which ends quietly before what it can't read.
-    if len(delays) < pages or (kind == "GIF" and not _ends_well(path)):
+        told = [file.metadata(index=n).get("duration") for n, _ in enumerate(file.iter())]
+    if len(told) < pages:
         raise MagkitError(
-            f"{path} breaks off after {len(delays)} frames", hint="copy the file once more"
+            f"{path} breaks off after {len(told)} frames", hint="copy the file once more"
         )
-    return delays
-
-
-def _delay(told: dict[str, Any], kind: str) -> Fraction:
-    # Milliseconds, of which PNG's may be a fraction that floating point has rounded.
-    seconds = Fraction(float(told.get("duration") or 0)) / 1000
-    exact = seconds.limit_denominator(_LARGEST_DENOMINATOR)
-    return exact if exact > _SHORTEST.get(kind, 0) else _REPLACEMENT
-
-
-def _ends_well(path: Path) -> bool:
-    """Whether a GIF ends with its trailer."""
-    with path.open("rb") as file:
-        file.seek(-min(path.stat().st_size, 512), os.SEEK_END)
-        return file.read().rstrip(b"\0\r\n ").endswith(b";")
+    return [_shown(Fraction(int(milliseconds or 0), 1000), "WebP") for milliseconds in told]
 
 
 @contextmanager
@@ -113,10 +138,10 @@ def _open_frames(path: Path) -> Iterator[Any]:
         yield file
 
 
-def _stream(path: Path, skipped: int, first: int, last: int) -> Iterator[NDArray[Any]]:
+def _stream(path: Path, first: int, last: int) -> Iterator[NDArray[Any]]:
     with _open_frames(path) as file:
-        for index, frame in enumerate(file.iter(mode="RGBA"), -skipped):
+        for index, frame in enumerate(file.iter(mode="RGBA")):
             if index >= last:
                 return
             if index >= first:
-                yield scale(on_black(frame), 65535, deep=False)
+                yield on_black(frame)

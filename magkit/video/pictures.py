@@ -115,6 +115,21 @@ class PictureFile:
             pixels = on_black(self._pixels(index, "RGBA" if header.alpha else "RGB"))
         return _turn(pixels, header.orientation)
 
+    def read_rgba(self, header: Header, index: int = 0) -> NDArray[Any]:
+        """A page of a PNG or GIF as (H, W, 4) RGBA, not premultiplied: uint8, of 16 bits uint16."""
+        if not header.is_deep:
+            return self._pixels(index, "RGBA")
+        values = self._stored.values(index) if header.stored else self._pixels(index)
+        values = values.astype(np.uint16).reshape(*values.shape[:2], -1)
+        if values.shape[2] in {2, 4}:
+            colours, alpha = values[..., :-1], values[..., -1:]
+        else:
+            transparent = self.image.info.get("transparency", -1)
+            colours = values
+            alpha = np.where((values == transparent).all(-1, keepdims=True), 0, _WHOLE.white)
+        shape = (*values.shape[:2], 3)
+        return np.concatenate((np.broadcast_to(colours, shape), alpha.astype(np.uint16)), 2)
+
     def _pixels(self, index: int, mode: str | None = None) -> NDArray[Any]:
         if self._reader is None:
             file = self._stack.enter_context(self._opener())
@@ -207,6 +222,17 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     with ExitStack() as stack:
         picture = PictureFile(lambda: io.BytesIO(data), stack)
         return _WHOLE.frame(picture.read(picture.header()), deep=False)
+
+
+def decode_rgba(data: bytes) -> NDArray[Any]:
+    """The content of a PNG's or GIF's file as (H, W, 4) RGBA, uint8, or uint16 of 16 bits.
+
+    Raises:
+        MagkitError: Nothing tells the range of its values. Decoders raise more.
+    """
+    with ExitStack() as stack:
+        picture = PictureFile(lambda: io.BytesIO(data), stack)
+        return picture.read_rgba(picture.header())
 
 
 def on_black(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -57,6 +57,15 @@ class StoredReader:
         """A page's colours on black: (H, W, 3), or (H, W) of greys with alpha."""
         image = self._page("upper", index)
         raw_mode, transparent = _raw_mode(image), image.info.get("transparency")
+        values = self.values(index)
+        if isinstance(transparent, tuple):
+            values[(values == transparent).all(-1)] = 0
+        return _on_black(values, premultiplied="a" in raw_mode)
+
+    def values(self, index: int) -> NDArray[Any]:
+        """A page's values: (H, W, 2 to 4), greys or RGB, with alpha if there is any."""
+        image = self._page("upper", index)
+        raw_mode = _raw_mode(image)
         if raw_mode == "LA;16B":
             values: NDArray[Any] = _decode(image, "RGBA").view(">u2").astype(np.uint16)
         else:
@@ -64,9 +73,7 @@ class StoredReader:
             if ";16" in raw_mode:
                 lower = _decode(self._page("lower", index), _swapped(raw_mode))
                 values = values.astype(np.uint16) << 8 | lower
-        if isinstance(transparent, tuple):
-            values[(values == transparent).all(-1)] = 0
-        return _on_black(values, premultiplied="a" in raw_mode)
+        return values
 
     def _page(self, half: str, index: int) -> ImageFile:
         image = self._images.get(half)
