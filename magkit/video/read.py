@@ -22,6 +22,11 @@ _log = logging.getLogger(__name__)
 # A time in seconds may be a rounded fraction of a frame; a frame within this is not past it.
 _TOLERANCE = 1e-5
 
+# Programs round the durations that they show: an end this much too late is meant as the end.
+_ROUNDED = 0.1  # seconds
+
+_FOREVER = 1e9  # seconds that no clip lasts, and that ffmpeg can still count
+
 
 @dataclass(frozen=True, slots=True)
 class VideoSource:
@@ -67,7 +72,8 @@ def open_video(
     Args:
         path: The clip. It is read through once for the times of its frames; few are decoded.
         start: Seconds; the part begins with the first frame that comes no earlier.
-        end: Seconds; the part ends before the first frame that comes no earlier.
+        end: Seconds; the part ends before the first frame that comes no earlier, or with the clip,
+            and then a warning tells where that is. Sound that is longer goes on to this time.
         rate: Frames a second of a clip that tells none or a wrong one. Unevenly spaced frames keep
             their times.
         deep: Whether frames of more than 8 bits come as uint16, 65535 the brightest; else all come
@@ -78,7 +84,7 @@ def open_video(
         bits: How many of 16 bits pictures use, where they don't tell.
 
     Raises:
-        UsageError: The part asked for is empty or outside the clip.
+        UsageError: The part asked for is empty or begins after the clip.
         MagkitError: There is no such clip, or it can't be read.
     """
     _check_times(start, end)
@@ -128,11 +134,23 @@ def _video(
         tracks,
         probed.begin + stated.time_of(first),
         stated.time_of(first),
-        None if end is None else stated.time_of(last) - stated.time_of(first),
+        None if end is None else _sound_length(stated, first, last, end - probed.begin),
     )
     record = replace(stated.part(first, last), interlaced=info.interlaced and not deinterlace)
     part = Part(path, probed, first, last, deep, deinterlace)
     return VideoSource(path, record, sound if tracks else None, partial(decode, part))
+
+
+def _sound_length(info: VideoInfo, first: int, last: int, end: float) -> float:
+    """How many seconds the sound of a part lasts: to the end that was asked for, past the frames.
+
+    Args:
+        info: The record of the whole clip.
+        first: The part's first frame.
+        last: The frame after it.
+        end: Seconds from the clip's first frame.
+    """
+    return max(info.time_of(last), min(end, _FOREVER)) - info.time_of(first)
 
 
 def _restated(path: Path, info: VideoInfo, rate: Fraction | None) -> VideoInfo:
@@ -180,14 +198,14 @@ def _part(
     """The numbers of the first frame with begin + time >= start, and of the first with >= end."""
     assert info.frames is not None
     duration = begin + info.duration
-    # Headers round durations: a tenth of a second beyond the end is still the end.
-    for name, value, limit in (("start", start, duration), ("end", end, duration + 0.1)):
-        if value is not None and value > limit:
-            raise UsageError(f"{name} {value:g} s is past the end of {path} ({duration:.2f} s)")
+    if start is not None and start > duration:
+        raise UsageError(f"start {start:g} s is past the end of {path} ({duration:.2f} s)")
     first = 0 if start is None else _number(info, start - begin)
     last = info.frames if end is None else _number(info, end - begin)
     if first >= last:
         raise UsageError(f"no frame of {path} lies in the part asked for")
+    if end is not None and end > duration + _ROUNDED:
+        _log.warning("%s: its picture ends at %.2f s, before the end %g s", path, duration, end)
     return first, last
 
 

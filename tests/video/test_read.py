@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
 from magkit.video import count_frames, open_video
@@ -165,7 +166,7 @@ def test_a_part_far_into_the_clip_is_sought_exactly(
         assert all(np.array_equal(a, b) for a, b in zip(frames, whole[first:], strict=False))
 
 
-BAD_PARTS = [(-1.0, None), (float("nan"), None), (1.0, 1.0), (1.0, 0.5), (9.0, None), (None, 9.0)]
+BAD_PARTS = [(-1.0, None), (float("nan"), None), (1.0, 1.0), (1.0, 0.5), (9.0, None), (9.0, 10.0)]
 
 
 @pytest.mark.parametrize(("start", "end"), BAD_PARTS)
@@ -174,6 +175,24 @@ def test_a_part_outside_the_clip_is_refused(
 ) -> None:
     with pytest.raises(UsageError):
         open_video(clip, start=start, end=end)
+
+
+@pytest.mark.parametrize(("end", "warned"), [(2.05, False), (2.5, True), (1e6, True)])
+def test_an_end_past_the_picture_takes_all_there_is(
+    clip: Path, end: float, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    part = open_video(clip, start=1.0, end=end)
+    assert part.info.frames == len(list(part)) == 25
+    assert ("2.00 s" in caplog.text) == warned
+
+
+def test_an_end_past_a_folder_takes_all_frames(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(6):
+        Image.new("L", (8, 6), number).save(tmp_path / f"{number}.png")
+    assert len(list(open_video(tmp_path, end=3.0))) == 6
+    assert "0.25 s" in caplog.text
 
 
 def test_iterating_twice_gives_the_same_frames_and_writable_ones(clip: Path) -> None:

@@ -70,6 +70,20 @@ def test_sound_ends_with_the_part(tmp_path: Path, ffmpeg: Ffmpeg, beeps: Path) -
     assert raw.stat().st_size / 2 / SAMPLES == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.parametrize(("start", "end", "length"), [(0, 3.0, 3), (0.52, 3.0, 2.48), (0, 1e30, 4)])
+def test_sound_that_outlasts_the_picture_ends_where_the_part_does(
+    tmp_path: Path, ffmpeg: Ffmpeg, beeps: Path, start: float, end: float, length: float
+) -> None:
+    longer, path, raw = (tmp_path / name for name in ("longer.mp4", "out.mp4", "sound.raw"))
+    picture = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2", "-i", beeps]
+    ffmpeg(*picture, "-map", "0:v", "-map", "1:a", "-c:a", "copy", longer)
+    video = open_video(longer, start=start, end=end)
+    write_video(path, video, video.info, sound=video.sound)
+    ffmpeg("-i", path, "-f", "s16le", "-ac", "1", raw)
+    assert raw.stat().st_size / 2 / SAMPLES == pytest.approx(length, abs=0.05)
+    assert sum(1 for _ in open_video(path)) == round(25 * (2 - start))
+
+
 def test_a_picture_that_starts_late_keeps_its_sound_in_time(
     tmp_path: Path, ffmpeg: Ffmpeg, beeps: Path
 ) -> None:
