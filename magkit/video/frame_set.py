@@ -1,9 +1,12 @@
 """The frames of a folder, checked: each there once, none missing, all of one size."""
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 
 from magkit.errors import MagkitError, UsageError
 from magkit.video.bare_stack import find_bare_stack
+from magkit.video.clock import clock_times, count_steps
 from magkit.video.depth import Depth, find_depth
 from magkit.video.job_folder import check_frames_here, unread_error
 from magkit.video.listing import list_frames, list_unread
@@ -26,9 +30,10 @@ class FrameSet:
     """The pictures of a clip.
 
     Args:
-        paths: In natural order.
+        paths: In natural order, or in that of the clock times in their names.
         headers: What is known of each without decoding it.
-        numbers: Of each, from its name; empty where names have none.
+        numbers: Of each, from its name; empty where names have none. Of clock times, the steps
+            since the first.
         missing: Numbers that no picture has.
     """
 
@@ -65,13 +70,46 @@ def check_frames(folder: Path, *, pattern: str, gaps: bool, gaps_hint: str) -> F
     if alone := _alone(paths, unread):
         raise unread_error(folder, alone)
     by_name(paths)
-    numbers = frame_numbers(paths)
+    paths, numbers, step = _in_order(folder, paths)
     missing = missing_between(numbers)
     if missing.count and not gaps:
-        raise MagkitError(f"frames are missing from {folder}: {missing}", gaps_hint)
+        what = missing if step is None else _first_gap(paths, numbers, step)
+        raise MagkitError(f"frames are missing from {folder}: {what}", gaps_hint)
     headers = read_headers(paths)
     check_sizes(paths, headers)
     return FrameSet(tuple(paths), headers, tuple(numbers), missing)
+
+
+def _in_order(folder: Path, paths: Sequence[Path]) -> tuple[list[Path], list[int], Fraction | None]:
+    """Frames in their order, their numbers, and the seconds of a step if clock times number them.
+
+    Clock times count only where numbers in the names don't count the frames one by one.
+    """
+    times = clock_times(paths)
+    if times is None or _is_counted(paths):
+        return list(paths), frame_numbers(paths), None
+    named = dict(zip(times, paths, strict=True))
+    ordered = sorted(named)
+    step, numbers = count_steps(ordered)
+    logging.getLogger(__name__).info(
+        "%s: frames are named by the clock, one every %g s", folder, float(step)
+    )
+    return [named[time] for time in ordered], numbers, step
+
+
+def _is_counted(paths: Sequence[Path]) -> bool:
+    try:
+        numbers = frame_numbers(paths)
+    except MagkitError:
+        return False
+    return all(b - a == 1 for a, b in pairwise(numbers))
+
+
+def _first_gap(paths: Sequence[Path], numbers: Sequence[int], step: Fraction) -> str:
+    gaps = [place for place, (a, b) in enumerate(pairwise(numbers)) if b - a > 1]
+    one, other = paths[gaps[0]], paths[gaps[0] + 1]
+    others = f", and {len(gaps) - 1} more such" if len(gaps) > 1 else ""
+    return f"from {one.name} to {other.name} it is more than the usual {float(step):g} s{others}"
 
 
 def _no_match(folder: Path, pattern: str) -> UsageError:
