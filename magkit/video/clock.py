@@ -12,12 +12,12 @@ _DAY = 24 * 3600  # seconds
 _DATE = r"(?P<year>(?:19|20)\d\d)(?P<dash>[-_.]?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
 _BETWEEN = r"(?:[-_.T]|\s+(?:at\s+)?)?"
 # Six digits alone are a number like others: without a date the parts need separators.
-_TIME = r"(?P<hour>\d\d|\d(?=\D)){}(?P<minute>\d\d)(?P=colon)(?P<second>\d\d)"
+_TIME = r"(?P<hour>\d\d|\d(?=\D\d\d\D\d\d\s?[ap]m)){}(?P<minute>\d\d)(?P=colon)(?P<second>\d\d)"
 _FRACTION = r"(?:[-_.,]{}(?P<fraction>\d{{1,9}}))?(?!\d)(?:\s?(?P<half>[ap])m\b)?"
 _BARE = _TIME.format(r"(?P<colon>[-_.:])") + _FRACTION.format("")
 _DATED = _DATE + _BETWEEN + _TIME.format(r"(?P<colon>[-_.:]?)") + _FRACTION.format("?")
 _FORMS = [
-    re.compile(rf"(?P<before>.*?)(?<!\d){form}(?P<after>.*)", re.IGNORECASE | re.ASCII)
+    re.compile(rf"(?P<before>.*?)(?<!\d){form}(?P<after>.*)", re.IGNORECASE)
     for form in (_DATED, _BARE)
 ]
 

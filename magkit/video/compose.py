@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +90,7 @@ class StoredAnimation:
                     area[:] = before
 
 
-def _read(file: Any, picture: StoredPicture) -> bytes:
+def _read(file: BinaryIO, picture: StoredPicture) -> bytes:
     pieces = []
     for offset, length in picture.data:
         file.seek(offset)

@@ -27,6 +27,7 @@ FORMS = [
     "%Y-%m-%d %H.%M.%S",
     "PXL_%Y%m%d_%H%M%S000",
     "Screenshot %Y-%m-%d at %I.%M.%S %p",
+    "Screenshot %Y-%m-%d at %I.%M.%S\u202f%p",
     "frame-%Y-%m-%d-%H-%M-%S.%f",
 ]
 
@@ -55,6 +56,12 @@ def test_frames_come_in_the_order_of_the_clock(
     assert video.info.times is None
     assert [int(frame[0, 0, 0]) for frame in video] == [0, 1, 2, 3, 4]
     assert [int(frame[0, 0, 0]) for frame in open_strip(tmp_path)] == [0, 1, 2, 3, 4]
+
+
+def test_an_hour_of_one_digit_needs_its_half_of_the_day(tmp_path: Path) -> None:
+    fill(tmp_path, ["9.59.59 AM", "10.00.00 AM", "10.00.01 AM"])
+    assert greys(tmp_path) == [0, 1, 2]
+    assert clock_times([Path(f"9.59.5{n}.png") for n in range(3)]) is None
 
 
 def test_fractions_of_seconds_are_no_whole_numbers(tmp_path: Path) -> None:
