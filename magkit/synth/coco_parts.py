@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from magkit.synth.coco_outline import Box, Outline, measure, read_outline
-
-MIN_AREA = 400  # square pixels: a smaller object is a smear
+from magkit.synth.sources import MIN_AREA
 
 CROWD = "are crowds (iscrowd 1)"
 BOX_ONLY = "hold a box and no outline"

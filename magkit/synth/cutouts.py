@@ -11,11 +11,10 @@ from scipy.ndimage import distance_transform_edt
 
 from magkit.errors import MagkitError
 from magkit.synth.cache import TensorCache
-from magkit.synth.coco_parts import MIN_AREA
 from magkit.synth.files import ListedFiles
 from magkit.synth.listing import find_files
 from magkit.synth.pictures import decoding, open_picture
-from magkit.synth.sources import fit_longest
+from magkit.synth.sources import MIN_AREA, fit_longest
 
 SUFFIXES = {".png", ".webp", ".tif", ".tiff"}
 LONGEST = 1024  # pixels: larger cut-outs are shrunk to this when they are read

@@ -16,6 +16,9 @@ from torch.nn import functional as F
 # Sizes of objects come from this geometric grid, so that those of a batch are alike.
 SIZE_STEP = 2**0.25
 
+MIN_AREA = 400
+"""Square pixels that an object covers at least."""
+
 
 class Pictures(Protocol):
     """Numbered pictures."""
