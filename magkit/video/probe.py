@@ -79,6 +79,7 @@ class _Listing:
     audio: list[str] = field(default_factory=list)
     unlisted: list[int] = field(default_factory=list)
     rate: str = ""
+    stated: Fraction | None = None
     frames: list[str] = field(default_factory=list)
     colors: str = ""
     has_start: bool = False
@@ -95,6 +96,9 @@ class _Listing:
             if not re.search(r"\d Hz", match[2]):
                 self.unlisted.append(len(self.audio))
             self.audio.append(match[1])
+        elif match := re.match(r"  Stream #0:\d+\S*: Video: .* ([\d.]+)(k?) fps", text):
+            # Later ones are those of the outputs.
+            self.stated = self.stated or Fraction(match[1]) * (1000 if match[2] else 1)
         elif re.match(r" +alpha_mode +: 1$", text):
             self.alpha_mode = True
         elif match := re.match(r"config in time_base: \S+ frame_rate: (\d+/\d+)", text):
@@ -245,6 +249,10 @@ def _timing(
         if ticks != sorted(ticks) or len(ticks) < len(stamps.picture):
             return Fraction(0), len(stamps.picture), Timing(nominal, stated=False)
     timing = fit(ticks, stamps.base, _last_duration(stamps), (nominal,))
+    stated = snap_rate(listing.stated or nominal)
+    if stated * stamps.base > 1 and is_constant(ticks, stamps.base, stated):
+        # Frames that share ticks (in Matroska, above 1000 a second) look unevenly spaced.
+        timing = Timing(stated)
     return ticks[0] * stamps.base, len(ticks), timing
 
 
