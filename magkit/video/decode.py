@@ -12,7 +12,7 @@ import numpy as np
 from magkit.errors import MagkitError
 from magkit.video.ffmpeg import Child, ffmpeg, input_args
 from magkit.video.info import Frame, VideoInfo
-from magkit.video.matroska import declared_size
+from magkit.video.matroska import TICK, declared_size
 from magkit.video.probe import Probed
 
 Kind = np.dtype[np.unsignedinteger[Any]]
@@ -30,6 +30,8 @@ _LOST_PACKET = "(Error submitting packet to decoder|Decoding error).*"
 
 # Parts that start this many seconds into a file are sought, where the file has an index of times.
 _WORTH_SEEKING = 5
+
+_ROUNDING = 1e-6  # seconds: of times in floating point
 
 # A frame that comes further from its promised time is worth a warning.
 _TIME_TOLERANCE = 2e-3  # seconds
@@ -190,7 +192,9 @@ def _cut(part: Part) -> tuple[list[str], list[str]]:
     if part.first == 0 and part.whole:
         return [], []
     start = begin + info.time_of(part.first)
-    if start < _WORTH_SEEKING or not re.match("mov|matroska", part.probed.container):
+    # Frames that share a tick can't be told by their times.
+    told = {"mov": 0, "matroska": TICK}.get(part.probed.container.split(",")[0])
+    if start < _WORTH_SEEKING or told is None or info.shortest_step < told - _ROUNDING:
         last = "" if part.whole else f":end_frame={part.last}"
         return [], [f"trim=start_frame={part.first}{last}"]
     # Skip to a key frame well before the start. Frames are told by their times there, which stay

@@ -33,6 +33,12 @@ REFUSED = frozenset(
 
 _KEPT_ERRORS = 100
 
+# Transport and program streams and Ogg may start their clock anew in the middle of a file. ffmpeg
+# takes any step of 10 s for that, and closes the gap. A clip that pauses has true steps of such a
+# length. The longest that counts as one stays well below the 26.5 hours after which the 33-bit
+# clock of MPEG wraps. Steps back are always corrected.
+_LONGEST_STEP = 6 * 3600  # seconds
+
 
 @cache
 def binary() -> str:
@@ -109,7 +115,8 @@ def input_args(path: Path) -> list[str]:
     # By its suffix ffmpeg would take raw motion JPEG named .jpg for one picture.
     stream = raw_stream(path)
     form = ["-f", stream] if stream else []
-    return ["-protocol_whitelist", "file", "-format_whitelist", _demuxers(), *form, "-i", source]
+    allowed = ["-protocol_whitelist", "file", "-format_whitelist", _demuxers()]
+    return ["-dts_delta_threshold", str(_LONGEST_STEP), *allowed, *form, "-i", source]
 
 
 class Log:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -66,6 +67,13 @@ class VideoInfo:
     def duration(self) -> float:
         """Seconds from the first frame to the end of the last; 0 where their number is unknown."""
         return self.time_of(self.frames or 0)
+
+    @property
+    def shortest_step(self) -> float:
+        """Seconds between the two frames that are closest to each other."""
+        if self.times is None:
+            return float(1 / self.rate)
+        return min(later - earlier for earlier, later in pairwise(self.times))
 
     def part(self, first: int, last: int) -> "VideoInfo":
         """The record of the frames first <= n < last."""

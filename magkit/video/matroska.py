@@ -1,4 +1,4 @@
-"""How long a Matroska or WebM file says that it is."""
+"""What is particular to Matroska and WebM: their ticks, and the size that a file promises."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from pathlib import Path
 
 HEADER, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 LONGEST_HEADER = 4096  # bytes
+
+TICK = 0.001
+"""Seconds a tick: nearly all files have this, and ffmpeg writes no other."""
 
 
 def declared_size(path: Path) -> int | None:

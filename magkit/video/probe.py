@@ -1,6 +1,7 @@
 """The record of a video file, from one run of ffmpeg that reads every packet."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -36,7 +37,7 @@ class Track:
     Args:
         codec: As ffmpeg names it; "none" where it knows no name.
         start: Seconds from the first frame of the picture to the first sample; None if there is
-            none.
+            none, or the sound is so damaged that its sample rate is unknown.
         decodable: Whether this ffmpeg can decode it.
     """
 
@@ -76,7 +77,9 @@ class _Listing:
 
     container: str = ""
     audio: list[str] = field(default_factory=list)
+    unlisted: list[int] = field(default_factory=list)
     rate: str = ""
+    stated: Fraction | None = None
     frames: list[str] = field(default_factory=list)
     colors: str = ""
     has_start: bool = False
@@ -88,8 +91,14 @@ class _Listing:
             self.container = match[1]
         elif match := re.match(r"  Duration: \S+ (start: )?", text):
             self.has_start = bool(match[1])
-        elif match := re.match(r"  Stream #0:\d+\S*: Audio: (\w+)", text):
+        elif match := re.match(r"  Stream #0:\d+\S*: Audio: (\w+)(.*)", text):
+            # Of damaged sound the sample rate may be unknown, and then no output takes it.
+            if not re.search(r"\d Hz", match[2]):
+                self.unlisted.append(len(self.audio))
             self.audio.append(match[1])
+        elif match := re.match(r"  Stream #0:\d+\S*: Video: .* ([\d.]+)(k?) fps", text):
+            # Later ones are those of the outputs.
+            self.stated = self.stated or Fraction(match[1]) * (1000 if match[2] else 1)
         elif re.match(r" +alpha_mode +: 1$", text):
             self.alpha_mode = True
         elif match := re.match(r"config in time_base: \S+ frame_rate: (\d+/\d+)", text):
@@ -109,7 +118,8 @@ class _Stamps:
         base: Seconds a tick of the picture's stamps.
         codec: The picture's.
         picture: (dts, pts, duration) of each, in ticks.
-        sound: Of each track by number the seconds from the file's zero to its first sample.
+        sound: Of each track that is listed, by its place among them, the seconds from the file's
+            zero to its first sample.
     """
 
     base: Fraction = Fraction(1)
@@ -149,23 +159,33 @@ def probe(path: Path) -> Probed:
     Raises:
         MagkitError: The file is no video, or of a kind that makes ffmpeg open other files.
     """
+    listing, stamps, child = _packets(path)
+    if listing.unlisted:
+        listing, stamps, child = _packets(path, listing.unlisted)
+    if not listing.frames:
+        raise unreadable(path, child)
+    return _describe(path, listing, stamps)
+
+
+def _packets(path: Path, unlisted: Sequence[int] = ()) -> tuple[_Listing, _Stamps, Child]:
+    """What ffmpeg says of a file and its packets; sound tracks of some numbers are passed over."""
     listing, stamps = _Listing(), _Stamps()
     # V leaves out cover pictures and thumbnails. Two outputs: some frames' description, and the
     # packets of the picture and of all sound: in one run all are timed from the same zero.
     few = ["-map", "0:V:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
     few += ["-frames:v", str(_DESCRIBED), "-f", "null", "-"]
-    arguments = [*input_args(path), *few, *_listed("-c", "copy")]
+    arguments = [*input_args(path), *few, *_listed("-c", "copy", unlisted=unlisted)]
     with ffmpeg(arguments, watch=listing.watch) as child:
         assert child.process.stdout is not None
         stamps.read(child.process.stdout)
         child.finish()
-        if not listing.frames:
-            raise unreadable(path, child)
-    return _describe(path, listing, stamps)
+    return listing, stamps, child
 
 
-def _listed(*coding: str) -> list[str]:
-    return ["-map", "0:V:0", "-map", "0:a?", *coding, "-f", "framecrc", "pipe:1"]
+def _listed(*coding: str, unlisted: Sequence[int]) -> list[str]:
+    passed_over = [argument for number in unlisted for argument in ("-map", f"-0:a:{number}")]
+    maps = ["-map", "0:V:0", "-map", "0:a?", *passed_over]
+    return [*maps, *coding, "-f", "framecrc", "pipe:1"]
 
 
 def _describe(path: Path, listing: _Listing, stamps: _Stamps) -> Probed:
@@ -187,7 +207,8 @@ def _describe(path: Path, listing: _Listing, stamps: _Stamps) -> Probed:
         bits=first.pixels.bits,
         interlaced=interlaced,
     )
-    starts = {number: float(start - begin) for number, start in stamps.sound.items()}
+    listed = [number for number in range(len(listing.audio)) if number not in listing.unlisted]
+    starts = {listed[place]: float(start - begin) for place, start in stamps.sound.items()}
     # Transparency in VP8 and VP9 is a second picture, which only libvpx's decoders look at.
     decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stamps.codec) if listing.alpha_mode else ""
     return Probed(
@@ -215,7 +236,7 @@ def _timing(
     framed = _FRAMED.match(listing.container)
     if _BARE.match(listing.container) or not (listing.has_start or framed):
         if interlaced:  # its packets may be fields
-            return Fraction(0), len(_decoded(path).picture), Timing(nominal, stated=False)
+            return Fraction(0), len(_decoded(path, listing).picture), Timing(nominal, stated=False)
         rate = _stated_rate(stamps) or nominal
         return Fraction(0), len(stamps.picture), Timing(rate, stated=False)
     ticks = _packet_ticks(listing, stamps, first)
@@ -223,11 +244,15 @@ def _timing(
     trusted = framed and stamps.codec != "vp8"
     told = not interlaced and (trusted or is_constant(ticks, stamps.base, nominal))
     if not (ticks and told):
-        stamps = _decoded(path)
+        stamps = _decoded(path, listing)
         ticks = [pts for _, pts, _ in stamps.picture if pts != _NO_TIME]
         if ticks != sorted(ticks) or len(ticks) < len(stamps.picture):
             return Fraction(0), len(stamps.picture), Timing(nominal, stated=False)
     timing = fit(ticks, stamps.base, _last_duration(stamps), (nominal,))
+    stated = snap_rate(listing.stated or nominal)
+    if stated * stamps.base > 1 and is_constant(ticks, stamps.base, stated):
+        # Frames that share ticks (in Matroska, above 1000 a second) look unevenly spaced.
+        timing = Timing(stated)
     return ticks[0] * stamps.base, len(ticks), timing
 
 
@@ -268,12 +293,13 @@ def _last_duration(stamps: _Stamps) -> int:
     return ordered[-1][1] if 2 * ordered[-1][1] >= shortest else 0
 
 
-def _decoded(path: Path) -> _Stamps:
+def _decoded(path: Path, listing: _Listing) -> _Stamps:
     """The time stamps of all frames, by decoding them."""
     stamps = _Stamps()
     # The sound is mapped so that the zero is the same as in the run that read the packets.
     coding = ["-c:v", "wrapped_avframe", "-c:a", "copy", "-enc_time_base", "demux"]
-    with ffmpeg([*input_args(path), *_listed(*coding, "-fps_mode", "passthrough")]) as child:
+    coding += ["-fps_mode", "passthrough"]
+    with ffmpeg([*input_args(path), *_listed(*coding, unlisted=listing.unlisted)]) as child:
         assert child.process.stdout is not None
         stamps.read(child.process.stdout)
         child.finish()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from magkit.video.ffmpeg import input_args
+from magkit.video.ffmpeg import ffmpeg, input_args
 from magkit.video.probe import Track
 
 _log = logging.getLogger(__name__)
@@ -34,6 +34,9 @@ _OPUS = ("libopus", "160k", "mono|stereo|3.0|quad|5.0|5.1|6.1|7.1")
 _LEAD = 0.05  # seconds
 
 _WORTH_SEEKING = 5.0  # seconds
+
+# Frames (some 20 ms each) that show at once that a track is sound indeed.
+_TRIED = 50
 
 # In these ffmpeg takes the first stream that a run uses as the zero of time.
 _RELATIVE_ZERO = re.compile("mpeg|ogg|wtv|hls")
@@ -77,21 +80,44 @@ def sound_args(
     kept = [] if sound is None or suffix == ".gif" else list(_kept(sound, suffix, choice))
     if sound is None or not kept:
         return [], [], []
-    # The result's first frame is at zero, and so is the sound that was heard with it.
-    sought = sound.begin >= _WORTH_SEEKING and re.match("mov|matroska", sound.container)
-    seek = ["-ss", f"{sound.begin - 3:.6f}"] if sought else []
-    shift = -3 if sought else -sound.begin
-    source = [*seek, "-itsoffset", f"{shift:.6f}", *input_args(sound.path)]
     output = [
         argument
         for index, track in enumerate(kept)
         for argument in _coded(index, track, sound, suffix)
     ]
-    if sound.length is not None:
-        output += ["-t", f"{sound.length:.6f}"]
+    output += _limit(sound)
     # All streams that the record was made from are used, or time would have another zero.
-    zero = ["-map", "1:V:0", "-map", "1:a", "-c", "copy", "-f", "null", "-"]
+    timed = [number for number, track in enumerate(sound.tracks) if track.start is not None]
+    zero = [argument for number in timed for argument in ("-map", f"1:a:{number}")]
+    zero = ["-map", "1:V:0", *zero, "-c", "copy", "-f", "null", "-"]
+    # Damage between good samples ends no run.
+    source = ["-max_error_rate", "1", *_source(sound)]
     return source, output, zero if _RELATIVE_ZERO.match(sound.container) else []
+
+
+def _source(sound: Sound) -> list[str]:
+    """Open the sound so that what is heard with the result's first frame is at zero, as that is."""
+    sought = sound.begin >= _WORTH_SEEKING and re.match("mov|matroska", sound.container)
+    seek = ["-ss", f"{sound.begin - 3:.6f}"] if sought else []
+    shift = -3 if sought else -sound.begin
+    return [*seek, "-itsoffset", f"{shift:.6f}", *input_args(sound.path)]
+
+
+def _limit(sound: Sound) -> list[str]:
+    return [] if sound.length is None else ["-t", f"{sound.length:.6f}"]
+
+
+def _decodes(sound: Sound, number: int) -> bool:
+    """Whether at most two thirds of a track can't be decoded: ffmpeg's own limit, and status.
+
+    The start of the part tells it of a good track. Only where that fails is all of it decoded.
+    """
+    track = ["-map", f"0:a:{number}", "-af", "atrim=start=0", *_limit(sound)]
+    for frames in (["-frames:a", str(_TRIED)], []):
+        with ffmpeg([*_source(sound), *track, *frames, "-f", "null", "-"]) as child:
+            if child.finish() == 0:
+                return True
+    return False
 
 
 def _kept(sound: Sound, suffix: str, choice: Choice) -> Iterator[tuple[int, Track]]:
@@ -101,13 +127,15 @@ def _kept(sound: Sound, suffix: str, choice: Choice) -> Iterator[tuple[int, Trac
     for number, track in enumerate(sound.tracks):
         name = f"{sound.path}: sound track {number + 1} ({track.codec})"
         if track.start is None:
-            _log.warning("%s is empty and is left out", name)
-        elif track.codec in _CARRIED[suffix] or track.decodable:
+            _log.warning("%s is empty or damaged and is left out", name)
+        elif not (track.codec in _CARRIED[suffix] or track.decodable):
+            _log.warning("%s can't be decoded or stored in %s and is left out", name, suffix)
+        elif track.decodable and not _decodes(sound, number):
+            _log.warning("%s is damaged and is left out", name)
+        else:
             yield number, track
             if choice == "first":
                 return
-        else:
-            _log.warning("%s can't be decoded or stored in %s and is left out", name, suffix)
 
 
 def _coded(index: int, kept: tuple[int, Track], sound: Sound, suffix: str) -> list[str]:
@@ -124,5 +152,6 @@ def _coded(index: int, kept: tuple[int, Track], sound: Sound, suffix: str) -> li
         cut = track.start is not None and track.start - sound.offset < -_LEAD
         return [*args, "copy", *([f"-copypriorss:a:{index}", "0"] if cut else [])]
     encoder, rate, layouts = _OPUS if suffix == ".webm" else _AAC
-    chain = f"atrim=start=0,aformat=channel_layouts={layouts}"
+    # Damaged sound may decode to infinity or no number, which ends an encoder: integers have none.
+    chain = f"atrim=start=0,aformat=sample_fmts=s32p:channel_layouts={layouts}"
     return [*args, encoder, f"-b:a:{index}", rate, f"-filter:a:{index}", chain]

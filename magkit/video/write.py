@@ -25,6 +25,7 @@ from magkit.video.encode import (
 from magkit.video.ffmpeg import ffmpeg
 from magkit.video.folder import SIDECAR, list_frames, write_frame, write_sidecar
 from magkit.video.info import Frame, VideoInfo
+from magkit.video.matroska import TICK
 from magkit.video.raw_matroska import frame_header, stream_header
 from magkit.video.resample import resample, resampled_info
 from magkit.video.sound import Choice, Sound, sound_args
@@ -79,6 +80,7 @@ def write_video(
         with atomic_path(path, kind="folder", overwrite=overwrite) as folder:
             return _write_folder(folder, stream, info)
     suffix = path.suffix.lower()
+    _warn_of_shared_ticks(path, info)
     first, stream = _first(stream)
     deep = first.dtype == np.uint16
     encoding = choose(suffix, info, quality, deep=deep, pix_fmt=pix_fmt)
@@ -109,6 +111,16 @@ def _spaced(
         return stream, info
     _log.info("%s: unevenly spaced frames, written at %g frames a second", path, rate)
     return resample(stream, info.times, rate), resampled_info(info, rate)
+
+
+def _warn_of_shared_ticks(path: Path, info: VideoInfo) -> None:
+    """Say that frames are closer than the container's ticks, which ffmpeg's muxer has no finer."""
+    if path.suffix.lower() in {".mkv", ".webm"} and info.shortest_step < TICK - 1e-6:
+        _log.warning(
+            "%s: some frames are less than 1 ms apart, and %s counts time in 1 ms: their times are "
+            "rounded, and some are equal; mp4 and mov keep them",
+            path, path.suffix,
+        )  # fmt: skip
 
 
 def check_output(path: Path, source: Path | None = None, *, overwrite: bool = False) -> None:
