@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from magkit.video.hdr import StaticHdr
+
 Frame = NDArray[np.unsignedinteger[Any]]
 """One frame (H, W, 3), RGB: uint8, 255 the brightest, or uint16, 65535 the brightest."""
 
@@ -40,6 +42,7 @@ class VideoInfo:
             of the last frame: one value more than frames. None: frame n comes at n / rate.
         bits: Bits of a colour channel as stored.
         interlaced: Whether a frame holds two fields, taken at different times.
+        hdr: Static HDR metadata, if the clip has any.
     """
 
     width: int
@@ -55,6 +58,7 @@ class VideoInfo:
     times: tuple[float, ...] | None = None
     bits: int = 8
     interlaced: bool = False
+    hdr: StaticHdr | None = None
 
     def time_of(self, number: int) -> float:
         """Seconds from the first frame to `number`; what follows the last comes at the rate."""

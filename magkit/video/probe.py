@@ -10,6 +10,7 @@ from typing import IO
 
 from magkit.errors import MagkitError
 from magkit.video.ffmpeg import Child, decodable, ffmpeg, input_args, message
+from magkit.video.hdr import parse_hdr
 from magkit.video.info import VideoInfo, snap_rate
 from magkit.video.showinfo import Shown, parse_frame
 from magkit.video.timing import Timing, fit, is_constant, nominal_rate, rising
@@ -82,6 +83,7 @@ class _Listing:
     stated: Fraction | None = None
     frames: list[str] = field(default_factory=list)
     colors: str = ""
+    hdr: str = ""
     has_start: bool = False
     alpha_mode: bool = False
 
@@ -106,8 +108,15 @@ class _Listing:
             self.rate = self.rate or match[1]
         elif re.match(r"n: +\d+ pts:", text):
             self.frames.append(text)
+        elif re.match(r"  side data - (Mastering|Content light)", text):
+            self._add_hdr(text)
         elif text.startswith("color_range:") and not self.colors:
             self.colors = text
+
+    def _add_hdr(self, text: str) -> None:
+        # Every frame repeats them: the first to tell counts.
+        if text.partition(":")[0] not in self.hdr:
+            self.hdr += text + "\n"
 
 
 @dataclass(slots=True)
@@ -206,6 +215,7 @@ def _describe(path: Path, listing: _Listing, stamps: _Stamps) -> Probed:
         times=timing.times,
         bits=first.pixels.bits,
         interlaced=interlaced,
+        hdr=parse_hdr(listing.hdr),
     )
     listed = [number for number in range(len(listing.audio)) if number not in listing.unlisted]
     starts = {listed[place]: float(start - begin) for place, start in stamps.sound.items()}

@@ -1,8 +1,12 @@
-"""Uncompressed frames with their times, as a Matroska stream: ffmpeg's raw video has no times.
+"""Uncompressed frames as a Matroska stream, with the times and HDR metadata that raw video lacks.
 
 Source: RFC 8794 (EBML: identifiers and sizes), RFC 9559 (Matroska: the elements of a segment, a
 simple uncompressed track, block groups).
 """
+
+import struct
+
+from magkit.video.hdr import StaticHdr
 
 NANOSECONDS = 1_000_000_000  # ticks a second of the stream
 
@@ -16,24 +20,38 @@ _FOURCC = {
 }
 
 
-def stream_header(width: int, height: int, pixels: str) -> bytes:
+def stream_header(width: int, height: int, pixels: str, hdr: StaticHdr | None = None) -> bytes:
     """What precedes the frames.
 
     Args:
         width: Of a frame, in pixels.
         height: Likewise.
         pixels: ffmpeg's name of their layout: rgb24, rgb48le or yuv444p.
+        hdr: What ffmpeg hands on to the encoder and the container.
     """
     kind = _number("4286", 1) + _number("42F7", 1) + _number("42F2", 4) + _number("42F3", 8)
     kind += _element("4282", b"matroska") + _number("4287", 4) + _number("4285", 2)
     info = _number("2AD7B1", 1)  # nanoseconds a tick
     info += _element("4D80", b"magkit") + _element("5741", b"magkit")
     video = _number("B0", width) + _number("BA", height) + _element("2EB524", _FOURCC[pixels])
+    video += _colour(hdr) if hdr else b""
     track = _number("D7", 1) + _number("73C5", 1) + _number("83", 1)
     track += _element("86", b"V_UNCOMPRESSED") + _element("E0", video)
     segment = bytes.fromhex("18538067") + _UNKNOWN_SIZE
     tracks = _element("1654AE6B", _element("AE", track))
     return _element("1A45DFA3", kind) + segment + _element("1549A966", info) + tracks
+
+
+def _colour(hdr: StaticHdr) -> bytes:
+    """The element Colour (RFC 9559, 5.1.4.1.28.16)."""
+    levels = zip(("55BC", "55BD"), hdr.light_levels or (), strict=False)
+    display = b""
+    for number, value in enumerate(value for point in hdr.primaries or () for value in point):
+        display += _real(f"{0x55D1 + number:X}", value)
+    for identifier, value in zip(("55DA", "55D9"), hdr.luminance or (), strict=False):
+        display += _real(identifier, value)
+    content = b"".join(_number(identifier, level) for identifier, level in levels)
+    return _element("55B0", content + (_element("55D0", display) if display else b""))
 
 
 def frame_header(start: float, end: float, size: int) -> bytes:
@@ -58,3 +76,7 @@ def _element(identifier: str, content: bytes) -> bytes:
 
 def _number(identifier: str, value: int) -> bytes:
     return _element(identifier, value.to_bytes(8, "big"))
+
+
+def _real(identifier: str, value: float) -> bytes:
+    return _element(identifier, struct.pack(">d", value))

@@ -3,13 +3,14 @@
 import json
 import math
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from magkit.errors import MagkitError
+from magkit.video.hdr import read_hdr
 from magkit.video.info import VideoInfo
 from magkit.video.ycbcr import MATRICES
 
@@ -19,14 +20,14 @@ _LARGEST = 1 << 26  # bytes: the times of two million frames
 
 _FRACTIONS = ("rate", "pixel_aspect")
 _TEXTS = ("color_range", "color_matrix", "color_primaries", "color_transfer")
-_KNOWN = {*_FRACTIONS, *_TEXTS, "width", "height", "times", "bits"}
+_KNOWN = {*_FRACTIONS, *_TEXTS, "width", "height", "times", "bits", "hdr"}
 
 # Neither an exponent nor endless digits: a fraction keeps them all.
 _NUMBER = re.compile(r"\d{1,40}(\.\d{0,40}|/\d{1,40})?", re.ASCII)
 
 
 def write_sidecar(folder: Path, info: VideoInfo) -> None:
-    """Write what the pictures of a folder don't tell; times and depth only where they matter."""
+    """Write what pictures don't tell; depth, times and HDR metadata only where they matter."""
     record: dict[str, Any] = {
         "rate": _spell(info.rate),
         "width": info.width,
@@ -38,6 +39,8 @@ def write_sidecar(folder: Path, info: VideoInfo) -> None:
         record["bits"] = info.bits
     if info.times is not None:
         record["times"] = info.times
+    if info.hdr is not None:
+        record["hdr"] = {name: value for name, value in asdict(info.hdr).items() if value}
     (folder / SIDECAR).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
@@ -101,6 +104,8 @@ def _changes(record: dict[str, Any]) -> dict[str, Any]:
         changes["bits"] = _bits(record["bits"])
     if "times" in record:
         changes["times"] = _times(record["times"])
+    if "hdr" in record:
+        changes["hdr"] = read_hdr(record["hdr"])
     return changes
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
@@ -85,6 +86,7 @@ def write_video(
     deep = first.dtype == np.uint16
     encoding = choose(suffix, info, quality, deep=deep, pix_fmt=pix_fmt)
     with atomic_path(path, overwrite=overwrite) as temporary:
+        info = info if "10" in encoding.pixels else replace(info, hdr=None)
         pixels = raw_pixels(encoding, deep=deep)
         before, output, after = sound_args(sound, suffix, audio)
         chain = picture_filter(encoding, info, ACCURATE, pixels)
@@ -200,20 +202,27 @@ def _raw(stream: Iterator[Frame], info: VideoInfo, pixels: str) -> Iterator[Fram
     return (full_range(frame, info.color_matrix) for frame in stream)
 
 
+def _in_matroska(info: VideoInfo) -> bool:
+    """Whether the encoder needs what raw video can't carry: times or HDR metadata."""
+    return info.times is not None or info.hdr is not None
+
+
 def _raw_input(info: VideoInfo, pixels: str) -> list[str]:
-    if info.times is not None:
-        return ["-f", "matroska", "-i", "pipe:0"]
     size, rate = f"{info.width}x{info.height}", f"{info.rate.numerator}/{info.rate.denominator}"
+    if _in_matroska(info):
+        # -r numbers the frames at an exact rate, where time stamps are rounded.
+        even = ["-r", rate] if info.times is None else []
+        return ["-f", "matroska", *even, "-i", "pipe:0"]
     return ["-f", "rawvideo", "-pix_fmt", pixels, "-s", size, "-framerate", rate, "-i", "pipe:0"]
 
 
 def _chunks(
     number: int, frame: Frame, info: VideoInfo, pixels: str
 ) -> Iterator[bytes | memoryview]:
-    """What goes into the pipe for one frame: its pixels, after its time where that is not even."""
-    if info.times is not None:
+    """What goes into the pipe for one frame: its pixels, in Matroska after its time."""
+    if _in_matroska(info):
         if number == 0:
-            yield stream_header(info.width, info.height, pixels)
+            yield stream_header(info.width, info.height, pixels, info.hdr)
         yield frame_header(info.time_of(number), info.time_of(number + 1), frame.nbytes)
     yield frame.data
 
