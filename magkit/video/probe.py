@@ -89,6 +89,21 @@ class _Listing:
 
     def watch(self, line: str) -> None:
         text = message(line)
+        if text.startswith(("Input", "  Duration", "  Stream")):
+            self._watch_header(text)
+        elif re.match(r" +alpha_mode +: 1$", text):
+            self.alpha_mode = True
+        elif match := re.match(r"config in time_base: \S+ frame_rate: (\d+/\d+)", text):
+            # A later one comes from frames that changed in the middle of the file.
+            self.rate = self.rate or match[1]
+        elif re.match(r"n: +\d+ pts:", text):
+            self.frames.append(text)
+        elif re.match(r"  side data - (Mastering|Content light)", text):
+            self._add_hdr(text)
+        elif text.startswith("color_range:") and not self.colors:
+            self.colors = text
+
+    def _watch_header(self, text: str) -> None:
         if match := re.match(r"Input #0, (\S+), from ", text):
             self.container = match[1]
         elif match := re.match(r"  Duration: \S+ (start: )?", text):
@@ -101,17 +116,6 @@ class _Listing:
         elif match := re.match(r"  Stream #0:\d+\S*: Video: .* ([\d.]+)(k?) fps", text):
             # Later ones are those of the outputs.
             self.stated = self.stated or Fraction(match[1]) * (1000 if match[2] else 1)
-        elif re.match(r" +alpha_mode +: 1$", text):
-            self.alpha_mode = True
-        elif match := re.match(r"config in time_base: \S+ frame_rate: (\d+/\d+)", text):
-            # A later one comes from frames that changed in the middle of the file.
-            self.rate = self.rate or match[1]
-        elif re.match(r"n: +\d+ pts:", text):
-            self.frames.append(text)
-        elif re.match(r"  side data - (Mastering|Content light)", text):
-            self._add_hdr(text)
-        elif text.startswith("color_range:") and not self.colors:
-            self.colors = text
 
     def _add_hdr(self, text: str) -> None:
         # Every frame repeats them: the first to tell counts.
