@@ -27,7 +27,7 @@ from magkit.invert.class_job import ClassJob, invert_classes
 from magkit.invert.class_judge import class_judges
 from magkit.invert.class_report import write_class_report
 from magkit.invert.job import RESULT
-from magkit.invert.targets.choice import TargetChoice
+from magkit.invert.targets.load import TargetChoice
 from magkit.options import key_values
 
 BAR = 0.8  # of the pictures

@@ -32,7 +32,7 @@ from magkit.magnify.load import load_magnifier
 from magkit.magnify.pipeline import magnify_file
 from magkit.protocols import Magnifier
 from magkit.video import VideoSource, open_video
-from magkit.video.slice import beside, time_slice
+from magkit.video.stitch import beside, time_slice
 
 Frame = NDArray[np.uint8]
 Line = Literal["row", "column"]

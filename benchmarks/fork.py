@@ -34,7 +34,7 @@ from magkit.magnify.band import Band
 from magkit.magnify.load import load_magnifier
 from magkit.magnify.pipeline import magnify_file
 from magkit.video import open_video
-from magkit.video.slice import beside, time_slice
+from magkit.video.stitch import beside, time_slice
 
 Array = NDArray[np.floating[Any]]
 Frame = NDArray[np.uint8]

@@ -85,7 +85,7 @@ def _import(_: int) -> None:
 
 def _reading(plan: Any, sources: Any) -> dict[str, float]:
     """Compare a recipe with the generator, in turns, so that both meet the same machine."""
-    from magkit.data.recipe import RenderedScenes
+    from magkit.data.open import RenderedScenes
     from magkit.synth.render import render
     from magkit.synth.scene import draw_scene
 

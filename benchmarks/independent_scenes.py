@@ -30,9 +30,9 @@ from PIL import Image
 from magkit.evaluate.cases import cases
 from magkit.evaluate.magnifier import Predict, evaluate, predictor
 from magkit.evaluate.report import summary
-from magkit.evaluate.ssim import ssim_map
 from magkit.magnify.load import load_magnifier
 from magkit.synth.build import build_sources
+from magkit.video.ssim import ssim_map
 
 Array = NDArray[np.floating[Any]]
 Texture = Callable[[Array, Array], Array]  # x, y (columns, rows) in pixels -> (3, rows, columns)

@@ -19,10 +19,10 @@ import torch
 from magkit.errors import MagkitError
 from magkit.invert.davis import find_davis, list_videos, open_video_masks
 from magkit.invert.judge import real
-from magkit.invert.measures.agreement import best_agreement
+from magkit.invert.measures import best_agreement
 from magkit.invert.plan import plan_clip
 from magkit.invert.settings import make_settings
-from magkit.invert.targets.choice import TargetChoice, build_target
+from magkit.invert.targets.load import TargetChoice, build_target
 
 UNSEEN = {"maskrcnn-small": 1, "segmenter": 0}  # the first frame that it was not trained on
 BAR = 0.7  # of the segmenter's mean

@@ -26,13 +26,13 @@ from typing import Any
 import torch
 
 from magkit.errors import MagkitError
+from magkit.invert.frame_optimizer import FrameOptimizer
 from magkit.invert.frames_on_disk import picture
 from magkit.invert.job import RESULT, Inverted, Job, folder_of, invert
-from magkit.invert.maker import Maker
 from magkit.invert.objective import total
 from magkit.invert.priors import normalised
 from magkit.invert.report import judges_of, write_report
-from magkit.invert.targets.choice import TargetChoice
+from magkit.invert.targets.load import TargetChoice
 from magkit.options import key_values
 
 TARGET, VERIFIER = TargetChoice("maskrcnn-small"), TargetChoice("segmenter")
@@ -78,9 +78,9 @@ def made(given: argparse.Namespace, name: str, settings: Mapping[str, Any]) -> M
 
 def opened(folder: Path) -> Inverted:
     """Open what was made before."""
-    from magkit.invert.reopen import reopened
+    from magkit.invert.load_job import load_job
 
-    run, plans, _ = reopened(folder, None, ())
+    run, plans, _ = load_job(folder, None, ())
     return Inverted(run=run, plans=plans, frames=0, whole=True, seconds=0.0)
 
 
@@ -89,7 +89,7 @@ def objectives(found: Made) -> list[float]:
     plan = found.done.plans[0]
     folder = folder_of(found.done.run, plan)
     chosen = judges_of([TARGET], VERIFIER, CPU).targets
-    maker, values = Maker(plan, chosen, folder, CPU), []
+    maker, values = FrameOptimizer(plan, chosen, folder, CPU), []
     for place, frame in enumerate(plan.frames):
         objective = maker.objective([plan.annotations(place)], None, plan.settings)
         with torch.no_grad():

@@ -36,7 +36,7 @@ def main() -> None:
 
     import torch
 
-    from magkit.runtime.precision import has_fast_bf16
+    from magkit.runtime.device import has_fast_bf16
 
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
@@ -59,12 +59,11 @@ def problem(name: str, height: int) -> tuple[Objective, torch.Tensor]:
     """Return an objective with random weights and a box for an object, and a picture of noise."""
     import torch
 
-    from magkit.invert.objective import Goal, Objective
+    from magkit.invert.objective import Objective, TargetTerm
     from magkit.invert.settings import make_settings
-    from magkit.invert.targets.maskrcnn.published import build
-    from magkit.invert.targets.maskrcnn.small import maskrcnn_small
-    from magkit.invert.targets.maskrcnn.spec import MaskRCNNConfig
-    from magkit.invert.targets.maskrcnn.target import MaskRCNNTarget
+    from magkit.invert.targets.maskrcnn import MaskRCNNTarget
+    from magkit.invert.targets.maskrcnn_networks import build, maskrcnn_small
+    from magkit.invert.targets.maskrcnn_spec import MaskRCNNConfig
     from magkit.protocols import Annotation
 
     size = height, round(height * 854 / 480)
@@ -73,7 +72,7 @@ def problem(name: str, height: int) -> tuple[Objective, torch.Tensor]:
     target = MaskRCNNTarget(model, names, MaskRCNNConfig(), cpu)
     mask = torch.zeros(size)
     mask[size[0] // 4 : -size[0] // 4, size[1] // 4 : -size[1] // 4] = 1
-    goal = Goal(name, target, target.labels([[Annotation("a", mask)]]), target.statistics())
+    goal = TargetTerm(name, target, target.labels([[Annotation("a", mask)]]), target.statistics())
     return Objective([goal], make_settings("fast")), torch.randn(1, 3, *size)
 
 

@@ -94,8 +94,8 @@ def encoder() -> nn.Module:
     """Build what is trained: frames to both branches' maps (N, 64, 24, 24)."""
     import torch
 
-    from magkit.magnify.networks.fast import MagnetFast
-    from magkit.magnify.networks.fast_spec import FastConfig
+    from magkit.magnify.fast import MagnetFast
+    from magkit.magnify.fast_spec import FastConfig
 
     torch.manual_seed(0)
     return MagnetFast(FastConfig()).encoder.layers
@@ -215,8 +215,7 @@ def boxes(count: int) -> dict[str, int]:
     """Return pictures a second for which ten matched boxes are drawn."""
     import torch
 
-    from magkit.selfsup.boxes import PARTS
-    from magkit.selfsup.overlap import BoxLaw, matched_boxes
+    from magkit.selfsup.scrl import PARTS, BoxLaw, matched_boxes
 
     law = BoxLaw(count=10, least=16, most_alike=0.5, whole=False)
     views = [random_view(count) for _ in range(2)]

@@ -23,7 +23,7 @@ from magkit.magnify.pipeline import magnify
 from magkit.protocols import Magnifier
 from magkit.synth.build import build_sources
 from magkit.synth.render import Sources, render
-from magkit.video.slice import beside, time_slice
+from magkit.video.stitch import beside, time_slice
 
 Frame = NDArray[np.uint8]
 

@@ -88,9 +88,9 @@ def _draw(worker: int, scenes: int) -> tuple[int, int]:
     """Render scenes; returns the peak in bytes and how many bytes the memos hold."""
     import gc
 
-    from magkit.synth.cache import TensorCache
     from magkit.synth.render import render
     from magkit.synth.scene import SceneConfig, draw_scene
+    from magkit.synth.sources import TensorCache
 
     config, sources = SceneConfig(), globals()["_sources"]
     counts = len(sources.pictures), len(sources.cutouts)

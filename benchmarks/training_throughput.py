@@ -70,15 +70,14 @@ def _training(
 ) -> tuple[Callable[[Triplets], None], Iterator[Triplets]]:
     import torch
 
-    from magkit.finetune.material import Rendered
     from magkit.finetune.recipe import make_recipe
-    from magkit.finetune.task import SceneTask
+    from magkit.finetune.task import RenderedData, SceneTask
     from magkit.registry import registry
     from magkit.training.loop import TrainState, train_step
 
     spec = registry().magnifier(magnifier)
     recipe = make_recipe(spec.preset, {"steps": 1_000_000})
-    task = SceneTask(spec, recipe, Rendered(sources), torch.device("cpu"), workers)
+    task = SceneTask(spec, recipe, RenderedData(sources), torch.device("cpu"), workers)
     network = spec.build(spec.config())
     assert isinstance(network, torch.nn.Module)
     state = TrainState.start(network, recipe.train)

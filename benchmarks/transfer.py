@@ -36,26 +36,25 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from magkit.data.batches import StoredBatches
+from magkit.data.dataset import StoredBatches
 from magkit.data.plan import Kind
 from magkit.errors import MagkitError, UsageError
 from magkit.evaluate.cases import cases
 from magkit.evaluate.magnifier import evaluate, predictor
 from magkit.evaluate.report import summary
-from magkit.finetune.origin import Origin, parameter_groups
+from magkit.finetune.initialization import Initialization, parameter_groups
 from magkit.finetune.recipe import Recipe, make_recipe
-from magkit.magnify.encoder_file import encoder_file
+from magkit.magnify.encoder import encoder_file
 from magkit.registry import registry
-from magkit.runtime.atomic import atomic_path
-from magkit.runtime.tensor_file import stored, write_tensors
+from magkit.runtime.files import atomic_path
+from magkit.runtime.weights import stored, write_tensors
 from magkit.selfsup.pretrain import Job, pretrain
 from magkit.synth.build import build_sources, describe
 from magkit.synth.pictures import FilePictures
+from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
-from magkit.synth.shapes import ProceduralCutouts
 from magkit.synth.stream import loader
-from magkit.synth.textures import ProceduralPictures
 from magkit.synth.triplets import Triplets
 from magkit.training.loop import TrainState, train_step
 
@@ -192,7 +191,7 @@ def train_cell(
     spec = registry().magnifier(given.magnifier)
     assert spec.losses is not None
     recipe = recipe_of(given, cell)
-    origin = Origin(spec, given.opt or (), None, encoder)
+    origin = Initialization(spec, given.opt or (), None, encoder)
     config = origin.config()
     model, _ = origin.network(config, recipe)
     model.to(given.device)

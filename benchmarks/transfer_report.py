@@ -20,7 +20,7 @@ from statistics import fmean, stdev
 from scipy.stats import t as student
 
 from magkit.errors import MagkitError
-from magkit.runtime.atomic import atomic_path
+from magkit.runtime.files import atomic_path
 
 SCRATCH, FROZEN = "scratch", "frozen"
 CONFIDENCE = 0.95

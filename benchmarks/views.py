@@ -25,9 +25,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from magkit.selfsup.draws import draw_views
-from magkit.selfsup.view_config import ViewConfig
-from magkit.selfsup.views import make_views
+from magkit.selfsup.recipe import ViewConfig
+from magkit.selfsup.views import draw_params, make_views
 
 BAR = 1.5
 SIZE, BATCH, WORKERS = 96, 64, 2
@@ -101,7 +100,7 @@ class Ours(Dataset[Any]):
 
     def __getitem__(self, step: int) -> list[torch.Tensor]:
         epochs, indices = torch.full((BATCH,), step), torch.arange(BATCH)
-        draws = [draw_views(0, epochs, indices, which) for which in (0, 1)]
+        draws = [draw_params(0, epochs, indices, which) for which in (0, 1)]
         return [
             make_views(self.frames, draws[which], self.config, which).images_NCHW
             for which in (0, 1)

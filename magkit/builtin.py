@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from magkit.hookspecs import hookimpl
-from magkit.invert.targets.maskrcnn import spec as maskrcnn
-from magkit.invert.targets.segmenter import spec as segmenter
-from magkit.magnify.classical import linear_spec, phase_spec
-from magkit.magnify.networks import fast_spec, magnet_spec
-from magkit.selfsup.byol import spec as byol
-from magkit.selfsup.moco import spec as moco
-from magkit.selfsup.scrl import spec as scrl
+from magkit.invert.targets import maskrcnn_spec as maskrcnn
+from magkit.invert.targets import segmenter_spec as segmenter
+from magkit.magnify import fast_spec, linear_spec, magnet_spec, phase_spec
+from magkit.selfsup import byol_spec as byol
+from magkit.selfsup import moco_spec as moco
+from magkit.selfsup import scrl_spec as scrl
 from magkit.specs import MagnifierSpec, MethodSpec, TargetSpec
 
 

@@ -56,7 +56,7 @@ class Method(Protocol):
     It is a `torch.nn.Module`: its state is saved and restored with the training's. Layers that
     normalise over a batch may be torch's own: the trainer makes them see the batch of all
     processes. Losses are means over the pictures of this process; whatever is a mean over another
-    number than theirs, or outlives a step, goes through `magkit.runtime.ranks`.
+    number than theirs, or outlives a step, goes through `magkit.runtime.distributed`.
 
     The trainer owns the encoder and, where `keyed`, a second one without gradients that starts
     as its copy. One step: `before_keys`, both encoders run on every view, `loss`, backward, the

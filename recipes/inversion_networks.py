@@ -26,15 +26,13 @@ from torchvision.models.detection.image_list import ImageList
 
 from magkit import __version__
 from magkit.invert.classes import CLASSES
-from magkit.invert.targets.maskrcnn.small import maskrcnn_small
-from magkit.invert.targets.segmenter.network import Segmenter
-from magkit.runtime.tensor_file import stored, write_tensors
+from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
+from magkit.invert.targets.segmenter import Segmenter
+from magkit.runtime.weights import stored, write_tensors
 from magkit.training.config import TrainConfig
 from magkit.training.loop import TrainState
-from magkit.training.run import Run, open_run
-from magkit.training.session import complete
-from magkit.training.train import write_picture
-from magkit.training.versions import made_with
+from magkit.training.run import Run, made_with, open_run
+from magkit.training.train import complete, write_picture
 
 SIZES = ((128, 224), (160, 288), (192, 320), (256, 448))
 SHARES = (0.35, 0.25, 0.2, 0.2)

@@ -54,7 +54,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     import typer
 
     from magkit.cli.app import app
-    from magkit.cli.wrong_value import explained
+    from magkit.cli.check import explained
 
     if arguments is None and not sys.argv[1:]:
         arguments = ["--help"]

@@ -15,10 +15,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import ArgumentInfo
 
+from magkit.cli.check import refuse_what_is_no_path
 from magkit.cli.config import merged_options, option_name, read_config
-from magkit.cli.log_handler import log_shown
-from magkit.cli.output import Output
-from magkit.cli.paths import refuse_what_is_no_path
+from magkit.cli.output import Output, log_shown
 from magkit.errors import MagkitError
 from magkit.progress import QUIET
 

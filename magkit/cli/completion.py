@@ -44,7 +44,7 @@ def completion(
         out.finish({"shell": shell, "script": text})
         return
 
-    from magkit.runtime.atomic import atomic_path
+    from magkit.runtime.files import atomic_path
 
     with atomic_path(output, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")

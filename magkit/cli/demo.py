@@ -29,7 +29,7 @@ def demo(
 
     It writes the clip, the magnified one, both side by side, and one column of pixels over time.
     """
-    from magkit.magnify.demo import check_folder, run_demo
+    from magkit.evaluate.demo import check_folder, run_demo
     from magkit.magnify.load import load_magnifier
     from magkit.runtime.device import resolve_device, set_threads
 

@@ -27,13 +27,8 @@ from magkit.cli.common import (
 )
 from magkit.cli.evaluate_encoder import encoder
 from magkit.cli.evaluate_inversion import inversion
-from magkit.cli.evaluation_tables import (
-    comparison_table,
-    score_table,
-    still_line,
-    vibration_table,
-)
 from magkit.cli.output import Output
+from magkit.cli.tables import comparison_table, score_table, still_line, vibration_table
 from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress
 
@@ -94,13 +89,13 @@ def magnifier(
     """
     _check_new(output, overwrite)
     if plot is not None:
-        from magkit.evaluate.plot import check_plot
+        from magkit.evaluate.report import check_plot
 
         _check_new(plot, overwrite)
         check_plot(plot)
 
-    from magkit.evaluate.compare import behind
     from magkit.evaluate.protocols import PROTOCOLS
+    from magkit.evaluate.report import behind
     from magkit.magnify.load import load_magnifier
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.synth.build import build_sources
@@ -143,7 +138,7 @@ def magnifier(
     if output is not None:
         _write(output, result, overwrite)
     if plot is not None:
-        from magkit.evaluate.plot import draw
+        from magkit.evaluate.report import draw
 
         draw(plot, reports, chosen.axes[0], overwrite=overwrite)
     out.finish(result, wrote=[path for path in (output, plot) if path])
@@ -251,7 +246,7 @@ def _unused(other: str, names: Container[str]) -> str:
 
 
 def _write(path: Path, result: Mapping[str, Any], overwrite: bool) -> None:
-    from magkit.runtime.atomic import atomic_path
+    from magkit.runtime.files import atomic_path
 
     with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -19,8 +19,8 @@ from magkit.cli.common import (
     Seed,
     Threads,
 )
-from magkit.cli.encoder_tables import fitness_table
 from magkit.cli.output import Output
+from magkit.cli.tables import fitness_table
 from magkit.errors import MagkitError, UsageError
 
 
@@ -79,7 +79,7 @@ def encoder(
         for text in row["warnings"] if row["weights"] == OWN else ():
             out.warn(f"{row['branch']}: {text}")
     if output is not None:
-        from magkit.runtime.atomic import atomic_path
+        from magkit.runtime.files import atomic_path
 
         with atomic_path(output, overwrite=overwrite) as temporary:
             text = json.dumps({**found, "encoder": str(found["encoder"])}, indent=2)

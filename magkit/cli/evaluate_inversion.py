@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from magkit.cli.class_tables import class_table
 from magkit.cli.common import Device, Threads
-from magkit.cli.inversion_tables import inversion_table
 from magkit.cli.invert import (
     Davis,
     VerifierOpt,
@@ -19,15 +17,16 @@ from magkit.cli.invert import (
 )
 from magkit.cli.invert_classes import warn_of_unknown_classes
 from magkit.cli.output import Output
+from magkit.cli.tables import class_table, inversion_table
 from magkit.cli.verifier import NOBODY, check_verifier, chosen_verifier
 from magkit.errors import MagkitError, UsageError
 from magkit.invert import DEFAULT_VERIFIER
-from magkit.runtime.json_object import read_json_object
+from magkit.runtime.text import read_json_object
 
 if TYPE_CHECKING:
     import torch
 
-    from magkit.invert.targets.choice import TargetChoice
+    from magkit.invert.targets.load import TargetChoice
 
 
 def inversion(
@@ -58,7 +57,7 @@ def inversion(
     targets and by a verifier that took no part. Of pictures of classes: which part of them each
     takes for what was asked.
     """
-    from magkit.invert.class_reopen import holds_classes
+    from magkit.invert.load_job import holds_classes
     from magkit.runtime.device import resolve_device, set_threads
 
     set_threads(threads)
@@ -101,10 +100,10 @@ def _frames(
     davis: Path | None,
     device: torch.device,
 ) -> dict[str, Any]:
-    from magkit.invert.reopen import reopened
+    from magkit.invert.load_job import load_job
     from magkit.invert.report import judges_of, write_report
 
-    run, plans, targets = reopened(job, davis, weights)
+    run, plans, targets = load_job(job, davis, weights)
     check_verifier(out, verifier, targets, device)
     judges = judges_of(targets, verifier, device)
     warn_of_classes(out, judges, plans)
@@ -122,10 +121,10 @@ def _classes(
     device: torch.device,
 ) -> dict[str, Any]:
     from magkit.invert.class_judge import class_judges
-    from magkit.invert.class_reopen import reopened_classes
     from magkit.invert.class_report import write_class_report
+    from magkit.invert.load_job import load_class_job
 
-    run, plan, targets = reopened_classes(job, weights)
+    run, plan, targets = load_class_job(job, weights)
     if verifier:
         check_verifier(out, verifier, targets, device)
     judges = class_judges(targets, verifier, device)

@@ -17,9 +17,7 @@ from magkit.cli.common import (
     Procedural,
     Threads,
 )
-from magkit.cli.encoder_tables import encoder_table
-from magkit.cli.output import Output
-from magkit.cli.trainings import (
+from magkit.cli.config import (
     New,
     RunFolder,
     Settings,
@@ -31,6 +29,8 @@ from magkit.cli.trainings import (
     let_workers_work,
     metrics_table,
 )
+from magkit.cli.output import Output
+from magkit.cli.tables import encoder_table
 
 
 def finetune(

@@ -13,10 +13,10 @@ from magkit.cli.output import Output
 from magkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from magkit.data.estimate import Estimate
     from magkit.data.plan import Plan
+    from magkit.data.summary import Estimate
     from magkit.data.write import Written
-    from magkit.runtime.share import Share
+    from magkit.runtime.shard import Shard
     from magkit.synth.render import Sources
     from magkit.synth.scene import SceneConfig
 
@@ -94,13 +94,12 @@ def gen_data(
     Stopped at any time, the same command goes on where it was. The result is a function of the
     pictures and the seed, not of the number of processes or shares.
     """
-    from magkit.data.plan import make_plan
-    from magkit.data.presets import PRESETS, Preset
-    from magkit.runtime.share import launched_share, parse_share, processor_count
+    from magkit.data.plan import PRESETS, Preset, make_plan
+    from magkit.runtime.shard import launched_shard, parse_shard, processor_count
     from magkit.synth.build import build_sources
 
     asked = PRESETS[preset] if preset else Preset()
-    share = parse_share(shard) if shard else launched_share()
+    share = parse_shard(shard) if shard else launched_shard()
     pairs = [f"{key}={value}" for key, value in asked.scene.items()]
     config = _config(size or asked.size, [*pairs, *(scene or [])])
     sources = build_sources(images or (), objects, object_images, procedural)
@@ -119,7 +118,7 @@ def _write(
     plan: Plan,
     sources: Sources,
     processes: int,
-    share: Share,
+    share: Shard,
     *,
     overwrite: bool,
 ) -> None:
@@ -164,9 +163,9 @@ def _tell_broken(out: Output, done: Written) -> None:
 
 
 def _foretell(
-    out: Output, place: Path, plan: Plan, sources: Sources, processes: int, share: Share
+    out: Output, place: Path, plan: Plan, sources: Sources, processes: int, share: Shard
 ) -> None:
-    from magkit.data.estimate import estimate
+    from magkit.data.summary import estimate
 
     found = estimate(place, plan, sources, processes, share)
     if found.size > found.free:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from magkit.cli.common import Device, Opt, Threads
-from magkit.cli.config import merged_options
-from magkit.cli.inversion_tables import inversion_table
+from magkit.cli.config import New, RunFolder, given, hint_when_interrupted, merged_options
 from magkit.cli.invert_classes import (
     Classes,
     PerClass,
@@ -20,7 +19,7 @@ from magkit.cli.invert_classes import (
     run_classes,
 )
 from magkit.cli.output import Output
-from magkit.cli.trainings import New, RunFolder, given, hint_when_interrupted
+from magkit.cli.tables import inversion_table
 from magkit.cli.verifier import NOBODY, check_verifier, chosen_verifier
 from magkit.errors import UsageError
 from magkit.invert import DEFAULT_TARGET, DEFAULT_VERIFIER
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from magkit.invert.job import Inverted, Job
     from magkit.invert.judge import Judges
     from magkit.invert.plan import ClipPlan
-    from magkit.invert.targets.choice import TargetChoice
+    from magkit.invert.targets.load import TargetChoice
 
 Videos = Annotated[
     list[str] | None,
@@ -168,10 +167,10 @@ def invert(
     RUN/classes/CLASS; RUN's report says what the target and an independent network find in it.
     """
     from magkit.invert.job import Job
-    from magkit.invert.sweep import read_tables, swept
-    from magkit.invert.targets.choice import parse_targets
+    from magkit.invert.settings import read_tables, swept
+    from magkit.invert.targets.load import parse_targets
     from magkit.runtime.device import resolve_device, set_threads
-    from magkit.runtime.share import launched_share, parse_share
+    from magkit.runtime.shard import launched_shard, parse_shard
 
     set_threads(threads)
     chosen = parse_targets(target or [DEFAULT_TARGET], weights or [], opt or [])
@@ -180,7 +179,7 @@ def invert(
     own = given(settings, **flags)
     place = own_device(resolve_device(device))
     how: dict[str, Any] = {"output": output, "new": new, "snapshots": snapshots, "device": place}
-    how["share"] = parse_share(shard) if shard else launched_share()
+    how["share"] = parse_shard(shard) if shard else launched_shard()
     name = verifier or (DEFAULT_VERIFIER if classes is None else NOBODY)
     seen_by = chosen_verifier(name, verifier_weights, verifier_opt)
     if classes is not None:
@@ -253,8 +252,7 @@ def _reported(
 
 def warn_of_classes(out: Output, judges: Judges, plans: Sequence[ClipPlan]) -> None:
     """Say what the verifier can't: which classes it doesn't know, or where anything is."""
-    from magkit.invert.judge import knows
-    from magkit.invert.sight import shows_no_masks
+    from magkit.invert.judge import knows, shows_no_masks
 
     if shows_no_masks(judges.verifier, plans[0].size, judges.device):
         out.warn(f"'{judges.verifier.name}' names classes and shows no masks: its J and F are 0")

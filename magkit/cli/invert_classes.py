@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from magkit.cli.class_tables import class_table
+from magkit.cli.config import hint_when_interrupted
 from magkit.cli.output import Output
-from magkit.cli.trainings import hint_when_interrupted
+from magkit.cli.tables import class_table
 from magkit.cli.verifier import check_verifier
 from magkit.errors import UsageError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from magkit.invert.class_job import ClassesInverted, ClassJob
     from magkit.invert.class_judge import Judges
     from magkit.invert.class_plan import ClassPlan
-    from magkit.invert.targets.choice import TargetChoice
+    from magkit.invert.targets.load import TargetChoice
 
 Classes = Annotated[
     str | None,

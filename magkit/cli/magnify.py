@@ -11,7 +11,7 @@ import typer
 from magkit.cli.common import Device, MagnifierName, Opt, Overwrite, Threads, WeightsFile
 from magkit.cli.output import Output
 from magkit.errors import UsageError
-from magkit.runtime.file_names import fitted
+from magkit.runtime.files import fitted
 
 if TYPE_CHECKING:
     from magkit.magnify.band import Band

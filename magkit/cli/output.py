@@ -1,8 +1,9 @@
-"""What a command shows: results on standard output, everything else on standard error."""
+"""Results on standard output; logs, progress and errors on standard error."""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
 import time
@@ -16,6 +17,7 @@ from magkit.progress import Progress, silent
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -180,3 +182,46 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+class _Handler(logging.Handler):
+    """Warnings and errors are shown in any case, notes without --quiet, the rest with --verbose."""
+
+    def __init__(self, out: Output) -> None:
+        super().__init__()
+        self._out = out
+        self._warned: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._show(record)
+        except Exception:
+            self.handleError(record)
+
+    def _show(self, record: logging.LogRecord) -> None:
+        text = self.format(record) if self._out.verbose else record.getMessage()
+        if record.levelno < logging.INFO:
+            self._out.detail(text)
+        elif record.levelno < logging.WARNING:
+            self._out.note(text)
+        elif text not in self._warned:  # every worker that meets a broken file warns of it
+            self._warned.add(text)
+            self._out.warn(text)
+
+
+@contextmanager
+def log_shown(out: Output) -> Iterator[None]:
+    """Show what is logged for as long as the block lasts, as --quiet and --verbose ask.
+
+    Of magkit's loggers that is everything from INFO on, or from DEBUG on with --verbose; others
+    keep their levels, which by default leave warnings and errors.
+    """
+    root, own, handler = logging.getLogger(), logging.getLogger("magkit"), _Handler(out)
+    before = own.level
+    root.addHandler(handler)
+    own.setLevel(logging.DEBUG if out.verbose else logging.INFO)
+    try:
+        yield
+    finally:
+        own.setLevel(before)
+        root.removeHandler(handler)

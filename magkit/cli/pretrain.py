@@ -9,9 +9,7 @@ from typing import Annotated
 import typer
 
 from magkit.cli.common import Device, MagnifierName, Opt, Threads
-from magkit.cli.config import merged_options
-from magkit.cli.output import Output
-from magkit.cli.trainings import (
+from magkit.cli.config import (
     New,
     RunFolder,
     Settings,
@@ -21,8 +19,10 @@ from magkit.cli.trainings import (
     given,
     hint_when_interrupted,
     let_workers_work,
+    merged_options,
     metrics_table,
 )
+from magkit.cli.output import Output
 from magkit.errors import UsageError
 
 Method = Annotated[
@@ -99,8 +99,8 @@ def pretrain(
     if devices > 1:
         _start(devices)
     from magkit.runtime.device import resolve_device, set_threads
-    from magkit.runtime.launch import joined
-    from magkit.runtime.share import launched_share
+    from magkit.runtime.distributed import process_group
+    from magkit.runtime.shard import launched_shard
     from magkit.selfsup.pretrain import Job
     from magkit.selfsup.pretrain import pretrain as run_training
 
@@ -117,11 +117,11 @@ def pretrain(
         scenes=scenes,
         settings=given(train, steps=steps, batch=batch, size=size, lr=lr, seed=seed),
     )
-    speaks = launched_share().number == 1
+    speaks = launched_shard().number == 1
     if not speaks:
         out.mute()
     with (
-        joined(resolve_device(device)) as where,
+        process_group(resolve_device(device)) as where,
         out.progress("training", "steps") as progress,
         hint_when_interrupted(out),
     ):
@@ -157,12 +157,12 @@ def _start(devices: int) -> None:
     Raises:
         UsageError: this is one of several processes already.
     """
-    from magkit.runtime.launch import start
+    from magkit.runtime.distributed import launch
 
     if "RANK" in os.environ:
         raise UsageError("torchrun started this process: --devices is for a command by itself")
     # Of a flag that is given twice the last counts, and a flag outdoes file and environment.
-    raise typer.Exit(start(devices, [*sys.argv[1:], "--devices", "1"]))
+    raise typer.Exit(launch(devices, [*sys.argv[1:], "--devices", "1"]))
 
 
 def _next(magnifier: str, backbone: str | None, run: str) -> str:

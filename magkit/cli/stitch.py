@@ -10,7 +10,7 @@ import typer
 from magkit.cli.common import Overwrite
 from magkit.cli.magnify import Quality
 from magkit.cli.output import Output
-from magkit.runtime.file_names import fitted
+from magkit.runtime.files import fitted
 
 if TYPE_CHECKING:
     from magkit.video.stitch import Strip
@@ -131,7 +131,7 @@ def stitch(
 
 def _tell(out: Output, strip: Strip) -> None:
     """Name what is not as it should be, though the clip can be strung."""
-    from magkit.video.numbering import few
+    from magkit.video.frame_names import few
 
     if strip.missing.count:
         out.warn(f"strung without the frames that are missing: {strip.missing}")

@@ -12,7 +12,7 @@ from magkit.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-    from magkit.invert.targets.choice import TargetChoice
+    from magkit.invert.targets.load import TargetChoice
 
 
 NOBODY = "none"
@@ -26,7 +26,7 @@ def chosen_verifier(
     Raises:
         UsageError: nobody does, and is given weights or options.
     """
-    from magkit.invert.targets.choice import TargetChoice
+    from magkit.invert.targets.load import TargetChoice
 
     if name == NOBODY and (weights or options):
         raise UsageError(
@@ -42,7 +42,7 @@ def check_verifier(
 ) -> None:
     """Find out that a verifier can't be used before the work, and warn if it proves nothing."""
     from magkit.errors import MagkitError
-    from magkit.invert.targets.choice import build_target
+    from magkit.invert.targets.load import build_target
     from magkit.options import parse_options
     from magkit.registry import registry
 

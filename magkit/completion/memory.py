@@ -17,7 +17,7 @@ from zlib import crc32
 
 from magkit import __version__
 from magkit.errors import MagkitError
-from magkit.runtime.cache_folder import cache_folder
+from magkit.runtime.files import cache_folder
 
 LONGEST = 3600.0
 """Seconds that a table is believed: a hook may look at things that can't be watched from here."""
@@ -61,7 +61,7 @@ def remember(name: str, table: dict[str, Any], life: float = LONGEST) -> None:
         "table": table,
     }
 
-    from magkit.runtime.atomic import atomic_path
+    from magkit.runtime.files import atomic_path
 
     with (
         suppress(OSError, ValueError, TypeError, MagkitError),

@@ -1,4 +1,4 @@
-"""What a training asks of a data set, and how scenes that are stored answer."""
+"""Data sets as training asks for them: scenes by number, batches in an order set by a seed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from functools import cached_property
 from typing import Protocol
 
 import torch
+from torch.utils.data import Dataset
 
-from magkit.data.encode import decode, names
-from magkit.data.mark import mark, sampled
-from magkit.data.pixels import decode_frame
-from magkit.data.plan import Kind, Plan
+from magkit.data.encode import decode, decode_frame, names
+from magkit.data.plan import Kind, Plan, mark, sampled
 from magkit.data.store import Store
 from magkit.errors import MagkitError, UsageError
-from magkit.synth.triplets import Triplets
+from magkit.runtime.seeds import generator, in_epochs
+from magkit.synth.triplets import CLEAN, Degradation, Triplets, degraded
 
 
 class DataSet(Protocol):
@@ -163,3 +163,58 @@ def joined(parts: Sequence[Triplets]) -> Triplets:
     """Return batches as one."""
     tables = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Triplets)}
     return Triplets(**{name: torch.cat(tensors) for name, tensors in tables.items()})
+
+
+ORDER, CROP = 5, 6  # first parts of the keys of an epoch's order and of a batch's windows
+
+
+class StoredBatches(Dataset[Triplets]):
+    """Batch `step` of a training: a pure function of its arguments.
+
+    Scenes come in a new random order every epoch; an epoch may end within a batch.
+
+    Args:
+        data: triplets.
+        seed: of order, windows and noise.
+        batch: scenes in a batch.
+        steps: number of batches.
+        size: side in pixels of the window that is cut out of each scene at random.
+        degradation: of A, B and C.
+    """
+
+    def __init__(
+        self,
+        data: DataSet,
+        seed: int,
+        batch: int,
+        steps: int,
+        size: int,
+        degradation: Degradation = CLEAN,
+    ) -> None:
+        self.data, self.seed, self.batch, self.steps = data, seed, batch, steps
+        self.size, self.degradation = size, degradation
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Triplets:
+        places = range(step * self.batch, (step + 1) * self.batch)
+        indices = [number for _, number in in_epochs(places, len(self.data), self.seed, ORDER)]
+        scenes = _cut(self.data.triplets(indices), self.size, generator(self.seed, CROP, step))
+        return degraded(scenes, self.degradation, self.seed, step)
+
+
+def _cut(scenes: Triplets, size: int, draws: torch.Generator) -> Triplets:
+    """Return a window of size x size pixels of each scene, each at its own place."""
+    height, width = scenes.a.shape[-2:]
+    if (height, width) == (size, size):
+        return scenes
+    tops = torch.randint(height - size + 1, (len(scenes.factor),), generator=draws)
+    lefts = torch.randint(width - size + 1, (len(scenes.factor),), generator=draws)
+
+    def cut(maps: torch.Tensor) -> torch.Tensor:
+        windows = zip(maps, tops.tolist(), lefts.tolist(), strict=True)
+        return torch.stack([m[:, y : y + size, x : x + size] for m, y, x in windows])
+
+    names = [f.name for f in fields(Triplets) if f.name != "factor"]
+    return Triplets(factor=scenes.factor, **{name: cut(getattr(scenes, name)) for name in names})

@@ -1,20 +1,138 @@
-"""A scene as it is stored: PNG files by name, and one JSON object that says the rest."""
+"""Scenes as files: frames and motion as PNG, the rest as one JSON object."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from PIL import Image
 
-from magkit.data.pixels import decode_frame, decode_motion, encode_frame, encode_motion
 from magkit.data.plan import Kind, Plan
 from magkit.errors import MagkitError
-from magkit.runtime.json_object import json_object
+from magkit.runtime.text import json_object
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import Scene, draw_scene
 from magkit.synth.triplets import Triplets
+
+ZERO = 32768  # the level of no displacement
+KINDS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha", 6: "RGB and alpha"}
+"""What a PNG's header says of its channels (PNG specification, 11.2.1)."""
+
+
+def most_bytes(height: int, width: int) -> int:
+    """Return how long a PNG of a frame or a map of motion can be: three planes of 16 bits."""
+    return 7 * height * width + (64 << 10)
+
+
+def encode_frame(frame: torch.Tensor) -> bytes:
+    """Return float RGB (3, H, W) in [0, 1] as a PNG."""
+    levels = (frame * 255).round().byte().permute(1, 2, 0)
+    return _png(Image.fromarray(np.ascontiguousarray(levels)))
+
+
+def decode_frame(png: bytes, shape: tuple[int, int] | None = None) -> torch.Tensor:
+    """Return a PNG as float RGB (3, H, W) in [0, 1].
+
+    Raises:
+        MagkitError: it is damaged, not of the given height and width, of more than 8 bits a
+            channel, or transparent. Grey and palettes are taken, as nothing is lost of them.
+    """
+    levels = _opened(png, shape, _rgb)
+    return torch.from_numpy(levels).permute(2, 0, 1).float() / 255
+
+
+def encode_motion(motion: torch.Tensor, moving: torch.Tensor) -> tuple[bytes, float]:
+    """Return displacements (2, H, W) and what moves (1, H, W) as a PNG, and its unit in pixels."""
+    unit = float(motion.abs().max()) / (ZERO - 1)
+    # In double precision: in single, what lies halfway between two steps may be rounded twice.
+    steps = torch.round(motion.double() / unit) if unit else torch.zeros_like(motion)
+    planes = torch.cat([steps + ZERO, torch.round(moving.double() * 65535)])
+    levels = planes.flatten(0, 1).numpy().astype(np.uint16)
+    return _png(Image.fromarray(levels)), unit
+
+
+def decode_motion(
+    png: bytes, unit: float, shape: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return displacements (2, H, W) in pixels and what moves, (1, H, W) in [0, 1].
+
+    Raises:
+        MagkitError: the PNG is damaged, of other frames, or not of one channel of 16 bits.
+    """
+    height, width = shape
+    levels = _opened(png, (3 * height, width), _deep_grey)
+    planes = torch.from_numpy(levels.reshape(3, height, width))
+    return ((planes[:2] - ZERO).double() * unit).float(), (planes[2:].double() / 65535).float()
+
+
+def frame_shape(png: bytes) -> tuple[int, int]:
+    """Return height and width of a PNG, from its header alone.
+
+    Raises:
+        MagkitError: it is no PNG.
+    """
+    try:
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+            return image.height, image.width
+    except Exception as error:  # Pillow raises what comes its way
+        raise MagkitError(f"not a PNG that can be read: {error}") from error
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    # Dithered pictures hardly shrink however long one tries.
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+Levels = npt.NDArray[np.uint8] | npt.NDArray[np.int32]
+Form = tuple[int, str]  # bits a channel, and what the channels are
+
+
+def _rgb(image: Image.Image, form: Form) -> Levels:
+    if form[0] > 8 or image.has_transparency_data:
+        raise MagkitError(f"a picture of {_said(image, form)} in place of 8-bit RGB")
+    return np.array(image.convert("RGB"))
+
+
+def _deep_grey(image: Image.Image, form: Form) -> Levels:
+    if form != (16, "grey"):
+        raise MagkitError(f"a map of motion of {_said(image, form)} in place of 16-bit grey")
+    return np.array(image, np.int32)
+
+
+def _said(image: Image.Image, form: Form) -> str:
+    transparent = image.has_transparency_data and "alpha" not in form[1]
+    return f"{form[0]}-bit {form[1]}{' with transparency' * transparent}"
+
+
+def _form(png: bytes) -> Form:
+    """Return what a PNG's header says: Pillow makes 8 bits of some that are deeper."""
+    if len(png) < 26 or png[12:16] != b"IHDR":
+        raise MagkitError("a PNG that can't be read: it doesn't begin with its header")
+    return png[24], KINDS.get(png[25], "unknown")
+
+
+def _opened(
+    png: bytes, shape: tuple[int, int] | None, pixels: Callable[[Image.Image, Form], Levels]
+) -> Levels:
+    """Return a PNG's pixels; its size is looked at first, so that none grows beyond it."""
+    try:
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+            if shape is not None and (image.height, image.width) != shape:
+                asked = f"{shape[1]}x{shape[0]}"
+                raise MagkitError(f"a picture of {image.width}x{image.height} in place of {asked}")
+            return pixels(image, _form(png))
+    except MagkitError:
+        raise
+    except Exception as error:  # Pillow raises what comes its way
+        raise MagkitError(f"a PNG that can't be read: {error}") from error
+
 
 FRAMES = ("a", "b", "c", "m")
 MOST_JSON = 1 << 20  # bytes of what is said about a scene

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from magkit.data.encode import MOST_JSON, Stored
-from magkit.data.pixels import most_bytes
+from magkit.data.encode import MOST_JSON, Stored, most_bytes
 from magkit.data.plan import Kind, Plan
 from magkit.data.store import Store
 from magkit.errors import MagkitError

@@ -1,16 +1,16 @@
-"""What a data set is: everything that determines its scenes, and how they are stored."""
+"""The plan of a data set: everything that determines its scenes, presets by name, digests."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Literal, get_args
 
 from magkit.errors import MagkitError, UsageError
 from magkit.options import from_mapping
-from magkit.runtime.json_object import json_object
+from magkit.runtime.text import json_object
 from magkit.synth.build import describe
 from magkit.synth.render import Sources
 from magkit.synth.scene import SceneConfig, draw_scene
@@ -130,3 +130,82 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_rounded(item) for item in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+PAPER = {
+    "factors": "2,100",
+    "max_motion": "10",
+    "magnified": "0.5,30",
+    "objects": "7,15",
+}
+"""Oh et al. (ECCV 2018), section 4: factors to 100, input motion to 10 px, magnified to 30 px."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """What `gen-data` is asked for by one word; `scene` are settings of `SceneConfig`."""
+
+    kind: Kind = "triplets"
+    count: int = 1000
+    size: int = 384
+    scene: Mapping[str, Any] = field(default_factory=dict)
+
+
+PRESETS = {
+    # Five kinds of scene in equal parts, which is how `SceneConfig` draws them.
+    "paper": Preset(count=100_000, scene=PAPER),
+    # 200,000 frames: A, B, C and M of each scene.
+    "seed-triplets": Preset(count=50_000, scene=PAPER),
+    "seed-frames": Preset(kind="frames", count=20_000, scene=PAPER),
+}
+
+
+SAMPLED = 16  # scenes: at most 80 files, a few seconds from a bucket
+AS_IT_IS = 1 << 20  # pixels: no object is so large that it would be shrunk to this
+
+
+def sampled(count: int) -> list[int]:
+    """Return the numbers of the scenes or files whose content is looked at, of `count`."""
+    return sorted({round(k * (count - 1) / (SAMPLED - 1)) for k in range(SAMPLED)})
+
+
+def mark(parts: Iterable[tuple[str, bytes]]) -> str:
+    """Return a hash of named contents, in their order."""
+    digest = sha256()
+    for name, content in parts:
+        digest.update(f"{name}\0{len(content)}\0".encode(errors="surrogateescape"))
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def sources_mark(sources: Sources) -> str:
+    """Return a hash of a sample of the pictures and objects that come out of files; "" of none.
+
+    Raises:
+        MagkitError: none of a place can be read.
+    """
+    parts = list(_sampled_pixels(sources))
+    return mark(parts) if parts else ""
+
+
+def _sampled_pixels(sources: Sources) -> Iterator[tuple[str, bytes]]:
+    pictures, objects = sources.pictures, sources.cutouts
+    numbers = _in_files(pictures.describe())
+    pictures.prepare(numbers)
+    for number in numbers:
+        yield f"picture {number}", pictures.picture(number).numpy().tobytes()
+    numbers = _in_files(objects.describe())
+    objects.prepare(numbers)
+    for number in numbers:
+        levels = (objects.cutout(number, AS_IT_IS) * 255).round().byte()
+        yield f"object {number}", levels.numpy().tobytes()
+
+
+def _in_files(parts: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return numbers of items to look at, of the parts that are no procedural ones."""
+    found, start = list[int](), 0
+    for part in parts:
+        if part["kind"] != "procedural":
+            found += [start + number for number in sampled(part["count"])]
+        start += part["count"]
+    return found

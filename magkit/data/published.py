@@ -21,10 +21,8 @@ from typing import Any
 import torch
 
 from magkit.data.dataset import check_index, joined, naming
-from magkit.data.encode import Stored
-from magkit.data.mark import mark, sampled
-from magkit.data.pixels import decode_frame, frame_shape, most_bytes
-from magkit.data.plan import MOST_PIXELS, Kind, Plan
+from magkit.data.encode import Stored, decode_frame, frame_shape, most_bytes
+from magkit.data.plan import MOST_PIXELS, Kind, Plan, mark, sampled
 from magkit.data.store import Store
 from magkit.errors import MagkitError
 from magkit.synth.triplets import Triplets

@@ -23,12 +23,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from magkit.data.encode import MOST_JSON, Stored, names
-from magkit.data.pixels import most_bytes
+from magkit.data.encode import MOST_JSON, Stored, most_bytes, names
 from magkit.data.plan import Kind, Plan
 from magkit.data.store import Store
 from magkit.errors import MagkitError
-from magkit.runtime.atomic import atomic_path
+from magkit.runtime.files import atomic_path
 
 OFFSETS = "offsets.npy"
 UNIT = 100  # scenes in a file

@@ -1,40 +1,169 @@
-"""Writes a data set, by many processes where wanted, and goes on where it was stopped.
-
-The work stands beside the data set's place, in a folder for its plan; see `magkit.data.work`.
-
-All that is written is a function of the plan and the sources, whatever number of processes wrote
-it, in whatever shares, and however often they were stopped.
-"""
+"""Writes a data set by one or many processes, resumed where it was stopped."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from magkit.data import folder as plain
 from magkit.data import plan as plans
 from magkit.data import published, shards
-from magkit.data.contact import contact_sheet
 from magkit.data.encode import encode
-from magkit.data.open import open_dataset
+from magkit.data.open import RenderedScenes, open_dataset
 from magkit.data.plan import Plan
-from magkit.data.recipe import RenderedScenes
-from magkit.data.statistics import Statistics
-from magkit.data.work import DATA, RECORDS, clear_the_way, held, remove, work_folder
+from magkit.data.summary import Statistics, contact_sheet
 from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
-from magkit.runtime.atomic import atomic_path, move_into_place
-from magkit.runtime.json_object import WRONG, read_json_object
+from magkit.runtime.files import atomic_path, file_lock, move_into_place
 from magkit.runtime.pool import each_done
-from magkit.runtime.share import Share
+from magkit.runtime.shard import Shard
+from magkit.runtime.text import WRONG, read_json_object
 from magkit.synth.render import Sources
 from magkit.synth.scene import draw_scene
+
+PATIENCE = 2.0  # seconds: a lock may be held for a moment by who looks at it or clears away
+DATA, RECORDS, LOCK = "data", "records", ".lock-"
+WHOLE = Shard()
+
+T = TypeVar("T")
+
+
+def work_folder(folder: Path, plan: Plan) -> Path:
+    """Return where the data set of a plan is written that will appear at `folder`."""
+    return folder.with_name(f".{folder.name}.unfinished") / plan.fingerprint[:16]
+
+
+def clear_the_way(work: Path, *, overwrite: bool) -> None:
+    """Remove what other plans left beside `work`, and what can't be gone on with.
+
+    Args:
+        work: as `work_folder` returns it.
+        overwrite: whether unfinished work of other plans is thrown away.
+
+    Raises:
+        MagkitError: there is such work, and it is to be kept or a process is writing it.
+    """
+    beside = work.parent.iterdir() if work.parent.is_dir() else ()
+    for other in sorted(path for path in beside if path != work and path.is_dir()):
+        if _begun(other) and not overwrite:
+            problem = f"{other} holds unfinished work with other settings or sources"
+            raise MagkitError(problem, "the same ones finish it; --overwrite throws it away")
+        _patiently(partial(_discard, other))
+    # Records without data: a process was killed just after it had moved the data to their place.
+    if not _begun(work) and _has_records(work):
+        _patiently(partial(_discard, work, unless=_begun))
+
+
+@contextmanager
+def held(work: Path, share: Shard, plan: Plan) -> Iterator[None]:
+    """Hold a share of the work, or with all of them the whole, until the block ends.
+
+    Raises:
+        MagkitError: another process holds it.
+    """
+    with _patiently(partial(_entered, work, share)):
+        path = work / DATA / plans.FILE
+        if not path.is_file():
+            with atomic_path(path, overwrite=True) as temporary:
+                temporary.write_text(plan.text(), encoding="utf-8")
+        yield
+    if sys.platform == "win32" and not (work / RECORDS).exists():
+        _remove_locks(work)  # which it does not while they are open
+
+
+def remove(work: Path) -> None:
+    """Remove work that this process holds as a whole."""
+    # Records first: what has none is written again, should this be stopped in between.
+    for name in (RECORDS, DATA):
+        shutil.rmtree(work / name, ignore_errors=True)
+    _remove_locks(work)
+
+
+def _begun(work: Path) -> bool:
+    return (work / DATA / plans.FILE).is_file()
+
+
+def _has_records(work: Path) -> bool:
+    records = work / RECORDS
+    return records.is_dir() and any(records.iterdir())
+
+
+def _patiently(attempt: Callable[[], T]) -> T:
+    """Return what an attempt gives, which is made again for a moment while it is refused."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return attempt()
+        except MagkitError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _entered(work: Path, share: Shard) -> ExitStack:
+    try:
+        for name in (DATA, RECORDS):
+            (work / name).mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            is_there = stack.enter_context(_lock(work, _name(share)))
+            if share.count == 1:
+                _enter_all(stack, work)
+            else:
+                with _lock(work, _name(WHOLE)):
+                    pass
+            # Whoever held the whole until now may have removed the lock of the share.
+            if not is_there():
+                raise FileNotFoundError(work)
+            return stack.pop_all()
+    except (FileNotFoundError, FileExistsError) as error:  # mkdir says either
+        problem = f"another process removed {work} while this one began"
+        raise MagkitError(problem, "start it once more") from error
+
+
+def _discard(work: Path, unless: Callable[[Path], bool] = lambda _: False) -> None:
+    with suppress(FileNotFoundError), ExitStack() as stack:  # another process may be as quick
+        stack.enter_context(_lock(work, _name(WHOLE)))
+        _enter_all(stack, work)
+        if not unless(work):
+            remove(work)
+    if sys.platform == "win32":
+        _remove_locks(work)
+
+
+def _enter_all(stack: ExitStack, work: Path) -> None:
+    """Take the locks of all shares, beside that of the whole."""
+    for path in sorted(work.glob(f"{LOCK}*")):
+        if path.name != LOCK + _name(WHOLE):
+            stack.enter_context(_lock(work, path.name.removeprefix(LOCK)))
+
+
+def _name(share: Shard) -> str:
+    return f"{share.number}-of-{share.count}"
+
+
+def _lock(work: Path, name: str) -> AbstractContextManager[Callable[[], bool]]:
+    return file_lock(work, LOCK + name, "writing", "wait until it has ended")
+
+
+def _remove_locks(work: Path) -> None:
+    """Remove the locks and, where they are empty then, the folders."""
+    for path in work.glob(f"{LOCK}*"):
+        with suppress(OSError):
+            path.unlink()
+    for folder in (work, work.parent):
+        with suppress(OSError):
+            folder.rmdir()
+
 
 LAYOUTS: dict[str, ModuleType] = {"folder": plain, "tar": shards, "published": published}
 """Of each format the module with `UNIT`, `write_unit` and `finish`."""
@@ -62,7 +191,7 @@ def write(
     sources: Sources,
     *,
     processes: int = 1,
-    share: Share = Share(),  # noqa: B008 - it is frozen
+    share: Shard = Shard(),  # noqa: B008 - it is frozen
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Written:
@@ -113,7 +242,7 @@ def _check_place(folder: Path, overwrite: bool) -> None:
 
 
 def _write_units(
-    work: Path, plan: Plan, sources: Sources, processes: int, share: Share, progress: Progress
+    work: Path, plan: Plan, sources: Sources, processes: int, share: Shard, progress: Progress
 ) -> int:
     """Write the units of a share that are left, and return how many scenes were done before."""
     unit = LAYOUTS[plan.format].UNIT
@@ -191,7 +320,7 @@ def _show(folder: Path, statistics: Statistics) -> None:
 
 
 def _write_recipe(
-    folder: Path, plan: Plan, sources: Sources, share: Share, overwrite: bool, progress: Progress
+    folder: Path, plan: Plan, sources: Sources, share: Shard, overwrite: bool, progress: Progress
 ) -> Written:
     """Draw all scenes, which takes no pixels, for their statistics, and write the plan."""
     if share.count > 1:

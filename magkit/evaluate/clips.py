@@ -14,15 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from magkit.evaluate.cases import JUDGED, Case
-from magkit.evaluate.gain import achieved_gain
-from magkit.evaluate.magnifier import Score, noise_added
-from magkit.evaluate.ssim import ssim_map
+from magkit.evaluate.magnifier import Score, achieved_gain, noise_added
 from magkit.magnify.pipeline import magnify, to_frame, to_tensor
 from magkit.protocols import Magnifier
 from magkit.runtime.seeds import derived_seed, generator
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import Scene, draw_scene
 from magkit.synth.triplets import Triplets
+from magkit.video.ssim import ssim_map
 
 Frame = NDArray[np.uint8]
 

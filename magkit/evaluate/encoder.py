@@ -12,17 +12,23 @@ from torch import nn
 
 from magkit.data.dataset import DataSet
 from magkit.errors import MagkitError
-from magkit.magnify.encoder import encoder_config, encoder_spec
-from magkit.magnify.encoder_file import EncoderInfo, encoder_file, read_info, read_state
+from magkit.magnify.encoder import (
+    EncoderInfo,
+    encoder_config,
+    encoder_file,
+    encoder_spec,
+    read_info,
+    read_state,
+)
 from magkit.magnify.load import load_magnifier
 from magkit.options import from_mapping
 from magkit.progress import Progress, silent
 from magkit.registry import registry
 from magkit.runtime.seeds import derived_seed
-from magkit.runtime.weights_file import read_weights, recorded_config
-from magkit.selfsup.backbones import BACKBONES, build_backbone
-from magkit.selfsup.collapse import measure_collapse, warnings
-from magkit.selfsup.fitness import DISTANCES, least_size, motion_fitness
+from magkit.runtime.weights import read_weights, recorded_config
+from magkit.selfsup.monitor import measure_collapse, warnings
+from magkit.selfsup.motion_probe import DISTANCES, least_size, motion_fitness
+from magkit.selfsup.network import BACKBONES, build_backbone
 from magkit.specs import MagnifierSpec
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene

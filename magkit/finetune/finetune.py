@@ -16,23 +16,20 @@ from torch import nn
 from magkit import __version__
 from magkit.data.open import open_dataset
 from magkit.errors import UsageError
-from magkit.finetune.material import Material, Rendered, Stored
-from magkit.finetune.origin import Origin, parameter_groups
+from magkit.finetune.initialization import Initialization, parameter_groups
 from magkit.finetune.recipe import Recipe, make_recipe
-from magkit.finetune.task import SceneTask
-from magkit.magnify.encoder import Report
-from magkit.magnify.encoder_file import encoder_file
+from magkit.finetune.task import RenderedData, SceneTask, StoredData, TrainData
+from magkit.magnify.encoder import Report, encoder_file
 from magkit.magnify.load import save_weights
 from magkit.progress import Progress, silent
 from magkit.registry import registry
-from magkit.runtime.share import default_workers
+from magkit.runtime.shard import default_workers
 from magkit.specs import MagnifierSpec
 from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig
 from magkit.training.loop import TrainState
-from magkit.training.run import Run, open_run
-from magkit.training.session import Outcome, complete
-from magkit.training.versions import made_with
+from magkit.training.run import Run, made_with, open_run
+from magkit.training.train import Outcome, complete
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +109,7 @@ def finetune(
     """
     spec = _trainable(job.magnifier)
     recipe = make_recipe(spec.preset, job.settings)
-    origin = Origin(spec, job.options, job.weights, job.encoder)
+    origin = Initialization(spec, job.options, job.weights, job.encoder)
     config = origin.config()
     model, report = origin.network(config, recipe)
     model.to(device)
@@ -150,7 +147,7 @@ def _trainable(name: str) -> MagnifierSpec[Any]:
     return spec
 
 
-def _material(spec: MagnifierSpec[Any], job: Job, recipe: Recipe) -> Material:
+def _material(spec: MagnifierSpec[Any], job: Job, recipe: Recipe) -> TrainData:
     """Return what the training is fed with.
 
     Raises:
@@ -158,13 +155,13 @@ def _material(spec: MagnifierSpec[Any], job: Job, recipe: Recipe) -> Material:
     """
     if job.data is None:
         sources = build_sources(job.images, job.objects, job.object_images, job.procedural)
-        return Rendered(sources)
+        return RenderedData(sources)
     if job.images or job.objects or job.object_images or job.procedural:
         raise UsageError("a data set is made already: it takes no pictures or objects to make it")
     for name in job.settings:
         if name in _scene_settings():
             raise UsageError(f"the scenes of a data set are drawn already: '{name}' can't be set")
-    return Stored(open_dataset(job.data), job.data, spec, recipe)
+    return StoredData(open_dataset(job.data), job.data, spec, recipe)
 
 
 def _scene_settings() -> set[str]:
@@ -173,7 +170,7 @@ def _scene_settings() -> set[str]:
 
 
 def _compared(
-    spec: MagnifierSpec[Any], config: Any, job: Job, recipe: Recipe, material: Material
+    spec: MagnifierSpec[Any], config: Any, job: Job, recipe: Recipe, material: TrainData
 ) -> dict[str, Any]:
     """Return all that determines the result: two runs with the same are the same run."""
     settings, unused = recipe.compared(), _scene_settings() if job.data else set()
@@ -195,7 +192,7 @@ def _place(path: Path | None) -> str | None:
     return None if path is None else str(path.resolve())
 
 
-def _title(job: Job, run: Run, model: nn.Module, material: Material) -> str:
+def _title(job: Job, run: Run, model: nn.Module, material: TrainData) -> str:
     count = sum(p.numel() for p in model.parameters())
     return f"training {job.magnifier} ({count:,} parameters) on {material} in {run.folder}"
 

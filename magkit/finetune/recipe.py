@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from magkit.errors import UsageError
-from magkit.synth.degrade import Degradation
 from magkit.synth.scene import SceneConfig
-from magkit.training.config import TrainConfig
-from magkit.training.settings import make_parts
+from magkit.synth.triplets import Degradation
+from magkit.training.config import TrainConfig, make_parts
 
 OWNER = "the training"
 NOT_COMPARED = ("save_every", "sample_every")  # they change no result

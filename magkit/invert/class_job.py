@@ -11,17 +11,17 @@ from typing import Any
 
 import torch
 
-from magkit.invert.class_maker import ClassMaker
+from magkit.invert.class_optimizer import ClassOptimizer
 from magkit.invert.class_plan import ALL, ClassPicture, ClassPlan, plan_classes
 from magkit.invert.frames_on_disk import Folder
-from magkit.invert.job import check_share, check_target, chosen, opened_run
+from magkit.invert.job import check_share, check_target, load_target, open_job_run
 from magkit.invert.settings import make_settings
-from magkit.invert.targets.choice import TargetChoice
+from magkit.invert.targets.load import TargetChoice
 from magkit.progress import Progress, silent
-from magkit.runtime.share import Share
+from magkit.runtime.shard import Shard
 from magkit.training.run import Run
 
-WHOLE = Share()
+WHOLE = Shard()
 PRESET = "classes"
 PER_CLASS = 10
 
@@ -69,7 +69,7 @@ def invert_classes(
     *,
     output: Path | None = None,
     new: bool = False,
-    share: Share = WHOLE,
+    share: Shard = WHOLE,
     device: torch.device | None = None,
     verifier: TargetChoice | None = None,
     snapshots: int = 0,
@@ -94,17 +94,17 @@ def invert_classes(
     check_share(share, output, new=new)
     began, place = time.monotonic(), device or torch.device("cpu")
     settings = make_settings(job.preset, job.settings)
-    targets = [chosen(each, place) for each in job.targets]
+    targets = [load_target(each, place) for each in job.targets]
     plan = plan_classes(job.classes, job.per_class, targets, settings)
     if verifier is not None:
-        check_target(chosen(verifier, place), plan.size, bn=0.0)
+        check_target(load_target(verifier, place), plan.size, bn=0.0)
     config = {
         "classes": plan.described(),
         "targets": [each.described() for each in job.targets],
     }
-    run = opened_run(config, share, output=output, new=new, device=place)
+    run = open_job_run(config, share, output=output, new=new, device=place)
     folder = folder_of_classes(run)
-    maker = ClassMaker(plan, targets, folder, place, snapshots=snapshots)
+    maker = ClassOptimizer(plan, targets, folder, place, snapshots=snapshots)
     count = _make_all(maker, share, progress)
     return ClassesInverted(
         run=run,
@@ -125,7 +125,7 @@ def missing(plan: ClassPlan, folder: Folder) -> list[str]:
     return [each.stem for each in plan.pictures() if not folder.has(each.stem)]
 
 
-def _make_all(maker: ClassMaker, share: Share, progress: Progress) -> int:
+def _make_all(maker: ClassOptimizer, share: Shard, progress: Progress) -> int:
     """Make a share of the batches; progress counts steps, as a batch takes long."""
     batches, steps = maker.plan.batches(), sum(maker.plan.settings.steps())
     mine = {number: batch for number, batch in enumerate(batches) if number in share}
@@ -142,5 +142,5 @@ def _tell(progress: Progress, before: int, total: int, done: int) -> None:
     progress(before + done, total)
 
 
-def _there(maker: ClassMaker, batches: Mapping[int, Sequence[ClassPicture]]) -> int:
+def _there(maker: ClassOptimizer, batches: Mapping[int, Sequence[ClassPicture]]) -> int:
     return sum(maker.folder.has(each.stem) for batch in batches.values() for each in batch)

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 from magkit.invert.class_plan import ClassPicture, ClassPlan
+from magkit.invert.frame_optimizer import LoadedTarget
 from magkit.invert.frames_on_disk import Folder, picture
-from magkit.invert.job import chosen
-from magkit.invert.maker import Chosen
-from magkit.invert.measures.controls import noise
-from magkit.invert.targets.choice import TargetChoice
+from magkit.invert.job import load_target
+from magkit.invert.measures import noise
+from magkit.invert.targets.load import TargetChoice
 
 CONTROLS = 10  # pictures of noise of a class, at most
 AT_A_TIME = 32  # pictures that a network looks at
 
-Judges = Mapping[str, Chosen]
+Judges = Mapping[str, LoadedTarget]
 """Who looks at the pictures, by the part that they play: target, or target1 and so on; verifier."""
 
 Row = dict[str, Any]
@@ -32,13 +32,13 @@ Row = dict[str, Any]
 
 def class_judges(
     targets: Sequence[TargetChoice], verifier: TargetChoice | None, device: torch.device
-) -> dict[str, Chosen]:
+) -> dict[str, LoadedTarget]:
     """Build those that look at the pictures."""
     several = len(targets) > 1
     found = {f"target{n}" if several else "target": each for n, each in enumerate(targets, 1)}
     if verifier is not None:
         found["verifier"] = verifier
-    return {part: chosen(each, device) for part, each in found.items()}
+    return {part: load_target(each, device) for part, each in found.items()}
 
 
 def judge_classes(
@@ -103,7 +103,7 @@ def agreement(rows: Sequence[Row], judges: Iterable[str]) -> dict[str, float]:
     return found
 
 
-def knows_class(judge: Chosen, label: str) -> bool:
+def knows_class(judge: LoadedTarget, label: str) -> bool:
     """Return whether a class is one of a judge's: of others it can say nothing."""
     return label in judge.target.classes
 
@@ -133,7 +133,7 @@ def _parts(pictures: Sequence[ClassPicture]) -> Iterator[Sequence[ClassPicture]]
         yield pictures[start : start + AT_A_TIME]
 
 
-def _seen(judge: Chosen, images_NCHW: Tensor, asked: Sequence[str]) -> Iterator[Row]:
+def _seen(judge: LoadedTarget, images_NCHW: Tensor, asked: Sequence[str]) -> Iterator[Row]:
     """Yield what a judge takes each picture for, and how sure it is of what was asked."""
     for label, found in zip(asked, judge.target.predict(images_NCHW), strict=True):
         if not knows_class(judge, label):

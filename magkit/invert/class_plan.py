@@ -12,8 +12,8 @@ from itertools import chain, count
 from typing import Any
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
+from magkit.invert.frame_optimizer import LoadedTarget
 from magkit.invert.job import check_target
-from magkit.invert.maker import Chosen
 from magkit.invert.settings import InvertSettings
 from magkit.protocols import Annotation
 
@@ -100,7 +100,7 @@ def folder_names(labels: Sequence[str]) -> list[str]:
 
 
 def plan_classes(
-    asked: str, per_class: int, targets: Sequence[Chosen], settings: InvertSettings
+    asked: str, per_class: int, targets: Sequence[LoadedTarget], settings: InvertSettings
 ) -> ClassPlan:
     """Return the plan of pictures of classes.
 
@@ -128,7 +128,7 @@ def plan_classes(
     return plan
 
 
-def _labels(asked: str, targets: Sequence[Chosen]) -> tuple[str, ...]:
+def _labels(asked: str, targets: Sequence[LoadedTarget]) -> tuple[str, ...]:
     names = [each.strip() for each in asked.split(",")]
     if names == [ALL]:
         known = [set(each.target.classes) for each in targets]
@@ -147,7 +147,7 @@ def _labels(asked: str, targets: Sequence[Chosen]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _size(height: int, targets: Sequence[Chosen]) -> tuple[int, int]:
+def _size(height: int, targets: Sequence[LoadedTarget]) -> tuple[int, int]:
     """Return the size of pictures of a height; height 0: of those that a target was trained on."""
     sizes = [getattr(each.target, "size", None) for each in targets]
     own: tuple[int, int] | None = next((size for size in sizes if size is not None), None)
@@ -160,7 +160,7 @@ def _size(height: int, targets: Sequence[Chosen]) -> tuple[int, int]:
     return height, max(1, round(own[1] / own[0] * height))
 
 
-def _check_without_masks(each: Chosen, label: str) -> None:
+def _check_without_masks(each: LoadedTarget, label: str) -> None:
     try:
         each.target.labels([[Annotation(label)]])
     except MagkitError as error:

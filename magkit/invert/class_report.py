@@ -18,10 +18,9 @@ from magkit.invert.class_judge import Judges, Row, judge_classes, pictures_to_ju
 from magkit.invert.class_plan import ClassPlan
 from magkit.invert.frames_on_disk import Folder, picture, save_picture
 from magkit.invert.job import RESULT
-from magkit.invert.report import alone
-from magkit.invert.sheet import grid
+from magkit.invert.report import alone, image_grid
 from magkit.progress import Progress, silent
-from magkit.runtime.atomic import atomic_path
+from magkit.runtime.files import atomic_path
 from magkit.training.run import Run
 
 SHOWN = 10  # pictures of a class on the contact sheet
@@ -71,7 +70,7 @@ def write_class_sheet(path: Path, plan: ClassPlan, folder: Folder, rows: Sequenc
         for row in shown
         for each in row
     ]
-    sheet = grid(tiles, min(SHOWN, plan.per_class))
+    sheet = image_grid(tiles, min(SHOWN, plan.per_class))
     save_picture(path, torch.cat([_names(labels, sheet.shape[1]), sheet], 2))
 
 

@@ -26,9 +26,9 @@ from torch import Tensor
 
 from magkit.errors import MagkitError
 from magkit.invert import priors
-from magkit.invert.optimise import Position
-from magkit.runtime.atomic import atomic_path
-from magkit.runtime.json_object import read_json_object
+from magkit.invert.optimize import OptimState
+from magkit.runtime.files import atomic_path
+from magkit.runtime.text import read_json_object
 from magkit.synth.pictures import decoding
 from magkit.video.folder import DEFAULT_RATE, SIDECAR, read_picture, write_sidecar
 from magkit.video.info import plain_info
@@ -93,17 +93,17 @@ class Folder:
         """Return where a frame stands that is being made."""
         return self.path / f"state-{stem}.pt"
 
-    def keep(self, stem: str, position: Position) -> None:
+    def keep(self, stem: str, position: OptimState) -> None:
         """Save where a frame stands."""
-        content = {f.name: getattr(position, f.name) for f in fields(Position)}
+        content = {f.name: getattr(position, f.name) for f in fields(OptimState)}
         with atomic_path(self.state(stem), overwrite=True) as path:
             torch.save(content, path)
 
-    def kept(self, stem: str) -> Position | None:
+    def kept(self, stem: str) -> OptimState | None:
         """Return where a frame stands; None where nothing is saved, or it is damaged."""
         try:
             content = torch.load(self.state(stem), map_location="cpu", weights_only=True)
-            return Position(**content)
+            return OptimState(**content)
         except Exception:  # torch says in many ways that a file is cut
             return None
 

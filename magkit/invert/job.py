@@ -17,22 +17,21 @@ from magkit.errors import MagkitError, UsageError, did_you_mean
 from magkit.invert import DEFAULT_TARGET
 from magkit.invert.classes import class_numbers
 from magkit.invert.davis import Clip, find_davis, list_videos, open_masks, open_video_masks
+from magkit.invert.frame_optimizer import FrameOptimizer, LoadedTarget
 from magkit.invert.frames_on_disk import Folder
-from magkit.invert.maker import Chosen, Maker
+from magkit.invert.judge import shows_no_masks
 from magkit.invert.plan import ClipPlan, plan_clip, renamed
 from magkit.invert.settings import make_settings
-from magkit.invert.sight import shows_no_masks
-from magkit.invert.targets.choice import TargetChoice, build_target
+from magkit.invert.targets.load import TargetChoice, build_target
 from magkit.progress import Progress, silent
-from magkit.runtime.share import Share
-from magkit.training.run import Run, open_run
-from magkit.training.versions import made_with
+from magkit.runtime.shard import Shard
+from magkit.training.run import Run, made_with, open_run
 
 logger = logging.getLogger(__name__)
 
 KIND = "invert"
 RESULT = "report.json"
-ALL = Share()
+ALL = Shard()
 PATIENCE = 60.0  # seconds for another process to make the job's folder
 WHOLE = ("size", "start", "keyframe", "batch", "background")  # settings of clips, not of frames
 
@@ -90,7 +89,7 @@ def invert(
     *,
     output: Path | None = None,
     new: bool = False,
-    share: Share = ALL,
+    share: Shard = ALL,
     device: torch.device | None = None,
     snapshots: int = 0,
     progress: Progress = silent,
@@ -113,7 +112,7 @@ def invert(
     check_share(share, output, new=new)
     began, place = time.monotonic(), device or torch.device("cpu")
     plans = plans_of(job)
-    targets = [chosen(each, place) for each in job.targets]
+    targets = [load_target(each, place) for each in job.targets]
     for plan in plans:
         _check_masks(plan)
         _check_targets(plan, targets)
@@ -129,10 +128,10 @@ def invert(
         "masks": masks_mark(plans),
         "targets": [each.described() for each in job.targets],
     }
-    run = opened_run(config, share, output=output, new=new, device=place)
+    run = open_job_run(config, share, output=output, new=new, device=place)
 
-    def maker(plan: ClipPlan, made: Callable[[float], None]) -> Maker:
-        return Maker(plan, targets, folder_of(run, plan), place, made, snapshots)
+    def maker(plan: ClipPlan, made: Callable[[float], None]) -> FrameOptimizer:
+        return FrameOptimizer(plan, targets, folder_of(run, plan), place, made, snapshots)
 
     count = _make_all(run, plans, share, maker, progress)
     whole = all(folder_of(run, p).has(f.stem) for p in plans for f in p.frames)
@@ -141,7 +140,7 @@ def invert(
     )
 
 
-def check_share(share: Share, output: Path | None, *, new: bool) -> None:
+def check_share(share: Shard, output: Path | None, *, new: bool) -> None:
     """Check that processes which share a job can meet in its folder.
 
     Raises:
@@ -210,10 +209,10 @@ def _variants(plan: ClipPlan, job: Job, table: Mapping[str, Any]) -> Iterator[Cl
         yield renamed(plan, f"{mark}/{plan.name}", settings)
 
 
-def chosen(choice: TargetChoice, device: torch.device) -> Chosen:
+def load_target(choice: TargetChoice, device: torch.device) -> LoadedTarget:
     """Build a target, and list the statistics that it remembers."""
     target = build_target(choice, device)
-    return Chosen(choice.name, target, choice.weight, target.statistics())
+    return LoadedTarget(choice.name, target, choice.weight, target.statistics())
 
 
 def _check_masks(plan: ClipPlan) -> None:
@@ -226,13 +225,13 @@ def _check_masks(plan: ClipPlan) -> None:
         )
 
 
-def _check_targets(plan: ClipPlan, targets: Sequence[Chosen]) -> None:
+def _check_targets(plan: ClipPlan, targets: Sequence[LoadedTarget]) -> None:
     for each in targets:
         class_numbers(plan.classes, ("background", *each.target.classes))
         check_target(each, plan.size, plan.settings.bn)
 
 
-def check_target(each: Chosen, size: tuple[int, int], bn: float) -> None:
+def check_target(each: LoadedTarget, size: tuple[int, int], bn: float) -> None:
     """Check that a target takes pictures of a size, and has statistics where they count.
 
     Raises:
@@ -259,9 +258,9 @@ def masks_mark(plans: Sequence[ClipPlan]) -> str:
     return sha256("".join(marks).encode()).hexdigest()
 
 
-def opened_run(
+def open_job_run(
     config: Mapping[str, Any],
-    share: Share,
+    share: Shard,
     *,
     output: Path | None,
     new: bool,
@@ -296,8 +295,8 @@ def folder_of(run: Run, plan: ClipPlan) -> Folder:
 def _make_all(
     run: Run,
     plans: Sequence[ClipPlan],
-    share: Share,
-    maker: Callable[[ClipPlan, Callable[[float], None]], Maker],
+    share: Shard,
+    maker: Callable[[ClipPlan, Callable[[float], None]], FrameOptimizer],
     progress: Progress,
 ) -> int:
     items = [(plan, n) for plan in plans for n in range(len(plan.segments()))]

@@ -1,9 +1,4 @@
-"""How good the frames of a job are, by networks and by measures that were never optimised.
-
-Every picture is judged as a stranger would: by full detection, without the true boxes. The target
-sees what it was made to see; the verifier, which took no part, is what counts. Beside the frames
-stand controls that need no inversion.
-"""
+"""The quality of the frames of a job, by networks and measures that were never optimised."""
 
 from __future__ import annotations
 
@@ -17,15 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from magkit.invert import measures
 from magkit.invert.classes import ANY
+from magkit.invert.frame_optimizer import LoadedTarget
 from magkit.invert.frames_on_disk import Folder, picture
-from magkit.invert.maker import Chosen
-from magkit.invert.measures import controls
-from magkit.invert.measures.agreement import best_agreement
-from magkit.invert.measures.flicker import flicker
-from magkit.invert.measures.resemblance import histogram_distance, ssim
+from magkit.invert.measures import best_agreement, flicker, histogram_distance, ssim
 from magkit.invert.plan import ClipPlan
-from magkit.invert.statistics import distance, watched
+from magkit.invert.statistics import distance, record_moments
 from magkit.protocols import Annotation
 
 MOST = 1e12  # steps or seconds that a record of a frame may tell
@@ -44,11 +37,11 @@ class Judges:
         device: where they are.
     """
 
-    targets: Sequence[Chosen]
-    verifier: Chosen
+    targets: Sequence[LoadedTarget]
+    verifier: LoadedTarget
     device: torch.device
 
-    def each(self) -> Iterable[tuple[str, Chosen]]:
+    def each(self) -> Iterable[tuple[str, LoadedTarget]]:
         """Yield the judges by the part that they play."""
         for number, target in enumerate(self.targets, 1):
             yield "target" if len(self.targets) == 1 else f"target{number}", target
@@ -108,7 +101,7 @@ def judge_picture(plan: ClipPlan, place: int, shown_3HW: Tensor, judges: Judges)
     return scores
 
 
-def knows(judge: Chosen, label: str) -> bool:
+def knows(judge: LoadedTarget, label: str) -> bool:
     """Return whether a class is one of a judge's: of others it can say nothing."""
     return label == ANY or label in judge.target.classes
 
@@ -119,12 +112,12 @@ def _on_cpu(found: Annotation) -> Annotation:
 
 
 @torch.no_grad()
-def statistics_distance(judge: Chosen, shown_3HW: Tensor) -> float:
+def statistics_distance(judge: LoadedTarget, shown_3HW: Tensor) -> float:
     """Return the scaled distance of a picture from what a network remembers; NaN if nothing."""
     if not judge.statistics:
         return math.nan
     whole = [s for s in judge.statistics if s.group == "picture"]
-    with watched(whole) as seen:
+    with record_moments(whole) as seen:
         judge.target.predict(shown_3HW[None])
     return float(distance(whole, seen.of))
 
@@ -185,11 +178,21 @@ def control_pictures(plan: ClipPlan, place: int) -> dict[str, Tensor]:
     seed, number = plan.settings.seed, plan.frames[place].number
     mask = plan.masks(place).any(0)
     found = {
-        "noise": controls.noise(plan.size, seed, number),
-        "flat mask": controls.flat_mask(mask),
+        "noise": measures.noise(plan.size, seed, number),
+        "flat mask": measures.flat_mask(mask),
     }
     true = real(plan, place)
     if true is not None:
-        found["cut-out"] = controls.textured_cutout(true, mask, seed, number)
+        found["cut-out"] = measures.textured_cutout(true, mask, seed, number)
         found["real frame"] = true
     return found
+
+
+GREY = 0.5  # a classifier names a class even of grey; others find nothing there, or masks
+
+
+def shows_no_masks(each: LoadedTarget, size: tuple[int, int], device: torch.device) -> bool:
+    """Return whether a network names classes alone, by what it says of an even grey of a size."""
+    grey = torch.full((1, 3, *size), GREY, device=device)
+    found = each.target.predict(grey)[0]
+    return bool(found) and all(seen.mask_HW is None for seen in found)

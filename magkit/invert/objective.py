@@ -22,7 +22,7 @@ from magkit.errors import UsageError
 from magkit.invert import priors
 from magkit.invert.affine import resample
 from magkit.invert.settings import InvertSettings
-from magkit.invert.statistics import Moments, blended, distance, watched
+from magkit.invert.statistics import Moments, blended, distance, record_moments
 from magkit.protocols import Labels, Statistic, Target
 
 NAMED = {"mask": "mask", "class": "label"}  # what targets call their terms: the weights' names
@@ -36,7 +36,7 @@ PRIORS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class TargetTerm:
     """What one of the targets is to see.
 
     Attributes:
@@ -58,7 +58,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Guide:
+class TemporalPrior:
     """The frame before, warped: normalised pixels (N, 3, H, W), and where they are known (0, 1)."""
 
     pixels_N3HW: Tensor
@@ -69,9 +69,9 @@ class Guide:
 class Objective:
     """Goals, an optional guide, and the weights of all terms."""
 
-    goals: Sequence[Goal]
+    goals: Sequence[TargetTerm]
     settings: InvertSettings
-    guide: Guide | None = None
+    guide: TemporalPrior | None = None
 
     def terms(self, x_N3HW: Tensor, move: Move | None = None) -> dict[str, Tensor]:
         """Return the weighted terms of pictures in normalised space, scalars by name.
@@ -106,10 +106,10 @@ class Objective:
             found["temporal"] = self.settings.temporal * error.sum() / known
         return found
 
-    def _of_target(self, goal: Goal, x: Tensor, move: Move | None) -> dict[str, Tensor]:
+    def _of_target(self, goal: TargetTerm, x: Tensor, move: Move | None) -> dict[str, Tensor]:
         settings = self.settings
         labels = goal.labels if move is None else move.labels(goal.labels, x)
-        with watched(goal.statistics if settings.bn else ()) as seen:
+        with record_moments(goal.statistics if settings.bn else ()) as seen:
             losses = goal.target.losses(priors.denormalised(x), labels)
         found = {}
         for name, loss in losses.items():
@@ -120,7 +120,7 @@ class Objective:
             found["bn"] = goal.weight * settings.bn * self._far(goal, seen.of)
         return found
 
-    def _far(self, goal: Goal, seen: Mapping[str, Moments]) -> Tensor:
+    def _far(self, goal: TargetTerm, seen: Mapping[str, Moments]) -> Tensor:
         share = 1 / (1 + goal.frames)
         taken = {
             name: blended(now, goal.before[name], share) if name in goal.before else now

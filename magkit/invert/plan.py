@@ -16,9 +16,8 @@ from torch import Tensor
 
 from magkit.errors import MagkitError, UsageError
 from magkit.invert.classes import ANY, class_of_video
-from magkit.invert.davis import Clip, ClipFrame
-from magkit.invert.frame_choice import choose_frames
-from magkit.invert.frame_masks import frame_labels, frame_masks, frame_size
+from magkit.invert.davis import Clip, ClipFrame, choose_frames
+from magkit.invert.masks import frame_labels, frame_masks, frame_size
 from magkit.invert.settings import OWNER, InvertSettings
 from magkit.options import from_mapping
 from magkit.protocols import Annotation

@@ -15,15 +15,41 @@ from torch import Tensor
 
 from magkit.errors import MagkitError
 from magkit.invert.frames_on_disk import Folder, picture, save_picture
-from magkit.invert.job import RESULT, chosen, folder_of
+from magkit.invert.job import RESULT, folder_of, load_target
 from magkit.invert.judge import Judges, judge_clip, mean_scores, real
 from magkit.invert.plan import ClipPlan
-from magkit.invert.sheet import joined
-from magkit.invert.targets.choice import TargetChoice
+from magkit.invert.targets.load import TargetChoice
 from magkit.progress import Progress, silent
-from magkit.runtime.atomic import atomic_path
-from magkit.training.lock import locked
+from magkit.runtime.files import atomic_path, file_lock
 from magkit.training.run import Run
+
+GRID_GAP = 2  # white pixels around each
+
+
+def image_grid(pictures: Sequence[Tensor], columns: int = 0) -> Tensor:
+    """Return pictures (3, H, W) of one size in rows, (3, H', W').
+
+    Args:
+        pictures: row by row.
+        columns: pictures in a row; 0: about as many as there are rows.
+    """
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
+    tiles = [F.pad(each, (GRID_GAP,) * 4, value=1.0) for each in pictures]
+    tiles += [torch.ones_like(tiles[0])] * (-len(tiles) % columns)
+    rows = [torch.cat(tiles[n : n + columns], 2) for n in range(0, len(tiles), columns)]
+    return torch.cat(rows, 1)
+
+
+def joined(pictures: Sequence[Tensor], dim: int) -> Tensor:
+    """Return pictures (3, H, W) of any sizes below each other (dim 1) or side by side (dim 2)."""
+    high, wide = (max(each.shape[d] for each in pictures) for d in (1, 2))
+    padded = []
+    for each in pictures:
+        right = wide - each.shape[2] if dim == 1 else 0
+        below = high - each.shape[1] if dim == 2 else 0
+        padded.append(F.pad(each, (0, right, 0, below), value=1.0))
+    return torch.cat(padded, dim)
+
 
 SHOWN = 8  # frames of a clip on the contact sheet
 CELL = 224  # pixels: width of a picture there
@@ -40,7 +66,7 @@ def judges_of(
     targets: Sequence[TargetChoice], verifier: TargetChoice, device: torch.device
 ) -> Judges:
     """Build those that look at the pictures."""
-    *judged, last = (chosen(choice, device) for choice in (*targets, verifier))
+    *judged, last = (load_target(choice, device) for choice in (*targets, verifier))
     return Judges(judged, last, device)
 
 
@@ -85,7 +111,7 @@ def alone(folder: Path) -> Iterator[None]:
     """
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(folder, LOCK, "judging", "wait for it"))
+            stack.enter_context(file_lock(folder, LOCK, "judging", "wait for it"))
         except MagkitError as error:
             raise JudgingError(error.message, error.hint) from error
         yield

@@ -33,7 +33,7 @@ class Moments:
     variance_C: Tensor
 
 
-def remembered(model: nn.Module, regions: Sequence[str] = ()) -> list[Statistic]:
+def bn_statistics(model: nn.Module, regions: Sequence[str] = ()) -> list[Statistic]:
     """Return the statistics of every layer that has `running_mean` and `running_var`.
 
     Frozen ones are such layers too, whatever their class.
@@ -87,7 +87,7 @@ class Seen:
 
 
 @contextmanager
-def watched(statistics: Sequence[Statistic]) -> Iterator[Seen]:
+def record_moments(statistics: Sequence[Statistic]) -> Iterator[Seen]:
     """Note the moments of the layers' inputs in every forward pass until the block ends."""
     seen = Seen()
 
@@ -128,7 +128,7 @@ def over_pictures(
     whole = [s for s in statistics if s.group == "picture"]
     found: dict[str, Moments] = {}
     for count, picture in enumerate(pictures, 1):
-        with watched(whole) as seen:
+        with record_moments(whole) as seen:
             show(picture[None])
         found = {
             name: blended(now, found[name], 1 / count) if name in found else now

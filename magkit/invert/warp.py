@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from magkit.invert.affine import resample
-from magkit.invert.objective import Guide
+from magkit.invert.objective import TemporalPrior
 
 MOST = 1.5  # times by which an object is stretched at most from one frame to the next
 EDGE = 2  # pixels beside an object's edge that count as neither it nor what is around
 
 
-def warped(pixels_3HW: Tensor, before_KHW: Tensor, now_KHW: Tensor) -> Guide:
+def warped(pixels_3HW: Tensor, before_KHW: Tensor, now_KHW: Tensor) -> TemporalPrior:
     """Return a frame moved from some masks to others, and where its pixels are known.
 
     Args:
@@ -41,7 +41,7 @@ def warped(pixels_3HW: Tensor, before_KHW: Tensor, now_KHW: Tensor) -> Guide:
         there = resample(before[None, None].to(pixels_3HW), maps, size, padding="zeros")[0, 0]
         result = torch.where(now, moved, result)
         known = torch.where(now, there >= 0.5, known)
-    return Guide(result[None], known.to(pixels_3HW)[None, None])
+    return TemporalPrior(result[None], known.to(pixels_3HW)[None, None])
 
 
 def motion(source_HW: Tensor, to_HW: Tensor) -> Tensor:

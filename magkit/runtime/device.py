@@ -1,6 +1,14 @@
-"""Where tensors live, and how many processor threads work on them."""
+"""Device, precision and threads of tensor work."""
 
+from __future__ import annotations
+
+import ctypes
 import re
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import Literal
 
 import torch
 
@@ -48,3 +56,40 @@ def _available(kind: str) -> bool:
     if kind == "cuda":
         return torch.cuda.is_available()
     return kind == "cpu" or torch.backends.mps.is_available()
+
+
+Precision = Literal["auto", "full", "bf16"]
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Return whether a device multiplies in bf16 faster than in single precision."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - torch has no other
+    return False
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
+    """Return the context in which layers work with as many bits as asked for."""
+    half = precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
+
+
+def give_back() -> None:
+    """Return freed memory to the operating system, where its allocator has to be told to.
+
+    The GNU C library keeps freed blocks of up to 32 MB for itself. Where long-lived blocks lie
+    between short-lived ones of many sizes, few of them fit again, and a process grows to several
+    times what it uses. Takes milliseconds.
+    """
+    if trim := _trim():
+        trim(0)
+
+
+@lru_cache
+def _trim() -> Callable[[int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return trim

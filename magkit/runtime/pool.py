@@ -1,4 +1,4 @@
-"""Independent items worked on by several processes, few of them waiting at any time."""
+"""Independent items worked on by several processes, and the log records of those."""
 
 from __future__ import annotations
 
@@ -12,10 +12,42 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from logging.handlers import QueueHandler
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from magkit.errors import MagkitError
-from magkit.runtime import worker_logs
+
+_kept: SimpleQueue[logging.LogRecord] = SimpleQueue()
+
+
+def level() -> int:
+    """Return the level of magkit's loggers, which a worker is to be started with."""
+    return logging.getLogger("magkit").getEffectiveLevel()
+
+
+def keep_records(level: int) -> None:
+    """Keep what this process logs from now on; called once, where a worker starts.
+
+    Args:
+        level: of magkit's loggers, as the parent's `level` returned it.
+    """
+    logging.getLogger("magkit").setLevel(level)
+    logging.getLogger().addHandler(QueueHandler(_kept))
+
+
+def kept_records() -> list[logging.LogRecord]:
+    """Return what was kept since the last call; it can be pickled. Empty outside of workers."""
+    return [_kept.get() for _ in range(_kept.qsize())]
+
+
+def replay(records: Iterable[logging.LogRecord]) -> None:
+    """Handle a worker's records in this process."""
+    for record in records:
+        logger = logging.getLogger(record.name)
+        if logger.isEnabledFor(record.levelno):
+            logger.handle(record)
+
 
 AHEAD = 3  # items a process that are handed out: one at work, two waiting
 
@@ -46,7 +78,7 @@ def each_done(
         return
     queue = iter(items)
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, spawn, _Worker.start, (work, worker_logs.level()))
+    pool = ProcessPoolExecutor(processes, spawn, _Worker.start, (work, level()))
     waiting: set[Future[Done[R]]] = set()
     try:
         while True:
@@ -57,7 +89,7 @@ def each_done(
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 result, records = future.result()
-                worker_logs.replay(records)
+                replay(records)
                 if isinstance(result, MagkitError):
                     raise result
                 yield result
@@ -77,7 +109,7 @@ class _Worker(Generic[T, R]):
     @classmethod
     def start(cls, work: Callable[[T], R], level: int) -> None:
         cls.work = staticmethod(work)
-        worker_logs.keep_records(level)
+        keep_records(level)
         # Ctrl-C reaches all processes of a terminal; the first of them sees to the others.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -87,9 +119,9 @@ class _Worker(Generic[T, R]):
     @classmethod
     def run(cls, item: T) -> Done[R]:
         try:
-            return cls.work(item), worker_logs.kept_records()
+            return cls.work(item), kept_records()
         except MagkitError as error:  # returned, so that what was logged before it isn't lost
-            return error, worker_logs.kept_records()
+            return error, kept_records()
 
 
 def _end_with_parent() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 
 from magkit.errors import MagkitError
-from magkit.runtime.atomic import atomic_path
+from magkit.runtime.files import atomic_path
 from magkit.scaffold.names import Kind, Names
 
 TEMPLATES = Path(__file__).parent / "templates"

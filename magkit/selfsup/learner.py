@@ -1,4 +1,4 @@
-"""All that a pretraining changes: an encoder, and for each branch a method and a slow copy."""
+"""The state of a pretraining: an encoder, and a method and a momentum encoder for each branch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,39 @@ import torch
 from torch import nn
 
 from magkit.protocols import Method, View
-from magkit.runtime import ranks
-from magkit.selfsup.momentum import follower_of
-from magkit.selfsup.shuffle import normalises_over_batch, shuffled_maps
-from magkit.training.global_norm import globalised
+from magkit.runtime import distributed
+from magkit.selfsup.modules import follower_of
+from magkit.training.batch_norm import BATCH_NORMS, convert_batch_norm
+
+GROUPS = 8  # as many as there were processors in the paper
+
+
+def normalises_over_batch(module: nn.Module) -> bool:
+    """Tell whether a module has a BatchNorm in it."""
+    return any(isinstance(layer, BATCH_NORMS) for layer in module.modules())
+
+
+def shuffled_maps(
+    encode: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor
+) -> torch.Tensor:
+    """Return `encode` of this process' part of a batch, encoded in groups of the whole batch.
+
+    Every process must call it with as many images, and its torch generator in the same state.
+    """
+    whole, count = distributed.all_gather(images), len(images)
+    order = torch.randperm(len(whole))
+    groups = order.view(_groups(len(whole)), -1)
+    mine = groups.chunk(distributed.world_size())[distributed.rank()]
+    made = torch.cat([encode(whole[group.to(images.device)]) for group in mine])
+    maps = distributed.all_gather(made)[order.argsort().to(images.device)]
+    return maps[distributed.rank() * count : (distributed.rank() + 1) * count]
+
+
+def _groups(batch: int) -> int:
+    """Return the greatest number up to GROUPS that divides the batch and suits the processes."""
+    world = distributed.world_size()
+    fitting = [g for g in range(world, GROUPS + 1, world) if batch % g == 0 and batch // g > 1]
+    return max(fitting, default=world)
 
 
 class Learner(nn.Module):
@@ -38,14 +67,14 @@ class Learner(nn.Module):
 
     def spread(self) -> Learner:
         """Let layers that normalise over a batch see that of all processes."""
-        if ranks.world() > 1:
-            self.encoder = globalised(self.encoder)
+        if distributed.world_size() > 1:
+            self.encoder = convert_batch_norm(self.encoder)
             for branch, method in self.methods.items():
-                self.methods[branch] = globalised(method)
+                self.methods[branch] = convert_batch_norm(method)
             for branch, encoder in self.keys.items():
                 # Keys that are shuffled are normalised in groups of their own instead.
                 if not self.shuffled[branch]:
-                    self.keys[branch] = globalised(encoder)
+                    self.keys[branch] = convert_batch_norm(encoder)
         return self
 
     def before_step(self, progress: float) -> None:

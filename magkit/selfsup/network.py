@@ -1,4 +1,4 @@
-"""What is pretrained: the encoder of a magnifier, or a backbone."""
+"""The network that is pretrained: the encoder of a magnifier, or one of torchvision's ResNets."""
 
 from __future__ import annotations
 
@@ -8,14 +8,52 @@ from typing import Any
 
 import torch
 from torch import nn
+from torchvision.models import resnet
+from torchvision.transforms.functional import normalize
 
 from magkit.errors import UsageError, did_you_mean
 from magkit.magnify.encoder import encoder_spec
 from magkit.options import parse_options
 from magkit.registry import registry
 from magkit.runtime.seeds import derived_seed
-from magkit.selfsup.backbones import build_backbone
 from magkit.specs import MapInfo
+
+STRIDE = 32  # pixels to a cell of the last stage's map
+# Of ImageNet's pictures: what torchvision's networks expect to be taken out of theirs.
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+BACKBONES = ("resnet18", "resnet34", "resnet50")
+
+
+class Backbone(nn.Module):
+    """A ResNet up to its last stage; the names in its state dict are torchvision's."""
+
+    def __init__(self, network: resnet.ResNet) -> None:
+        super().__init__()
+        stages = [name for name, _ in network.named_children() if name not in ("avgpool", "fc")]
+        for name in stages:
+            self.add_module(name, network.get_submodule(name))
+
+    def forward(self, frames_NCHW: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Encode frames in [0, 1] to {"features": (N, C, H/32, W/32)}."""
+        x = normalize(frames_NCHW, MEAN, DEVIATION)
+        for stage in self.children():
+            x = stage(x)
+        return {"features": x}
+
+
+def build_backbone(name: str) -> tuple[Backbone, dict[str, int]]:
+    """Build a ResNet with random weights.
+
+    Returns:
+        The encoder, and the stride of its one branch, "features", in pixels.
+
+    Raises:
+        UsageError: there is no backbone of that name.
+    """
+    if name not in BACKBONES:
+        raise UsageError(f"no backbone is named '{name}'", did_you_mean(name, BACKBONES))
+    return Backbone(getattr(resnet, name)(weights=None)), {"features": STRIDE}
+
 
 WEIGHTS = 3  # first part of the key of the draw of random weights
 BOTH = "both"

@@ -11,25 +11,24 @@ from typing import Any
 import torch
 
 from magkit.errors import UsageError, did_you_mean
-from magkit.magnify.encoder_file import RUN, EncoderInfo, save_encoder
+from magkit.magnify.encoder import RUN, EncoderInfo, save_encoder
 from magkit.options import option_pairs, parse_options
 from magkit.progress import Progress, silent
 from magkit.registry import registry
-from magkit.runtime import ranks
+from magkit.runtime import distributed
 from magkit.runtime.seeds import derived_seed
-from magkit.runtime.share import default_workers
-from magkit.selfsup.frames.open import open_frames
-from magkit.selfsup.frames.source import FrameSource
+from magkit.runtime.shard import default_workers
+from magkit.selfsup.frame_source import FrameSource
+from magkit.selfsup.frames import open_frames
 from magkit.selfsup.learner import Learner
+from magkit.selfsup.monitor import Monitor
 from magkit.selfsup.network import Network, build_network
 from magkit.selfsup.recipe import Recipe, make_recipe
 from magkit.selfsup.task import FrameTask
-from magkit.selfsup.watch import Watch
 from magkit.specs import MethodSpec, Preset
 from magkit.training.loop import TrainState
-from magkit.training.run import Run, open_run
-from magkit.training.session import Outcome, complete
-from magkit.training.versions import made_with
+from magkit.training.run import Run, made_with, open_run
+from magkit.training.train import Outcome, complete
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +94,9 @@ def pretrain(
         MagkitError: frames or the run folder can't be used, or the training diverged.
         UsageError: a method, magnifier, option or setting is unknown, or does not suit the others.
     """
-    ready = ranks.together(lambda: _prepared(job, device))
+    ready = distributed.on_all_ranks(lambda: _prepared(job, device))
     recipe, network, source, learner = ready.recipe, ready.network, ready.source, ready.learner
-    run = ranks.shared(
+    run = distributed.on_first_rank(
         lambda: open_run(
             RUN,
             ready.compared,
@@ -108,10 +107,10 @@ def pretrain(
         )
     )
     export = Export(learner, network, ready.spec.name)
-    watch = Watch(source, recipe, network, export)
+    watch = Monitor(source, recipe, network, export)
     count = default_workers() if workers is None else workers
     task = FrameTask(source, recipe, network.branches, torch.device(device), count, watch)
-    ranks.shared(lambda: watch.show_views(run, task))
+    distributed.on_first_rank(lambda: watch.show_views(run, task))
     logger.info("settings: %s", ready.preset.why)
     return complete(
         run,
@@ -195,7 +194,7 @@ def _preset(spec: MethodSpec[Any], name: str | None) -> Preset:
 
 
 def _check(spec: MethodSpec[Any], config: Any, recipe: Recipe, source: FrameSource) -> None:
-    batch, world = recipe.frames.batch, ranks.world()
+    batch, world = recipe.frames.batch, distributed.world_size()
     if batch % (world * recipe.train.accumulate):
         raise UsageError(
             f"a batch of {batch} can't be shared by {world} processes in {recipe.train.accumulate}"

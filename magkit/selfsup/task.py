@@ -1,23 +1,88 @@
-"""Pretraining on frames, as `training.train` asks for it."""
+"""Pretraining on frames, as `training.train` asks for it: batches of views and a step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from magkit.errors import UsageError
-from magkit.runtime import ranks
-from magkit.selfsup.frames.batches import FrameBatch, FrameBatches
-from magkit.selfsup.frames.source import FrameSource
+from magkit.protocols import View
+from magkit.runtime import distributed
+from magkit.selfsup.frame_source import FrameBatch, FrameBatches, FrameSource
 from magkit.selfsup.learner import Learner
-from magkit.selfsup.recipe import Recipe
-from magkit.selfsup.view_batches import ViewBatches, ViewMaker, Views
-from magkit.selfsup.watch import Watch
+from magkit.selfsup.monitor import Monitor
+from magkit.selfsup.recipe import Recipe, ViewConfig
+from magkit.selfsup.views import draw_params, make_views
 from magkit.synth.stream import loader
 from magkit.training.run import Run
+
+Pair = tuple[str, str]  # the roles of the frames that the first and the second view show
+Views = dict[str, list[View]]  # two views for each branch
+
+
+@dataclass(frozen=True, slots=True)
+class ViewMaker:
+    """Makes the two views that each branch is shown: a function of seed, epoch and index.
+
+    Attributes:
+        seed: of the training.
+        config: kinds and ranges of the changes.
+        pairs: by branch.
+    """
+
+    seed: int
+    config: ViewConfig
+    pairs: Mapping[str, Pair]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Return the roles of the frames that are wanted."""
+        return tuple(sorted({role for pair in self.pairs.values() for role in pair}))
+
+    def __call__(self, batch: FrameBatch) -> Views:
+        """Return views of a batch, on its device."""
+        return {
+            branch: [self._view(batch, role, number, which) for which, role in enumerate(pair)]
+            for number, (branch, pair) in enumerate(self.pairs.items())
+        }
+
+    def _view(self, batch: FrameBatch, role: str, branch: int, which: int) -> View:
+        draws = draw_params(self.seed, batch.epochs_N, batch.indices_N, branch, which)
+        return make_views(batch.frames[role], draws, self.config, which)
+
+
+class ViewBatches(Dataset[list[Views]]):
+    """Batches of frames as views, in equal parts: for the processes that read frames.
+
+    Views are made by one thread, so that their bits don't depend on which process makes them.
+    """
+
+    def __init__(self, frames: FrameBatches, make: ViewMaker, parts: int) -> None:
+        self._frames, self._make, self._parts = frames, make, parts
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, step: int) -> list[Views]:
+        with _one_thread():
+            return [self._make(part) for part in self._frames[step].split(self._parts)]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
 
 ALONE = ("a", "a")  # two views of one frame
 SCENES = {"texture": ("a", "c"), "motion": ("b", "c")}  # what frames of a scene have in common
@@ -42,7 +107,7 @@ class FrameTask:
         branches: Sequence[str],
         device: torch.device,
         workers: int,
-        watch: Watch,
+        watch: Monitor,
     ) -> None:
         self._source, self._recipe, self._device = source, recipe, device
         self._workers, self._watch = workers, watch
@@ -60,8 +125,8 @@ class FrameTask:
             train.seed,
             self._recipe.frames.batch,
             train.steps,
-            rank=ranks.rank(),
-            world=ranks.world(),
+            rank=distributed.rank(),
+            world=distributed.world_size(),
             roles=self._make.roles,
         )
         if self._device.type == "cpu":

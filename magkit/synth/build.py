@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from magkit.errors import MagkitError, UsageError
-from magkit.synth.cache import TensorCache
 from magkit.synth.coco import CocoCutouts
-from magkit.synth.cutouts import FileCutouts
-from magkit.synth.origin import check_named
-from magkit.synth.pictures import FilePictures
+from magkit.synth.listing import check_named
+from magkit.synth.pictures import FileCutouts, FilePictures
+from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources
-from magkit.synth.shapes import ProceduralCutouts
-from magkit.synth.sources import Cutouts, JoinedCutouts, JoinedPictures, Pictures
+from magkit.synth.sources import Cutouts, JoinedCutouts, JoinedPictures, Pictures, TensorCache
 from magkit.synth.storage import scheme
-from magkit.synth.textures import ProceduralPictures
 
 PROCEDURAL = 2048  # textures, and as many objects, where no files are given
 
@@ -87,7 +84,7 @@ def rebuild(described: Mapping[str, Any], document: str = "") -> Sources:
     Args:
         described: the description.
         document: where it was read. From elsewhere than this machine it may name only places of
-            its own origin, see `magkit.synth.origin`.
+            its own origin, see `magkit.synth.listing`.
 
     Raises:
         MagkitError: a place is gone or may not be named, or the description isn't one.

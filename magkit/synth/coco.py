@@ -16,15 +16,13 @@ import numpy.typing as npt
 import torch
 
 from magkit.errors import MagkitError
-from magkit.synth.cache import TensorCache
+from magkit.synth.coco_annotations import draw_mask
 from magkit.synth.coco_index import connect, facts, index_of
-from magkit.synth.coco_outline import draw_mask
 from magkit.synth.coco_pictures import find_pictures
+from magkit.synth.files import Reader, Replacing, check_some
 from magkit.synth.listing import find_files
 from magkit.synth.pictures import decode_rgb, decoding, open_picture
-from magkit.synth.prefetch import Reader
-from magkit.synth.readable import Replacing, check_some
-from magkit.synth.sources import fit_longest
+from magkit.synth.sources import TensorCache, fit_longest
 from magkit.synth.storage import absolute
 from magkit.video.pictures import upright_size
 

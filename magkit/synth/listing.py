@@ -1,4 +1,4 @@
-"""What files a source names: a folder, a zip, a glob, a text list, or a bucket."""
+"""The files that a source names: a folder, a zip, a glob, a text list, a bucket."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from magkit.errors import MagkitError, UsageError
-from magkit.runtime.text_file import decode_text
-from magkit.synth.origin import check_named
+from magkit.runtime.text import decode_text
 from magkit.synth.storage import (
     IN_ZIP,
     absolute,
@@ -25,6 +24,56 @@ from magkit.synth.storage import (
     read_bytes,
     scheme,
 )
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)")
+_PORTS = {"http": ":80", "https": ":443"}
+_SAME = {"gcs": "gs"}  # two names of one scheme
+
+
+class Origin(NamedTuple):
+    """Scheme and host with port, or bucket."""
+
+    scheme: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}"
+
+
+def origin(place: str) -> Origin | None:
+    """Return where a place lies; None: on this machine.
+
+    The host is taken to the letter but for case and the scheme's usual port: a user's name or a
+    backslash in it make another one.
+    """
+    found = _URL.match(place)
+    if not found or found[1].lower() == "file":
+        return None
+    scheme = found[1].lower()
+    host = found[2].lower().removesuffix(_PORTS.get(scheme, "\0"))
+    return Origin(_SAME.get(scheme, scheme), host)
+
+
+def check_named(place: str, document: str) -> None:
+    """Check that a list or a recipe may name a place.
+
+    Args:
+        place: as the document names it.
+        document: where that lies; of a chain of fsspec's (`simplecache::gs://...`) the last link
+            counts.
+
+    Raises:
+        UsageError: the document lies elsewhere, and the place outside of its origin.
+    """
+    home = origin(document.rpartition("::")[2] if "://" in document else document)
+    if home is None or origin(place) == home:
+        return
+    what = "a place outside of" if origin(place) else "a file of this machine, not of"
+    raise UsageError(
+        f"{document} names {place}, {what} {home}",
+        "download it, look at what it names, and give the copy: from this machine it may name all",
+    )
+
 
 Kind = Literal["folder", "zip", "glob", "list", "bucket"]
 Sized = Iterable[tuple[str, int | None]]  # names and sizes in bytes, where known
@@ -192,7 +241,7 @@ def _lines(location: str) -> list[str]:
 def _resolve(entry: str, location: str) -> str:
     """Return the place that a list's line names.
 
-    A list from elsewhere names only what lies where it lies itself, see `magkit.synth.origin`.
+    A list from elsewhere names only what lies where it lies itself, see `magkit.synth.listing`.
     """
     own, kind = scheme(location), scheme(entry)
     if kind:

@@ -15,11 +15,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from magkit.errors import MagkitError
-from magkit.runtime import worker_logs
-from magkit.synth.degrade import CLEAN, Degradation, degraded
+from magkit.runtime import pool
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
-from magkit.synth.triplets import Triplets
+from magkit.synth.triplets import CLEAN, Degradation, Triplets, degraded
 
 B_co = TypeVar("B_co", covariant=True)
 
@@ -87,13 +86,13 @@ def loader(batches: Numbered[B_co], start: int, workers: int) -> Iterator[B_co]:
         prefetch_factor=4 if workers else None,
         multiprocessing_context="spawn" if workers else None,
         collate_fn=_as_it_is,
-        worker_init_fn=partial(_start_worker, worker_logs.level()),
+        worker_init_fn=partial(_start_worker, pool.level()),
     )
     with _unheard_interrupts():
         items = iter(data)
     try:
         for item, records in items:
-            worker_logs.replay(records)
+            pool.replay(records)
             if isinstance(item, MagkitError):
                 raise item
             yield item
@@ -115,9 +114,9 @@ class _Guarded(Dataset[Any]):
 
     def __getitem__(self, step: int) -> tuple[Any, list[logging.LogRecord]]:
         try:
-            return self.batches[step], worker_logs.kept_records()
+            return self.batches[step], pool.kept_records()
         except MagkitError as error:
-            return error, worker_logs.kept_records()
+            return error, pool.kept_records()
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -126,7 +125,7 @@ def _as_it_is(batch: Any) -> Any:
 
 def _start_worker(level: int, worker: int) -> None:
     del worker
-    worker_logs.keep_records(level)
+    pool.keep_records(level)
     torch.set_num_threads(1)
     # A signal to end often reaches all processes of a job. The first of them sees to it; a worker
     # that seems to have failed would get in its way.

@@ -1,10 +1,15 @@
-"""The record that training and evaluation work on."""
+"""The record that training and evaluation work on, and its degradations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import io
+from dataclasses import dataclass, field, fields, replace
 
+import numpy as np
 import torch
+from PIL import Image
+
+from magkit.runtime.seeds import generator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,3 +45,86 @@ class Triplets:
     def to(self, device: torch.device | str) -> Triplets:
         """Move all tensors to a device."""
         return Triplets(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+PHOTONS, CODING, READING = 1, 4, 7  # first parts of the keys of a batch's draws
+QUALITIES = (60, 99)  # of JPEG: from visible blocks to hardly any loss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Degradation:
+    """What A, B and C suffer, never M; the default is that of Oh et al., ECCV 2018, section 4."""
+
+    noise: float = field(default=0.3, metadata={"help": "greatest strength of photon noise"})
+    read_noise: float = field(
+        default=0.0, metadata={"help": "greatest standard deviation of read noise; 1 is white"}
+    )
+    coded: float = field(default=0.0, metadata={"help": "share of scenes coded as JPEG"})
+
+    def __post_init__(self) -> None:
+        for name in ("noise", "read_noise", "coded"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1]")
+
+
+CLEAN = Degradation(noise=0.0)
+
+
+def degraded(batch: Triplets, kind: Degradation, seed: int, step: int) -> Triplets:
+    """Return batch `step` as a camera and an encoder would hand it over: a pure function."""
+    if kind.noise:
+        batch = photon_noise(batch, generator(seed, PHOTONS, step), kind.noise)
+    if kind.read_noise:
+        batch = read_noise(batch, generator(seed, READING, step), kind.read_noise)
+    if kind.coded:
+        batch = coded(batch, generator(seed, CODING, step), kind.coded)
+    return batch
+
+
+def photon_noise(batch: Triplets, draws: torch.Generator, strength: float) -> Triplets:
+    """Add noise that grows with the light.
+
+    Its standard deviation at value x in [0, 1] is n sqrt(2 x / 127.5) / 2 with n uniform in
+    [0, strength], one a scene (Oh et al. 2018, section 4 and the authors' preprocessor, which
+    draws n once for a whole training by mistake).
+    """
+    n = torch.rand(len(batch.factor), 1, 1, 1, generator=draws).to(batch.a.device) * strength
+
+    def noisy(frames: torch.Tensor) -> torch.Tensor:
+        return _noisy(frames, n * (2 * frames / 127.5).sqrt() / 2, draws)
+
+    return replace(batch, a=noisy(batch.a), b=noisy(batch.b), c=noisy(batch.c))
+
+
+def read_noise(batch: Triplets, draws: torch.Generator, strength: float) -> Triplets:
+    """Add noise as strong in the dark as in the light, one deviation up to `strength` a scene."""
+    spread = torch.rand(len(batch.factor), 1, 1, 1, generator=draws).to(batch.a.device) * strength
+    a, b, c = (_noisy(frames, spread, draws) for frames in (batch.a, batch.b, batch.c))
+    return replace(batch, a=a, b=b, c=c)
+
+
+def _noisy(frames: torch.Tensor, spread: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
+    normal = torch.randn(frames.shape, generator=draws).to(frames.device)
+    return (frames + spread * normal).clamp(0, 1)
+
+
+def coded(batch: Triplets, draws: torch.Generator, share: float) -> Triplets:
+    """Code a share of the scenes as JPEG, each scene at one quality.
+
+    Clips come from lossy encoders, whose blocks and rounding must not be taken for motion.
+    """
+    chosen = torch.rand(len(batch.factor), generator=draws) < share
+    qualities = torch.randint(*QUALITIES, (len(batch.factor),), generator=draws)
+    frames = {name: getattr(batch, name).clone() for name in ("a", "b", "c")}
+    for index in chosen.nonzero().flatten().tolist():
+        for pictures in frames.values():
+            pictures[index] = _as_jpeg(pictures[index], int(qualities[index]))
+    return replace(batch, **frames)
+
+
+def _as_jpeg(picture: torch.Tensor, quality: int) -> torch.Tensor:
+    """Write a picture (3, H, W) as JPEG and read it again."""
+    pixels = (picture * 255).round().to("cpu", torch.uint8).permute(1, 2, 0)
+    file = io.BytesIO()
+    Image.fromarray(pixels.numpy()).save(file, "JPEG", quality=quality)
+    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1) / 255

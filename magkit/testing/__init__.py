@@ -12,7 +12,7 @@ What magkit ships passes them too. They take a few seconds on a CPU; options tha
 small make them faster. pytest isn't needed: a check is a function that raises AssertionError.
 """
 
-from magkit.testing.check import Check
+from magkit.testing.assertions import Check
 from magkit.testing.magnifiers import magnifier_checks
 from magkit.testing.methods import method_checks
 from magkit.testing.targets import target_checks

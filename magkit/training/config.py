@@ -1,10 +1,14 @@
-"""How a network is trained, whatever it learns. Imports no torch."""
+"""The configuration of a training and its learning rate. Imports no torch."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from magkit.errors import UsageError, did_you_mean
+from magkit.options import from_mapping, option_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +57,38 @@ class TrainConfig:
             raise ValueError("warmup and seed must not be negative")
         if not 0 <= self.ema < 1 or not 0 <= self.final <= 1:
             raise ValueError("ema must be in [0, 1) and final in [0, 1]")
+
+
+def make_parts(
+    parts: Sequence[type[Any]], layers: Sequence[Mapping[str, Any]], owner: str
+) -> list[Any]:
+    """Make a record of each class of its defaults and of settings, of which later layers win.
+
+    Args:
+        parts: frozen dataclasses; no two have a field of the same name.
+        layers: values of their fields by name, or texts that say the same.
+        owner: whose settings they are, for messages.
+
+    Raises:
+        UsageError: an unknown name, or a value that is refused.
+    """
+    settings = {option_key(key): value for layer in layers for key, value in layer.items()}
+    known = [f.name for part in parts for f in fields(part)]
+    for key in settings:
+        if key not in known:
+            raise UsageError(f"no setting of {owner} is named '{key}'", did_you_mean(key, known))
+    return [
+        from_mapping(
+            part, {f.name: settings[f.name] for f in fields(part) if f.name in settings}, owner
+        )
+        for part in parts
+    ]
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Return the rate at `step` (0 to steps - 1): linear warm-up, then half a cosine."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(config.steps - config.warmup, 1)
+    wave = (1 + math.cos(math.pi * done)) / 2
+    return config.lr * (config.final + (1 - config.final) * wave)

@@ -11,10 +11,9 @@ import torch
 from torch import nn
 
 from magkit.errors import MagkitError
-from magkit.runtime import ranks
-from magkit.training.config import TrainConfig
+from magkit.runtime import distributed
+from magkit.training.config import TrainConfig, learning_rate
 from magkit.training.optimizers import make_optimizer
-from magkit.training.schedule import learning_rate
 
 MAX_SKIPPED = 10  # steps in a row whose gradient is no number: then the training has failed
 
@@ -81,7 +80,7 @@ def train_step(state: TrainState, parts: Sequence[Losses], config: TrainConfig) 
     buffers = [buffer.clone() for buffer in state.model.buffers()]
     measured = _mean([_backward(losses, len(parts)) for losses in parts])
     parameters = list(state.model.parameters())
-    ranks.average_gradients(parameters)
+    distributed.average_gradients(parameters)
     norm = nn.utils.clip_grad_norm_(parameters, config.clip)
     if torch.isfinite(norm):
         state.optimizer.step()
@@ -103,7 +102,7 @@ def _backward(losses: Losses, parts: int) -> dict[str, torch.Tensor]:
 
 def _mean(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, float]:
     terms = torch.stack([torch.stack(list(part.values())) for part in parts]).mean(0)
-    values = (ranks.summed(terms) / ranks.world()).tolist()
+    values = (distributed.all_reduce(terms) / distributed.world_size()).tolist()
     return dict(zip(parts[0], values, strict=True))
 
 

@@ -1,27 +1,23 @@
-"""The folder of one long job: what it was asked for, how it goes, and what came out of it.
-
-Of a training:
-
-runs/finetune-001/
-  config.json          the configuration, and what it was made with
-  metrics.jsonl        one line a step
-  samples/             pictures of what the network makes, now and then
-  checkpoint-N.pt      the last two checkpoints: everything needed to go on after step N
-  model.safetensors    the result; a run that has one is finished
-"""
+"""The run folder of a job: configuration, progress, results, versions."""
 
 from __future__ import annotations
 
 import json
+import platform
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from magkit import __version__
 from magkit.errors import MagkitError
-from magkit.runtime.atomic import atomic_path
-from magkit.runtime.json_object import read_json_object
+from magkit.runtime import distributed
+from magkit.runtime.files import atomic_path
+from magkit.runtime.text import read_json_object
 
 MODEL = "model.safetensors"  # the result of a training
 FORMAT = 1  # of the folder: raised when an older magkit could not go on with it
@@ -276,3 +272,20 @@ def _made(folder: Path) -> Path:
             raise FileExistsError(folder) from error
         raise MagkitError(f"{folder} can't be made: {error.strerror}", "try -o") from error
     return folder
+
+
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "pycocotools", "safetensors")
+
+
+def made_with(device: torch.device | str, **more: Any) -> dict[str, Any]:
+    """Return versions, machine, device, threads and processes, and what else is said."""
+    return {
+        "magkit": __version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "processes": distributed.world_size(),
+        **more,
+    }

@@ -13,10 +13,8 @@ import imageio.v3 as iio
 from numpy.typing import NDArray
 
 from magkit.errors import MagkitError
-from magkit.video.apng import open_apng
-from magkit.video.compose import StoredAnimation
+from magkit.video.animation_frames import StoredAnimation, open_apng, open_gif
 from magkit.video.depth import Depth, eight_bits, find_depth
-from magkit.video.gif import open_gif
 from magkit.video.info import VideoInfo, plain_info
 from magkit.video.kinds import READABLE, is_picture, is_stack, kind_of, unread_kind
 from magkit.video.pictures import decoding, on_black, open_picture

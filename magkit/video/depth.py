@@ -1,15 +1,82 @@
-"""The depth of greys and colours in 16 bits: which value is white, and values on scales of it."""
+"""The bit depth of greys and colours in 16 bits, and PNG files of 16-bit colours."""
 
 import logging
+import re
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.ImageFile import ImageFile
 
 from magkit.errors import MagkitError, UsageError
-from magkit.video.depth_tags import Declared
+
+_MOST_CHUNKS = 100
+
+_DESCRIPTION = 270  # ImageDescription
+_MAXIMA = (281, 341)  # MaxSampleValue, SMaxSampleValue
+_BITS_PER_SAMPLE = 258  # BitsPerSample
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A depth that a file states.
+
+    Args:
+        bits: Significant bits of a value, 8 to 15.
+        scaled: Whether values were scaled up to 16 bits when they were stored, which the values
+            can disprove; otherwise they run up to 2 ** bits - 1.
+    """
+
+    bits: int
+    scaled: bool = False
+
+
+def png_depth(file: BinaryIO) -> Declared | None:
+    """The depth that the sBIT chunk of a 16-bit PNG states.
+
+    Samples are scaled to the full range, says the standard (PNG, third edition, 11.3.2.7), which
+    not every camera's program does.
+    """
+    file.seek(8)
+    for _ in range(_MOST_CHUNKS):
+        length, kind = int.from_bytes(file.read(4)), file.read(4)
+        if kind == b"sBIT" and length <= 4:
+            bits = max(file.read(length), default=0)
+            return Declared(bits, scaled=True) if 8 <= bits <= 15 else None
+        if kind in {b"", b"PLTE", b"IDAT"}:  # it stands before these
+            break
+        file.seek(length + 4, 1)
+    return None
+
+
+def tiff_depth(image: ImageFile) -> Declared | None:
+    """The depth that a 16-bit TIFF page states in its tags.
+
+    MaxSampleValue and ImageJ's display range may be statistics of the pixels: they state a depth
+    where they are the largest value of one, such as 4095.
+    """
+    tags: Any = image.tag_v2  # type: ignore[attr-defined]
+    stored = max(tags.get(_BITS_PER_SAMPLE, (16,)))
+    if stored < 16:  # packed
+        return Declared(stored)
+    text = str(tags.get(_DESCRIPTION, ""))
+    if match := re.search(r'SignificantBits="(\d{1,2})"', text):  # OME-XML
+        return Declared(int(match[1])) if 8 <= int(match[1]) <= 15 else None
+    values = [value for tag in _MAXIMA for value in _numbers(tags.get(tag))]
+    if text.startswith("ImageJ=") and re.search(r"^min=0(\.0*)?\s*$", text, re.MULTILINE):
+        values += [float(n) for n in re.findall(r"^max=(\d{1,9})(?:\.0*)?\s*$", text, re.MULTILINE)]
+    known = [bits for bits in range(8, 16) if values and max(values) == 2**bits - 1]
+    return Declared(known[0]) if known else None
+
+
+def _numbers(value: Any) -> list[float]:
+    values = value if isinstance(value, tuple) else (value,)
+    return [float(one) for one in values if isinstance(one, int | float)]
+
 
 _FULL = 65535
 
@@ -131,3 +198,32 @@ def _range(pictures: Iterable[NDArray[Any]]) -> tuple[int, int, int]:
 def _bits_of(value: int) -> int:
     """The least depth in use that holds a value."""
     return next(bits for bits in _COMMON if value < 2**bits)
+
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_BITS, _RGB = 16, 2
+_UP = 2  # the filter: a row's difference to the row above
+
+
+def encode_png16(frame: NDArray[np.uint16], level: int) -> bytes:
+    """A frame (H, W, 3) as the content of a PNG file (PNG, third edition, sections 5, 9 and 11).
+
+    Args:
+        frame: RGB, up to 65535.
+        level: Of zlib's compression, 0 to 9.
+    """
+    height, width, _ = frame.shape
+    rows = frame.astype(">u2").reshape(height, -1).view(np.uint8)
+    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
+    filtered[:, 0] = _UP
+    filtered[0, 1:] = rows[0]
+    filtered[1:, 1:] = rows[1:] - rows[:-1]  # modulo 256
+    header = struct.pack(">IIBBBBB", width, height, _BITS, _RGB, 0, 0, 0)
+    pixels = zlib.compress(filtered.tobytes(), level)
+    parts = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    return _SIGNATURE + b"".join(_chunk(kind, content) for kind, content in parts)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(content, zlib.crc32(kind))
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)

@@ -20,7 +20,7 @@ from typing import IO
 import imageio_ffmpeg
 
 from magkit.errors import MagkitError
-from magkit.video.raw_stream import raw_stream
+from magkit.video.kinds import raw_stream
 
 # Playlists, scripts, name patterns, network sessions, drawings that link to pictures, plain text.
 REFUSED = frozenset(

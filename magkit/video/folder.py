@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from magkit.errors import MagkitError
-from magkit.video.depth import Depth
+from magkit.video.depth import Depth, encode_png16
+from magkit.video.frame_names import list_frames, natural_order
 from magkit.video.frame_set import FrameSet, check_frames, frames_depth
 from magkit.video.info import VideoInfo, plain_info
 from magkit.video.kinds import SUFFIXES
-from magkit.video.listing import list_frames, natural_order
 from magkit.video.pictures import read_picture
-from magkit.video.png16 import encode_png16
 from magkit.video.sidecar import SIDECAR, read_sidecar, write_sidecar
 
 __all__ = [

@@ -26,10 +26,9 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from magkit.errors import MagkitError
-from magkit.video.depth import Depth
-from magkit.video.depth_tags import Declared, png_depth, tiff_depth
+from magkit.video.colour import StoredReader, changes_colour, is_16_bit
+from magkit.video.depth import Declared, Depth, png_depth, tiff_depth
 from magkit.video.kinds import READABLE, kind_of, unread_kind
-from magkit.video.stored_colour import StoredReader, changes_colour, is_16_bit
 
 # EXIF's orientation is what cameras write. (To look for it in a PNG, Pillow would decode the
 # picture; pages of TIFF files it turns itself.)

@@ -11,9 +11,8 @@ from typing import IO
 from magkit.errors import MagkitError
 from magkit.video.ffmpeg import Child, decodable, ffmpeg, input_args, message
 from magkit.video.hdr import parse_hdr
-from magkit.video.info import VideoInfo, snap_rate
+from magkit.video.info import Timing, VideoInfo, fit, is_constant, nominal_rate, rising, snap_rate
 from magkit.video.showinfo import Shown, parse_frame
-from magkit.video.timing import Timing, fit, is_constant, nominal_rate, rising
 
 # Frames that are decoded to see whether they hold two fields.
 _DESCRIBED = 8

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from magkit.errors import MagkitError
+from magkit.video.colour import MATRICES
 from magkit.video.ffmpeg import PixelFormat, pixel_format
 from magkit.video.info import UNKNOWN, ColorRange, guess_standard
-from magkit.video.ycbcr import MATRICES
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from magkit.errors import MagkitError
+from magkit.video.colour import MATRICES
 from magkit.video.hdr import read_hdr
 from magkit.video.info import VideoInfo
-from magkit.video.ycbcr import MATRICES
 
 SIDECAR = "magkit.json"
 

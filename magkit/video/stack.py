@@ -12,12 +12,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from magkit.errors import MagkitError
-from magkit.video.bare_stack import BareStack, find_bare_stack
 from magkit.video.depth import Depth, find_depth
 from magkit.video.folder import DEFAULT_RATE
 from magkit.video.info import VideoInfo, plain_info
 from magkit.video.pictures import Header, PictureFile, open_picture
-from magkit.video.stack_text import StackText, read_text
+from magkit.video.tiff import BareStack, StackText, find_bare_stack, read_text
 
 _MOST_CHANNELS = 7  # that ImageJ shows in one picture
 

@@ -1,10 +1,11 @@
-"""Frames strung into a clip, alone or beside pictures of the same names."""
+"""Frames joined to a clip, alone or beside pictures of the same names; slices over time."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +15,65 @@ from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
 from magkit.video.depth import Depth, eight_bits
 from magkit.video.folder import DEFAULT_RATE, list_frames, read_sidecar, stream_pictures
-from magkit.video.frame_set import check_frames, check_sizes, frames_depth, read_headers
+from magkit.video.frame_names import Missing, by_name, few
+from magkit.video.frame_set import (
+    check_frames,
+    check_sizes,
+    find_foreign,
+    find_frames,
+    find_panels,
+    frames_depth,
+    read_headers,
+)
 from magkit.video.info import VideoInfo, plain_info, snap_rate
-from magkit.video.job_folder import find_foreign, find_frames, find_panels
-from magkit.video.numbering import Missing, by_name, few
 from magkit.video.pictures import Header
-from magkit.video.slice import beside
 from magkit.video.write import write_video
 
 Frame = NDArray[np.uint8]
+
+
+def time_slice(
+    frames: Iterable[Frame], position: int, along: Literal["row", "column"] = "column"
+) -> Frame:
+    """Lay one row or column of every frame side by side.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB, streamed: only the line of each is kept.
+        position: Which row or column, in pixels from the top or left.
+        along: A column shows vertical motion, a row horizontal motion.
+
+    Returns:
+        (H, T, 3) for a column, time to the right; (T, W, 3) for a row, time downwards.
+
+    Raises:
+        UsageError: The frames have no such row or column.
+        MagkitError: There are no frames.
+    """
+    axis = 0 if along == "row" else 1
+    lines = [_line(frame, position, along, axis) for frame in frames]
+    if not lines:
+        raise MagkitError("there are no frames to cut a slice from")
+    return np.stack(lines, axis)
+
+
+def _line(frame: Frame, position: int, along: str, axis: int) -> Frame:
+    if not 0 <= position < frame.shape[axis]:
+        raise UsageError(f"a frame has the {along}s 0 to {frame.shape[axis] - 1}, not {position}")
+    return frame[position] if axis == 0 else frame[:, position]
+
+
+def beside(pictures: Sequence[Frame], gap: int = 8) -> Frame:
+    """Pictures of one height (H, W, 3) beside one another, `gap` white pixels between them."""
+    height, _, channels = pictures[0].shape
+    white = np.full((height, gap, channels), 255, np.uint8)
+    parts = [part for picture in pictures for part in (white, picture)]
+    return np.concatenate(parts[1:], 1)
+
+
+def enlarge(picture: Frame, times: int) -> Frame:
+    """A picture with every pixel `times` x `times` as large."""
+    return picture.repeat(times, 0).repeat(times, 1)
+
 
 GAP = 4
 """White pixels between pictures that stand side by side."""

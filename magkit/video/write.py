@@ -12,7 +12,8 @@ import numpy as np
 
 from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
-from magkit.runtime.atomic import atomic_path
+from magkit.runtime.files import atomic_path
+from magkit.video.colour import full_range
 from magkit.video.decode import ACCURATE
 from magkit.video.depth import scale
 from magkit.video.encode import (
@@ -25,12 +26,9 @@ from magkit.video.encode import (
 )
 from magkit.video.ffmpeg import ffmpeg
 from magkit.video.folder import SIDECAR, list_frames, write_frame, write_sidecar
-from magkit.video.info import Frame, VideoInfo
-from magkit.video.matroska import TICK
-from magkit.video.raw_matroska import frame_header, stream_header
-from magkit.video.resample import resample, resampled_info
+from magkit.video.info import Frame, VideoInfo, resample, resampled_info
+from magkit.video.matroska import TICK, frame_header, stream_header
 from magkit.video.sound import Choice, Sound, sound_args
-from magkit.video.ycbcr import full_range
 
 _log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from magkit.magnify.encoder_file import EncoderInfo, save_encoder
-from magkit.magnify.networks import fast_spec
+from magkit.magnify import fast_spec
+from magkit.magnify.encoder import EncoderInfo, save_encoder
 
 SIZES = ("stem=8", "width=8", "guide=8", "hidden=8")
 

@@ -22,8 +22,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small magnet-fast with random weights."""
     import torch
 
+    from magkit.magnify import fast_spec
     from magkit.magnify.load import save_weights
-    from magkit.magnify.networks import fast_spec
 
     config = fast_spec.FastConfig(stem=4, width=8, guide=4, hidden=4)
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"

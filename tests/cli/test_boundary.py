@@ -124,7 +124,7 @@ import magkit.cli.app
 from magkit.cli import main
 from magkit.cli.common import add, group
 from magkit.cli.output import Output
-from magkit.runtime.atomic import atomic_path
+from magkit.runtime.files import atomic_path
 
 app = group("Sleeps.")
 app.callback()(lambda: None)

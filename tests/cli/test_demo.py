@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from magkit.cli import run
-from magkit.magnify import demo as made
+from magkit.evaluate import demo as made
 from magkit.video import open_video
 
 

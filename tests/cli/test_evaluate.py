@@ -27,9 +27,9 @@ def weights(tmp_path: Path) -> str:
     """A file of a small, untrained magnet-fast."""
     from dataclasses import asdict
 
+    from magkit.magnify.fast import MagnetFast
+    from magkit.magnify.fast_spec import FastConfig
     from magkit.magnify.load import save_weights
-    from magkit.magnify.networks.fast import MagnetFast
-    from magkit.magnify.networks.fast_spec import FastConfig
 
     config = FastConfig(stem=8, width=8, guide=8, hidden=8)
     torch.manual_seed(0)

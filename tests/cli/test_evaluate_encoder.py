@@ -10,9 +10,9 @@ from torch import nn
 
 from magkit.cli import run
 from magkit.evaluate.encoder import open_judged
-from magkit.magnify.encoder_file import EncoderInfo, save_encoder
-from magkit.magnify.networks import fast_spec, magnet_spec
-from magkit.selfsup.backbones import build_backbone
+from magkit.magnify import fast_spec, magnet_spec
+from magkit.magnify.encoder import EncoderInfo, save_encoder
+from magkit.selfsup.network import build_backbone
 
 Captured = pytest.CaptureFixture[str]
 QUICK = ("--frames", "8", "--procedural", "4", "--threads", "1", "--device", "cpu")

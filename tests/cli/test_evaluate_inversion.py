@@ -12,8 +12,8 @@ from PIL import Image
 
 from magkit.cli import run
 from magkit.invert.classes import CLASSES
-from magkit.invert.targets.segmenter.network import Segmenter
-from magkit.runtime.tensor_file import stored, write_tensors
+from magkit.invert.targets.segmenter import Segmenter
+from magkit.runtime.weights import stored, write_tensors
 
 Capture = pytest.CaptureFixture[str]
 

@@ -16,9 +16,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from magkit.cli import run
-from magkit.magnify.encoder_file import EncoderInfo, save_encoder
+from magkit.magnify import fast_spec
+from magkit.magnify.encoder import EncoderInfo, save_encoder
 from magkit.magnify.load import load_magnifier
-from magkit.magnify.networks import fast_spec
 from magkit.training.metrics import read_metrics
 
 Magkit = Callable[..., "CompletedProcess[str]"]
@@ -214,7 +214,7 @@ def test_a_run_that_is_another_training_is_left_alone(recipe: Path, capsys: Capt
 def test_waiting_threads_leave_the_processors_to_others() -> None:
     """Set before torch is imported, unless the user has said otherwise."""
     code = (
-        "import os, sys; from magkit.cli.trainings import let_workers_work as f; "
+        "import os, sys; from magkit.cli.config import let_workers_work as f; "
         "assert 'torch' not in sys.modules; f(); print(os.environ['OMP_WAIT_POLICY'])"
     )
     for given, expected in (({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from magkit.cli import run
-from magkit.data import estimate
+from magkit.data import summary
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Capture = pytest.CaptureFixture[str]
@@ -20,7 +20,7 @@ ALONE = (*SMALL, "--threads", "1")
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dry runs make four scenes."""
-    monkeypatch.setattr(estimate, "PATIENCE", 0)
+    monkeypatch.setattr(summary, "PATIENCE", 0)
 
 
 def said(capsys: Capture, *arguments: str) -> Any:

@@ -17,10 +17,10 @@ from torch import nn
 from magkit.cli import run
 from magkit.cli.invert import own_device
 from magkit.invert.classes import CLASSES
-from magkit.invert.targets.maskrcnn.small import maskrcnn_small
-from magkit.invert.targets.segmenter.network import Segmenter
-from magkit.runtime.tensor_file import stored, write_tensors
-from magkit.training.lock import locked
+from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
+from magkit.invert.targets.segmenter import Segmenter
+from magkit.runtime.files import file_lock
+from magkit.runtime.weights import stored, write_tensors
 
 Capture = pytest.CaptureFixture[str]
 
@@ -292,7 +292,7 @@ def test_somebody_else_is_writing_the_report(
     assert run([*bear, "--frames", "first", "-o", "here", "-q"]) == 0
     assert capsys.readouterr() == ("", ""), "-q is quiet"
     bear += ["--verifier", "segmenter", "--verifier-weights", str(material / "verifier")]
-    with locked(Path("here"), ".report"):
+    with file_lock(Path("here"), ".report"):
         assert told(capsys, *bear, "--frames", "first", "-o", "here")["report"] is None
     assert not Path("here/report.json").exists()
 

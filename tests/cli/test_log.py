@@ -12,8 +12,7 @@ import pytest
 import magkit.cli.app
 from magkit.cli import run
 from magkit.cli.common import add, group
-from magkit.cli.log_handler import log_shown
-from magkit.cli.output import Output
+from magkit.cli.output import Output, log_shown
 from magkit.runtime.pool import each_done
 
 Captured = pytest.CaptureFixture[str]

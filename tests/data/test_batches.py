@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from magkit.data.batches import StoredBatches
+from magkit.data.dataset import StoredBatches
 from magkit.data.open import open_dataset
-from magkit.synth.degrade import Degradation
 from magkit.synth.stream import loader
+from magkit.synth.triplets import Degradation
 
 Made = Callable[..., Path]
 

@@ -14,12 +14,11 @@ import pytest
 from PIL import Image
 
 from magkit.data import store as stores
-from magkit.data.mark import SAMPLED, sampled, sources_mark
 from magkit.data.open import open_dataset
-from magkit.data.plan import Format, Plan, make_plan
+from magkit.data.plan import SAMPLED, Format, Plan, make_plan, sampled, sources_mark
 from magkit.data.write import write
 from magkit.errors import MagkitError
-from magkit.selfsup.frames.open import open_frames
+from magkit.selfsup.frames import open_frames
 from magkit.synth.build import build_sources
 
 Made = Callable[..., Path]

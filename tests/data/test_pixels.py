@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from magkit.data.encode import decode_frame, decode_motion, encode_frame, encode_motion
 from magkit.data.open import open_dataset
-from magkit.data.pixels import decode_frame, decode_motion, encode_frame, encode_motion
 from magkit.errors import MagkitError
 
 Made = Callable[..., Path]

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from magkit.data import store as stores
+from magkit.data.encode import decode_motion, encode_motion
 from magkit.data.open import open_dataset
-from magkit.data.pixels import decode_motion, encode_motion
 from magkit.data.plan import Format, Plan, make_plan, read_plan
 from magkit.data.write import write
 from magkit.errors import MagkitError, UsageError

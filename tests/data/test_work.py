@@ -12,16 +12,15 @@ from typing import Any
 
 import pytest
 
-from magkit.data import work as module
+from magkit.data import write as module
 from magkit.data import write as writing
 from magkit.data.encode import encode
 from magkit.data.plan import Plan
-from magkit.data.work import work_folder
-from magkit.data.write import write
+from magkit.data.write import work_folder, write
 from magkit.errors import MagkitError
-from magkit.runtime.share import Share
+from magkit.runtime.files import file_lock
+from magkit.runtime.shard import Shard
 from magkit.synth.render import Sources
-from magkit.training.lock import locked
 
 Made = Callable[..., Path]
 HELD = "another process is writing"
@@ -60,19 +59,19 @@ def records(place: Path, plan: Plan) -> set[str]:
 
 
 @contextmanager
-def running(place: Path, plan: Plan, share: Share) -> Iterator[None]:
+def running(place: Path, plan: Plan, share: Shard) -> Iterator[None]:
     """A share that is at work: what a process of it holds."""
     work = work_folder(place, plan)
     work.mkdir(parents=True, exist_ok=True)
-    with locked(work, name=f".lock-{share.number}-of-{share.count}"):
+    with file_lock(work, name=f".lock-{share.number}-of-{share.count}"):
         yield
 
 
 def test_other_settings_do_not_take_up_the_work(
     plan: Plan, sources: Sources, place: Path, other: Plan
 ) -> None:
-    write(place, plan, sources, share=Share(1, 2))
-    for options in ({}, {"share": Share(1, 2)}):
+    write(place, plan, sources, share=Shard(1, 2))
+    for options in ({}, {"share": Shard(1, 2)}):
         with pytest.raises(MagkitError, match="other settings"):
             write(place, other, sources, **options)  # type: ignore[arg-type]
     write(place, other, sources, overwrite=True)
@@ -83,23 +82,23 @@ def test_other_settings_do_not_take_up_the_work(
 def test_whoever_joins_and_whoever_writes_keep_apart(
     plan: Plan, sources: Sources, place: Path
 ) -> None:
-    write(place, plan, sources, share=Share(1, 2))
-    with running(place, plan, Share(1, 2)):
-        for share in (Share(1, 2), Share()):
+    write(place, plan, sources, share=Shard(1, 2))
+    with running(place, plan, Shard(1, 2)):
+        for share in (Shard(1, 2), Shard()):
             with pytest.raises(MagkitError, match=HELD):
                 write(place, plan, sources, share=share)
-        write(place, plan, sources, share=Share(2, 2))
-    with running(place, plan, Share()), pytest.raises(MagkitError, match=HELD):
-        write(place, plan, sources, share=Share(2, 2))
+        write(place, plan, sources, share=Shard(2, 2))
+    with running(place, plan, Shard()), pytest.raises(MagkitError, match=HELD):
+        write(place, plan, sources, share=Shard(2, 2))
     assert write(place, plan, sources).resumed == 5
 
 
-@pytest.mark.parametrize("at_work", [Share(1, 2), Share(2, 2), Share()], ids=str)
-@pytest.mark.parametrize("newcomer", [Share(1, 2), Share(2, 2), Share()], ids=str)
+@pytest.mark.parametrize("at_work", [Shard(1, 2), Shard(2, 2), Shard()], ids=str)
+@pytest.mark.parametrize("newcomer", [Shard(1, 2), Shard(2, 2), Shard()], ids=str)
 def test_overwriting_never_costs_the_work_of_who_is_at_work(
-    plan: Plan, sources: Sources, place: Path, other: Plan, at_work: Share, newcomer: Share
+    plan: Plan, sources: Sources, place: Path, other: Plan, at_work: Shard, newcomer: Shard
 ) -> None:
-    write(place, plan, sources, share=Share(1, 2))
+    write(place, plan, sources, share=Shard(1, 2))
     before = contents(work_folder(place, plan) / "records")
     with (
         running(place, plan, at_work),
@@ -116,9 +115,9 @@ def test_the_first_share_that_overwrites_throws_away_what_nobody_writes(
     plan: Plan, sources: Sources, place: Path, other: Plan, made: Made, order: tuple[int, int]
 ) -> None:
     write(place, plan, sources)
-    write(place, replace(plan, seed=9), sources, share=Share(2, 2), overwrite=True)
+    write(place, replace(plan, seed=9), sources, share=Shard(2, 2), overwrite=True)
     for number in order:
-        write(place, other, sources, share=Share(number, 2), overwrite=True)
+        write(place, other, sources, share=Shard(number, 2), overwrite=True)
         assert seeds(place) == {3}, "a share replaces nothing"
     done = write(place, other, sources, overwrite=True)
     assert (done.resumed, seeds(place)) == (5, {4})
@@ -128,11 +127,11 @@ def test_the_first_share_that_overwrites_throws_away_what_nobody_writes(
 def test_a_late_share_of_the_old_plan_is_refused_and_mixes_nothing(
     plan: Plan, sources: Sources, place: Path, other: Plan
 ) -> None:
-    write(place, plan, sources, share=Share(1, 2))
-    write(place, other, sources, share=Share(1, 2), overwrite=True)
+    write(place, plan, sources, share=Shard(1, 2))
+    write(place, other, sources, share=Shard(1, 2), overwrite=True)
     with pytest.raises(MagkitError, match="other settings"):
-        write(place, plan, sources, share=Share(2, 2))
-    write(place, other, sources, share=Share(2, 2))
+        write(place, plan, sources, share=Shard(2, 2))
+    write(place, other, sources, share=Shard(2, 2))
     write(place, other, sources)
     assert seeds(place) == {4}
 
@@ -143,9 +142,9 @@ def test_plans_that_begin_at_the_same_moment_write_into_folders_of_their_own(
     with monkeypatch.context() as patch:  # neither sees the other yet
         patch.setattr(writing, "clear_the_way", lambda *_, **__: None)
         for each in (plan, other):
-            write(place, each, sources, share=Share(1, 2))
+            write(place, each, sources, share=Shard(1, 2))
         for each in (other, plan):
-            write(place, each, sources, share=Share(2, 2))
+            write(place, each, sources, share=Shard(2, 2))
     for each in (plan, other):
         assert len(records(place, each)) == 5
     with pytest.raises(MagkitError, match="other settings"):
@@ -190,17 +189,17 @@ def test_killed_between_the_move_and_the_sweep_it_begins_anew(
 
 
 def test_a_lock_that_somebody_removed_is_not_believed(tmp_path: Path) -> None:
-    with locked(tmp_path) as is_there:
+    with file_lock(tmp_path) as is_there:
         assert is_there()
         (tmp_path / ".lock").unlink()
         assert not is_there()
-        with locked(tmp_path):
+        with file_lock(tmp_path):
             assert not is_there()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"lines": [3], "unreadable": []}'])
 def test_a_damaged_record_is_named(plan: Plan, sources: Sources, place: Path, text: str) -> None:
-    write(place, plan, sources, share=Share(1, 1000))
+    write(place, plan, sources, share=Shard(1, 1000))
     record = work_folder(place, plan) / "records" / "000000.json"
     record.write_text(text)
     with pytest.raises(MagkitError, match=r"000000\.json") as caught:
@@ -219,7 +218,7 @@ def write_slowly(place: Path, plan: Plan, sources: Sources, gate: Path) -> None:
         return encode(plan, sources, index)
 
     writing.encode = waiting  # type: ignore[attr-defined]
-    write(place, plan, sources, share=Share(2, 2))
+    write(place, plan, sources, share=Shard(2, 2))
 
 
 def test_a_process_at_work_ends_well_whatever_others_begin(
@@ -235,10 +234,10 @@ def test_a_process_at_work_ends_well_whatever_others_begin(
             assert process.is_alive()
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        for share in (Share(1, 2), Share(2, 2), Share()):
+        for share in (Shard(1, 2), Shard(2, 2), Shard()):
             with pytest.raises(MagkitError, match=HELD):
                 write(place, other, sources, share=share, overwrite=True)
-        write(place, plan, sources, share=Share(1, 2))
+        write(place, plan, sources, share=Shard(1, 2))
         gate.touch()
         process.join(60)
         assert process.exitcode == 0
@@ -251,14 +250,14 @@ def test_a_process_at_work_ends_well_whatever_others_begin(
 
 def overwrite_share(place: Path, plan: Plan, sources: Sources, number: int, ready: Any) -> None:
     ready.wait(60)
-    write(place, plan, sources, share=Share(number, 3), overwrite=True)
+    write(place, plan, sources, share=Shard(number, 3), overwrite=True)
 
 
 def test_shares_that_overwrite_at_the_same_moment_all_succeed(
     plan: Plan, sources: Sources, place: Path, other: Plan
 ) -> None:
     """As torchrun starts them: whoever comes first throws away the old work, the others go on."""
-    write(place, plan, sources, share=Share(1, 2))
+    write(place, plan, sources, share=Shard(1, 2))
     spawn = multiprocessing.get_context("spawn")
     ready = spawn.Barrier(3)
     asked = [(place, other, sources, number, ready) for number in (1, 2, 3)]

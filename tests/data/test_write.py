@@ -16,10 +16,9 @@ from magkit.data import encode as encoding
 from magkit.data import shards
 from magkit.data import write as module
 from magkit.data.plan import Format, Plan, make_plan
-from magkit.data.work import work_folder
-from magkit.data.write import write
+from magkit.data.write import work_folder, write
 from magkit.errors import MagkitError, UsageError
-from magkit.runtime.share import Share
+from magkit.runtime.shard import Shard
 from magkit.synth.build import build_sources
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
@@ -127,7 +126,7 @@ def test_processes_and_shares_change_nothing(
     plan = replace(plan, format=layout)
     whole = written(tmp_path / "whole", plan, sources)
     for number in (2, 3, 1):
-        share = Share(number, 3)
+        share = Shard(number, 3)
         assert not write(tmp_path / "x", plan, sources, share=share).whole
         assert not (tmp_path / "x").exists()
     seen: list[tuple[int, int | None]] = []
@@ -173,7 +172,7 @@ def test_stopped_and_continued_it_is_the_same(
 def test_what_a_killed_process_left_is_swept_away(
     plan: Plan, sources: Sources, made: Made, tmp_path: Path
 ) -> None:
-    write(tmp_path / "x", plan, sources, share=Share(1, 2))
+    write(tmp_path / "x", plan, sources, share=Shard(1, 2))
     work = work_folder(tmp_path / "x", plan)
     (work / "data" / ".triplets-000000-1234.tar").write_bytes(b"half")
     (work / "records" / ".000001-1234.json").write_text("{")
@@ -221,7 +220,7 @@ def test_a_folder_of_something_else_is_never_replaced(
 
 def test_a_recipe_is_not_shared_out(plan: Plan, sources: Sources, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="recipe"):
-        write(tmp_path / "x", replace(plan, format="recipe"), sources, share=Share(1, 2))
+        write(tmp_path / "x", replace(plan, format="recipe"), sources, share=Shard(1, 2))
 
 
 def test_broken_pictures_are_told(tmp_path: Path) -> None:

@@ -103,8 +103,7 @@ def here(
 @pytest.fixture
 def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     """What no option makes smaller: how much is measured, and how long the demo's clip is."""
-    from magkit.evaluate import cases, clips
-    from magkit.magnify import demo
+    from magkit.evaluate import cases, clips, demo
 
     monkeypatch.setattr(cases, "DISPLACEMENTS", (0.5,))
     monkeypatch.setattr(cases, "FACTORS", (5.0,))

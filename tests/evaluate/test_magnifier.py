@@ -11,12 +11,10 @@ import pytest
 import torch
 
 from magkit.evaluate.cases import JUDGED, Case, cases
-from magkit.evaluate.gain import achieved_gain
-from magkit.evaluate.magnifier import Score, evaluate, predictor
+from magkit.evaluate.magnifier import Score, achieved_gain, evaluate, predictor
 from magkit.evaluate.report import report, summary
+from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources, render
-from magkit.synth.shapes import ProceduralCutouts
-from magkit.synth.textures import ProceduralPictures
 
 SMALL = replace(JUDGED, size=96)
 

@@ -12,14 +12,12 @@ import torch
 from magkit.evaluate import clips
 from magkit.evaluate.cases import noise_cases, sinusoid_cases, subpixel_cases
 from magkit.evaluate.clips import PERIOD, evaluate_clips, measure_still
-from magkit.evaluate.compare import behind
 from magkit.evaluate.magnifier import evaluate, photon_noise_added
 from magkit.evaluate.protocols import PROTOCOLS
-from magkit.evaluate.report import report
+from magkit.evaluate.report import behind, report
 from magkit.runtime.seeds import generator
+from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources, render
-from magkit.synth.shapes import ProceduralCutouts
-from magkit.synth.textures import ProceduralPictures
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
-from magkit.evaluate.ssim import ssim_map
+from magkit.video.ssim import ssim_map
 
 
 def pictures(noise: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 
 from magkit.errors import MagkitError, UsageError
 from magkit.finetune.finetune import Finetuned, Job, finetune
-from magkit.finetune.origin import Origin
+from magkit.finetune.initialization import Initialization
 from magkit.finetune.task import SceneTask
-from magkit.magnify.encoder_file import EncoderInfo, save_encoder
+from magkit.magnify import fast_spec
+from magkit.magnify.encoder import EncoderInfo, save_encoder
 from magkit.magnify.load import load_magnifier
-from magkit.magnify.networks import fast_spec
-from magkit.runtime.tensor_file import write_tensors
+from magkit.runtime.weights import write_tensors
 from magkit.training.metrics import read_metrics
 
 TINY = Job(
@@ -143,7 +143,9 @@ def test_weights_to_start_from_bring_their_configuration(
 
 
 def test_options_over_recorded_ones_are_read_as_all_are(outcome: Finetuned) -> None:
-    origin = Origin(fast_spec.SPEC, (" stem =4", "width=x", "width = 4 "), outcome.run.model, None)
+    origin = Initialization(
+        fast_spec.SPEC, (" stem =4", "width=x", "width = 4 "), outcome.run.model, None
+    )
     with pytest.raises(UsageError, match="'width' of magnifier 'magnet-fast'"):
         replace(origin, options=origin.options[:2]).config()
     assert origin.config() == fast_spec.FastConfig(stem=4, width=4, guide=8, hidden=8)

@@ -6,17 +6,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
-from magkit.finetune.losses import (
-    DISPLACEMENT,
-    GUESS,
-    STRUCTURE,
-    fast_losses,
-    magnet_losses,
-)
-from magkit.magnify.networks.fast import MagnetFast
-from magkit.magnify.networks.fast_spec import FastConfig
-from magkit.magnify.networks.magnet import MagNet
-from magkit.magnify.networks.magnet_spec import MagnetConfig
+from magkit.magnify.fast import MagnetFast
+from magkit.magnify.fast_spec import FastConfig
+from magkit.magnify.losses import DISPLACEMENT, GUESS, STRUCTURE, fast_losses, magnet_losses
+from magkit.magnify.magnet import MagNet
+from magkit.magnify.magnet_spec import MagnetConfig
 from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig
 from magkit.synth.stream import SceneBatches

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from magkit.invert.job import Job
-from magkit.invert.targets.choice import TargetChoice
+from magkit.invert.targets.load import TargetChoice
 
 VIDEOS = {"bear": 3, "two-dogs": 12, "clip10": 1, "clip2": 1}
 
@@ -80,9 +80,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     import torch
 
     from magkit.invert.classes import CLASSES
-    from magkit.invert.targets.maskrcnn.small import maskrcnn_small
-    from magkit.invert.targets.segmenter.network import Segmenter
-    from magkit.runtime.tensor_file import stored, write_tensors
+    from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
+    from magkit.invert.targets.segmenter import Segmenter
+    from magkit.runtime.weights import stored, write_tensors
 
     made = {
         "target": ("segmenter", Segmenter),
@@ -132,16 +132,16 @@ def build_detector() -> Callable[..., Any]:
     """
     import torch
 
-    from magkit.invert.statistics import remembered
-    from magkit.invert.targets.maskrcnn.small import maskrcnn_small
-    from magkit.invert.targets.maskrcnn.spec import MaskRCNNConfig
-    from magkit.invert.targets.maskrcnn.target import MaskRCNNTarget
+    from magkit.invert.statistics import bn_statistics
+    from magkit.invert.targets.maskrcnn import MaskRCNNTarget
+    from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
+    from magkit.invert.targets.maskrcnn_spec import MaskRCNNConfig
 
     def build(**options: Any) -> MaskRCNNTarget:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = maskrcnn_small(3)
-            for layer in remembered(model):
+            for layer in bn_statistics(model):
                 layer.mean_C.normal_(0, 0.3)
                 layer.variance_C.uniform_(0.5, 1.5)
         names, config = ("background", "bear", "dog"), MaskRCNNConfig(**options)

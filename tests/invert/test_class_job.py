@@ -11,16 +11,16 @@ import torch
 from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
-from magkit.invert import class_maker
+from magkit.invert import class_optimizer
 from magkit.invert.class_job import ClassesInverted, ClassJob, invert_classes
-from magkit.invert.class_maker import ClassMaker
+from magkit.invert.class_optimizer import ClassOptimizer
 from magkit.invert.class_plan import plan_classes
 from magkit.invert.frames_on_disk import Folder, picture
-from magkit.invert.job import chosen
-from magkit.invert.optimise import Position
+from magkit.invert.job import load_target
+from magkit.invert.optimize import OptimState
 from magkit.invert.settings import make_settings
-from magkit.invert.targets.choice import TargetChoice
-from magkit.runtime.share import Share
+from magkit.invert.targets.load import TargetChoice
+from magkit.runtime.shard import Shard
 
 Colours = Callable[..., ClassJob]
 Tiny = Callable[..., TargetChoice]
@@ -45,7 +45,7 @@ def test_pictures_of_every_class(colours: Colours, tiny: Tiny, tmp_path: Path) -
     made = pictures_in(tmp_path / "run")
     assert list(made) == [f"{c}/{n:02d}.png" for c in ("blue", "green", "red") for n in range(3)]
     assert len(set(made.values())) == 9, "all pictures differ"
-    target = chosen(tiny(), CPU).target
+    target = load_target(tiny(), CPU).target
     for name in made:
         shown = picture(tmp_path / "run" / "classes" / name)
         assert shown.shape == (3, 32, 48)
@@ -82,20 +82,20 @@ def test_shares_together_make_what_one_process_makes(
     colours: Colours, tmp_path: Path, undisturbed: dict[str, bytes], order: tuple[int, ...]
 ) -> None:
     shares = [
-        invert_classes(colours(), output=tmp_path / "run", share=Share(number, max(order)))
+        invert_classes(colours(), output=tmp_path / "run", share=Shard(number, max(order)))
         for number in order
     ]
     assert shares[-1].whole
     assert not shares[0].whole
     assert sum(done.pictures for done in shares) == 9
     assert pictures_in(tmp_path / "run") == undisturbed
-    again = invert_classes(colours(), output=tmp_path / "run", share=Share(1, 2))
+    again = invert_classes(colours(), output=tmp_path / "run", share=Shard(1, 2))
     assert (again.pictures, again.whole) == (0, True)
 
 
 def test_shares_need_a_folder(colours: Colours) -> None:
     with pytest.raises(UsageError, match="need to be told its folder"):
-        invert_classes(colours(), share=Share(1, 2))
+        invert_classes(colours(), share=Shard(1, 2))
 
 
 class KilledError(Exception):
@@ -107,13 +107,13 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Saves after each step; counts the steps; `limit` is the one after which the process dies."""
     counts, keep = {"done": 0, "limit": -1}, Folder.keep
 
-    def counted(folder: Folder, stem: str, position: Position) -> None:
+    def counted(folder: Folder, stem: str, position: OptimState) -> None:
         keep(folder, stem, position)
         counts["done"] += 1
         if counts["done"] == counts["limit"]:
             raise KilledError
 
-    monkeypatch.setattr(class_maker, "SAVED_EVERY", 0.0)
+    monkeypatch.setattr(class_optimizer, "SAVED_EVERY", 0.0)
     monkeypatch.setattr(Folder, "keep", counted)
     return counts
 
@@ -205,9 +205,9 @@ def test_another_job_is_refused(colours: Colours, tiny: Tiny, tmp_path: Path) ->
 def test_a_picture_s_start_depends_on_no_other_picture(tiny: Tiny, tmp_path: Path) -> None:
     starts = []
     for asked, per_class, batch in (("all", 3, 9), ("blue,green", 2, 3)):
-        targets, settings = [chosen(tiny(), CPU)], make_settings("classes", {"batch": batch})
+        targets, settings = [load_target(tiny(), CPU)], make_settings("classes", {"batch": batch})
         plan = plan_classes(asked, per_class, targets, settings)
-        maker = ClassMaker(plan, targets, Folder(tmp_path), CPU)
+        maker = ClassOptimizer(plan, targets, Folder(tmp_path), CPU)
         found = {}
         for each in plan.batches():
             position = maker._start(each, (32, 48))
@@ -222,13 +222,13 @@ def test_a_picture_s_start_depends_on_no_other_picture(tiny: Tiny, tmp_path: Pat
 
 def test_what_is_minimised_is_of_the_whole_batch(tiny: Tiny, tmp_path: Path) -> None:
     """Against the formulas, in double precision with NumPy."""
-    targets = [chosen(tiny("seed=4"), CPU)]
+    targets = [load_target(tiny("seed=4"), CPU)]
     settings = make_settings(
         "classes", {"bn": 3, "label": 2, "var_l1": 0, "var_l2": 0, "bn_form": "scaled"}
     )
     plan = plan_classes("blue,red", 2, targets, settings)
     (batch,) = plan.batches()
-    maker = ClassMaker(plan, targets, Folder(tmp_path), CPU)
+    maker = ClassOptimizer(plan, targets, Folder(tmp_path), CPU)
     x = maker._start(batch, (32, 48)).x_N3HW
     terms = maker.objective(batch).terms(x)
     mean, std = (np.array(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))

@@ -16,8 +16,8 @@ from magkit.invert.class_job import ClassesInverted, ClassJob, folder_of_classes
 from magkit.invert.class_judge import agreement, class_judges, judge_classes, pictures_to_judge
 from magkit.invert.class_report import write_class_report, write_class_sheet
 from magkit.invert.report import JudgingError
-from magkit.invert.targets.choice import TargetChoice
-from magkit.training.lock import locked
+from magkit.invert.targets.load import TargetChoice
+from magkit.runtime.files import file_lock
 
 Colours = Callable[..., ClassJob]
 Tiny = Callable[..., TargetChoice]
@@ -146,7 +146,7 @@ def test_large_pictures_are_made_smaller_on_the_sheet() -> None:
 
 def test_a_report_that_can_t_be_written(done: ClassesInverted, tiny: Tiny) -> None:
     judges = class_judges([tiny()], None, CPU)
-    with locked(done.run.folder, ".report"), pytest.raises(JudgingError):
+    with file_lock(done.run.folder, ".report"), pytest.raises(JudgingError):
         write_class_report(done.run, done.plan, judges, CPU)
     damaged = done.run.folder / "classes" / "green" / "01.png"
     damaged.write_bytes(damaged.read_bytes()[:60])

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from magkit.errors import MagkitError, UsageError
 from magkit.invert.class_plan import LONGEST, ClassPlan, folder_names, plan_classes
-from magkit.invert.job import chosen
+from magkit.invert.job import load_target
 from magkit.invert.settings import InvertSettings, make_settings
-from magkit.invert.targets.choice import TargetChoice
+from magkit.invert.targets.load import TargetChoice
 
 Tiny = Callable[..., TargetChoice]
 CPU = torch.device("cpu")
@@ -21,7 +21,7 @@ def planned(
     asked: str, *targets: TargetChoice, per_class: int = 2, settings: InvertSettings | None = None
 ) -> ClassPlan:
     wanted = settings or make_settings("classes")
-    return plan_classes(asked, per_class, [chosen(each, CPU) for each in targets], wanted)
+    return plan_classes(asked, per_class, [load_target(each, CPU) for each in targets], wanted)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
 from magkit.invert.class_job import ClassesInverted, ClassJob, invert_classes
-from magkit.invert.class_reopen import holds_classes, reopened_classes
-from magkit.invert.reopen import reopened
-from magkit.invert.targets.choice import TargetChoice
+from magkit.invert.load_job import holds_classes, load_class_job, load_job
+from magkit.invert.targets.load import TargetChoice
 
 Colours = Callable[..., ClassJob]
 Tiny = Callable[..., TargetChoice]
@@ -28,7 +27,7 @@ def done(colours: Colours, tiny: Tiny, tmp_path: Path) -> ClassesInverted:
 
 def test_a_job_is_opened_as_it_was_made(done: ClassesInverted) -> None:
     assert holds_classes(done.run.folder)
-    run, plan, targets = reopened_classes(done.run.folder, ())
+    run, plan, targets = load_class_job(done.run.folder, ())
     assert (run.folder, run.model.name) == (done.run.folder, "report.json")
     assert plan == done.plan
     assert [(each.name, each.weight) for each in targets] == [("tiny", 0.5)]
@@ -37,21 +36,21 @@ def test_a_job_is_opened_as_it_was_made(done: ClassesInverted) -> None:
 
 def test_a_job_of_classes_is_none_of_masks(done: ClassesInverted) -> None:
     with pytest.raises(MagkitError, match="is not what magkit invert writes"):
-        reopened(done.run.folder, None, ())
+        load_job(done.run.folder, None, ())
 
 
 def test_what_is_missing(done: ClassesInverted, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="2 weights files are given, more than"):
-        reopened_classes(done.run.folder, [tmp_path / "a", tmp_path / "b"])
+        load_class_job(done.run.folder, [tmp_path / "a", tmp_path / "b"])
     (done.run.folder / "classes" / "sky-blue" / "01.png").unlink()
     with pytest.raises(MagkitError, match="lacks 1 of its 6 pictures, sky-blue/01"):
-        reopened_classes(done.run.folder, ())
+        load_class_job(done.run.folder, ())
 
 
 def test_a_picture_of_another_size_is_named(done: ClassesInverted) -> None:
     Image.new("RGB", (5, 4)).save(done.run.folder / "classes" / "red" / "02.png")
     with pytest.raises(MagkitError, match=r"02\.png: it is 5x4"):
-        reopened_classes(done.run.folder, ())
+        load_class_job(done.run.folder, ())
 
 
 @pytest.mark.parametrize(
@@ -78,7 +77,7 @@ def test_a_record_that_was_changed(done: ClassesInverted, change: Callable[[Any]
     change(record["config"])
     path.write_text(json.dumps(record))
     with pytest.raises(MagkitError, match="is not what magkit invert writes"):
-        reopened_classes(done.run.folder, ())
+        load_class_job(done.run.folder, ())
 
 
 def test_a_record_that_names_no_class_leads_nowhere(done: ClassesInverted) -> None:
@@ -87,4 +86,4 @@ def test_a_record_that_names_no_class_leads_nowhere(done: ClassesInverted) -> No
     record["config"]["classes"]["labels"] = ["../../elsewhere"]
     path.write_text(json.dumps(record))
     with pytest.raises(MagkitError, match="lacks 3 of its 3 pictures, ------elsewhere/00"):
-        reopened_classes(done.run.folder, ())
+        load_class_job(done.run.folder, ())

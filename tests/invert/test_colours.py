@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from magkit.invert.colours import mixed, mixing
+from magkit.invert.init_noise import mixed, mixing
 
 
 def test_plain_axes_change_nothing() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magkit.errors import UsageError
-from magkit.invert.frame_choice import choose_frames
+from magkit.invert.davis import choose_frames
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from PIL import Image
 
 from magkit.errors import MagkitError
 from magkit.invert.frames_on_disk import Folder, picture, save_picture, shown
-from magkit.invert.optimise import Position
+from magkit.invert.optimize import OptimState
 from magkit.invert.priors import MEAN, STD
 from magkit.video.folder import open_folder, write_sidecar
 from magkit.video.info import VideoInfo
@@ -40,7 +40,7 @@ def test_a_frame_is_read_as_it_is_shown(tmp_path: Path) -> None:
 def test_a_frame_is_all_there_is_when_it_is_finished(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     assert not folder.has("a")
-    folder.keep("a", Position(torch.zeros(1, 3, 8, 8)))
+    folder.keep("a", OptimState(torch.zeros(1, 3, 8, 8)))
     assert folder.state("a").is_file()
     assert not folder.has("a"), "a state is no frame"
     for number in (1, 2):
@@ -58,7 +58,7 @@ def test_a_state_is_read_as_it_was_kept(tmp_path: Path) -> None:
     adam = torch.optim.Adam([x], 0.1)
     (x.grad,) = torch.autograd.grad(x.square().sum(), x)
     adam.step()
-    position = Position(x.detach(), 1, 4, 9, adam.state_dict(), [3.0, 2.5])
+    position = OptimState(x.detach(), 1, 4, 9, adam.state_dict(), [3.0, 2.5])
     folder.keep("00001", position)
     found = folder.kept("00001")
     assert found is not None

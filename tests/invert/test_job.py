@@ -14,8 +14,8 @@ from PIL import Image
 from magkit.errors import MagkitError, UsageError
 from magkit.invert import job as jobs
 from magkit.invert.job import Inverted, Job, invert, plans_of
-from magkit.invert.targets.choice import TargetChoice
-from magkit.runtime.share import Share
+from magkit.invert.targets.load import TargetChoice
+from magkit.runtime.shard import Shard
 from magkit.training.run import Run, open_run
 from magkit.video.folder import open_folder
 
@@ -84,11 +84,11 @@ def test_shares_together_make_what_one_process_makes(
 ) -> None:
     last = max(order)
     shares = [
-        invert(small(), output=tmp_path / "shared", share=Share(number, last)) for number in order
+        invert(small(), output=tmp_path / "shared", share=Shard(number, last)) for number in order
     ]
     assert [done.whole for done in shares] == [number == order[-1] for number in order]
     assert frames_in(tmp_path / "shared") == undisturbed
-    untold = invert(small(), output=tmp_path / "shared", share=Share(1, 2))
+    untold = invert(small(), output=tmp_path / "shared", share=Shard(1, 2))
     assert (untold.frames, untold.whole) == (0, True)
 
 
@@ -101,12 +101,12 @@ def test_new_never_goes_on(small: Small, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_share_needs_a_folder_that_others_know(small: Small) -> None:
     with pytest.raises(UsageError, match="need to be told its folder"):
-        invert(small(), share=Share(1, 2))
+        invert(small(), share=Shard(1, 2))
 
 
 def test_a_share_never_begins_anew(small: Small, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--new can't be shared"):
-        invert(small(), output=tmp_path / "run", share=Share(1, 2), new=True)
+        invert(small(), output=tmp_path / "run", share=Shard(1, 2), new=True)
     assert not (tmp_path / "run").exists()
 
 
@@ -119,7 +119,7 @@ def test_a_share_that_lost_the_race_for_the_folder_joins(
         raise MagkitError(f"{kwargs['output'] / 'config.json'} exists")
 
     monkeypatch.setattr(jobs, "open_run", lost)
-    assert not invert(small(), output=tmp_path / "run", share=Share(1, 2)).whole
+    assert not invert(small(), output=tmp_path / "run", share=Shard(1, 2)).whole
 
 
 def test_a_share_does_not_wait_for_ever(
@@ -128,7 +128,7 @@ def test_a_share_does_not_wait_for_ever(
     monkeypatch.setattr(jobs, "PATIENCE", 0.3)
     (tmp_path / "diary").write_text("not a run")
     with pytest.raises(MagkitError, match="no run to go on with"):
-        invert(small(), output=tmp_path, share=Share(1, 2))
+        invert(small(), output=tmp_path, share=Shard(1, 2))
     assert [path.name for path in tmp_path.iterdir()] == ["diary"]
 
 
@@ -156,7 +156,7 @@ def test_an_unfinished_run_is_found_and_a_finished_one_is_not(
     assert invert(small()).run.folder == Path("runs/invert-003")
     with pytest.raises(MagkitError, match="holds a finished run"):
         invert(small(), output=Path("runs/invert-001"))
-    shared = invert(small(), output=Path("runs/invert-001"), share=Share(2, 2))
+    shared = invert(small(), output=Path("runs/invert-001"), share=Shard(2, 2))
     assert (shared.frames, shared.whole) == (0, True)
 
 
@@ -329,7 +329,7 @@ def test_a_class_that_a_target_does_not_know_is_refused_before_anything_is_made(
 def test_a_target_without_statistics_is_told_to_do_without(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from magkit.invert.targets.segmenter.target import SegmenterTarget
+    from magkit.invert.targets.segmenter import SegmenterTarget
 
     monkeypatch.setattr(SegmenterTarget, "statistics", lambda _: [])
     with pytest.raises(MagkitError, match="remembers no statistics") as caught:
@@ -354,7 +354,7 @@ def test_all_videos(small: Small) -> None:
 def test_a_target_that_takes_other_sizes_says_which(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from magkit.invert.targets.segmenter.target import SegmenterTarget
+    from magkit.invert.targets.segmenter import SegmenterTarget
 
     monkeypatch.setattr(SegmenterTarget, "stride", 48)
     with pytest.raises(UsageError, match="sides are multiples of 48, not 96x64"):

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from magkit.invert.frame_optimizer import LoadedTarget
 from magkit.invert.frames_on_disk import Folder, picture, save_picture
 from magkit.invert.job import Job, plans_of
 from magkit.invert.judge import (
@@ -24,7 +25,6 @@ from magkit.invert.judge import (
     real,
     statistics_distance,
 )
-from magkit.invert.maker import Chosen
 from magkit.invert.plan import ClipPlan
 from magkit.protocols import Annotation, Statistic
 
@@ -51,8 +51,8 @@ class Seer:
         ]
 
 
-def chosen(seer: Any, statistics: Sequence[Statistic] = ()) -> Chosen:
-    return Chosen("seer", seer, 1.0, statistics)
+def chosen(seer: Any, statistics: Sequence[Statistic] = ()) -> LoadedTarget:
+    return LoadedTarget("seer", seer, 1.0, statistics)
 
 
 def judges(*seers: Seer, verifier: Seer | None = None) -> Judges:

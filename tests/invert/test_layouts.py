@@ -10,7 +10,7 @@ from PIL import Image
 from magkit.errors import MagkitError, UsageError
 from magkit.invert.davis import find_davis, list_videos, open_masks, open_video_masks
 from magkit.invert.davis_root import PICTURES, video_folders
-from magkit.invert.frame_masks import frame_labels, frame_masks, frame_size
+from magkit.invert.masks import frame_labels, frame_masks, frame_size
 from magkit.invert.plan import plan_clip
 from magkit.invert.settings import make_settings
 from magkit.video.folder import SUFFIXES

@@ -11,15 +11,14 @@ import pytest
 import torch
 
 from magkit.errors import MagkitError, UsageError
-from magkit.invert import maker
-from magkit.invert.alarms import drowned
+from magkit.invert import frame_optimizer
+from magkit.invert.frame_optimizer import drowned, mix_priors
 from magkit.invert.frames_on_disk import Folder, picture
 from magkit.invert.job import Job, invert
-from magkit.invert.maker import mixed
-from magkit.invert.objective import Guide
-from magkit.invert.optimise import Position
-from magkit.invert.targets.segmenter.target import SegmenterTarget
-from magkit.runtime.share import Share
+from magkit.invert.objective import TemporalPrior
+from magkit.invert.optimize import OptimState
+from magkit.invert.targets.segmenter import SegmenterTarget
+from magkit.runtime.shard import Shard
 
 Small = Callable[..., Job]
 Frames = Callable[[Path], dict[str, bytes]]
@@ -42,13 +41,13 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Saves after each step; counts the steps; `limit` is the one after which the process dies."""
     counts, keep = {"done": 0, "limit": -1}, Folder.keep
 
-    def counted(folder: Folder, stem: str, position: Position) -> None:
+    def counted(folder: Folder, stem: str, position: OptimState) -> None:
         keep(folder, stem, position)
         counts["done"] += 1
         if counts["done"] == counts["limit"]:
             raise KilledError
 
-    monkeypatch.setattr(maker, "SAVED_EVERY", 0.0)
+    monkeypatch.setattr(frame_optimizer, "SAVED_EVERY", 0.0)
     monkeypatch.setattr(Folder, "keep", counted)
     return counts
 
@@ -109,7 +108,7 @@ def test_a_damaged_state_costs_its_frame_alone(
 
 def test_a_damaged_frame_is_named(small: Small, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    invert(small(), output=run, share=Share(2, 3))
+    invert(small(), output=run, share=Shard(2, 3))
     frame = run / "bear/frames/00000.png"
     frame.write_bytes(frame.read_bytes()[:300])
     (run / "bear/frames/00001.png").unlink(missing_ok=True)
@@ -159,7 +158,7 @@ def test_frames_from_noise_in_batches(small: Small, tmp_path: Path, frames_in: F
     made = frames_in(tmp_path / "whole")
     assert len(set(made.values())) == 3
     for number in (2, 1):
-        invert(job, output=tmp_path / "shared", share=Share(number, 2))
+        invert(job, output=tmp_path / "shared", share=Shard(number, 2))
     assert frames_in(tmp_path / "shared") == made
 
 
@@ -191,7 +190,7 @@ def test_a_batch_with_frames_that_show_nothing(
     invert(
         small({"start": "noise", "batch": 1}, videos=["cows"]),
         output=tmp_path / "share",
-        share=Share(2, 3),
+        share=Shard(2, 3),
     )
     assert frames_in(tmp_path / "share")["cows/frames/00001.png"] in made[0].values()
 
@@ -267,10 +266,12 @@ def test_drowned() -> None:
 
 
 def test_mixed_guides_take_each_others_gaps() -> None:
-    def guide(value: float, known: list[float]) -> Guide:
-        return Guide(torch.full((1, 3, 1, 4), value), torch.tensor(known).reshape(1, 1, 1, 4))
+    def guide(value: float, known: list[float]) -> TemporalPrior:
+        return TemporalPrior(
+            torch.full((1, 3, 1, 4), value), torch.tensor(known).reshape(1, 1, 1, 4)
+        )
 
-    found = mixed(guide(1.0, [1, 1, 0, 0]), guide(3.0, [1, 0, 1, 0]), 0.25)
+    found = mix_priors(guide(1.0, [1, 1, 0, 0]), guide(3.0, [1, 0, 1, 0]), 0.25)
     assert found.pixels_N3HW[0, 0, 0].tolist() == [1.5, 1.0, 3.0, 1.0]
     assert found.known_N1HW.flatten().tolist() == [1, 1, 1, 0]
 
@@ -278,9 +279,9 @@ def test_mixed_guides_take_each_others_gaps() -> None:
 def test_a_run_moved_elsewhere_goes_on(
     small: Small, tmp_path: Path, undisturbed: dict[str, bytes], frames_in: Frames
 ) -> None:
-    invert(small(frames="0-2"), output=tmp_path / "here", share=Share(1, 2))
+    invert(small(frames="0-2"), output=tmp_path / "here", share=Shard(1, 2))
     shutil.move(tmp_path / "here", tmp_path / "there")
-    invert(small(frames="0-2"), output=tmp_path / "there", share=Share(2, 2))
+    invert(small(frames="0-2"), output=tmp_path / "there", share=Shard(2, 2))
     assert frames_in(tmp_path / "there") == undisturbed
     record = json.loads((tmp_path / "there/bear/records/00000.json").read_text())
     assert record["seconds"] > 0

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from magkit.errors import MagkitError
-from magkit.invert.mask_files import labels_in, mask_size, read_labels, read_objects
+from magkit.invert.masks import labels_in, mask_size, read_labels, read_objects
 
 MASK = np.zeros((24, 32), np.uint8)
 MASK[8:16, 8:20] = 255

@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 
 from magkit.errors import MagkitError
 from magkit.invert.davis import list_videos, open_video_masks
-from magkit.invert.mask_files import labels_in, mask_size, read_labels, read_objects
+from magkit.invert.masks import labels_in, mask_size, read_labels, read_objects
 
 Pixels = NDArray[np.uint8]
 

@@ -11,11 +11,18 @@ from torch import Tensor, nn
 
 from magkit.errors import UsageError
 from magkit.invert import priors
-from magkit.invert.objective import Goal, Guide, Move, Objective, gradient_norms, total
+from magkit.invert.objective import (
+    Move,
+    Objective,
+    TargetTerm,
+    TemporalPrior,
+    gradient_norms,
+    total,
+)
 from magkit.invert.settings import InvertSettings, make_settings
-from magkit.invert.statistics import Moments, remembered
-from magkit.invert.targets.maskrcnn.target import MaskRCNNTarget
-from magkit.invert.targets.segmenter.target import PixelLabels
+from magkit.invert.statistics import Moments, bn_statistics
+from magkit.invert.targets.maskrcnn import MaskRCNNTarget
+from magkit.invert.targets.segmenter import PixelLabels
 from magkit.protocols import Annotation, Statistic
 
 H, W = 64, 96
@@ -44,7 +51,7 @@ class Plain:
         return PixelLabels(mask, torch.ones(2, 1).long())
 
     def statistics(self) -> list[Statistic]:
-        return remembered(self.layer)
+        return bn_statistics(self.layer)
 
     def predict(self, _: Tensor, /) -> list[list[Annotation]]:
         return [[], []]
@@ -56,8 +63,8 @@ def plain() -> Plain:
     return Plain(layer)
 
 
-def goal(target: Plain, name: str = "plain", **more: Any) -> Goal:
-    return Goal(name, target, target.labels(None), target.statistics(), **more)
+def goal(target: Plain, name: str = "plain", **more: Any) -> TargetTerm:
+    return TargetTerm(name, target, target.labels(None), target.statistics(), **more)
 
 
 def settings(**weights: float) -> InvertSettings:
@@ -92,7 +99,7 @@ def test_every_term_of_the_thesis(
     labels = target.labels([[bear()]])
     labels = replace(labels, masks_KHW=labels.masks_KHW.double(), boxes_K4=labels.boxes_K4.double())
     chosen = make_settings("thesis", WEIGHTS)
-    objective = Objective([Goal("t", target, labels, target.statistics())], chosen)
+    objective = Objective([TargetTerm("t", target, labels, target.statistics())], chosen)
     x = pictures(1).double()
     found = values(objective.terms(x))
     mask = bear().mask_HW
@@ -148,7 +155,7 @@ def test_the_difference_from_the_frame_before() -> None:
     random = np.random.default_rng(0)
     x, pixels = random.normal(size=(1, 3, H, W)), random.normal(size=(1, 3, H, W))
     known = random.random((1, 1, H, W)) < 0.3
-    guide = Guide(torch.tensor(pixels), torch.tensor(known).double())
+    guide = TemporalPrior(torch.tensor(pixels), torch.tensor(known).double())
     found = Objective([], settings(temporal=2), guide).terms(torch.tensor(x))
     where = np.broadcast_to(known, x.shape)
     expected = 2 * ((x - pixels)[where] ** 2).mean()
@@ -201,7 +208,7 @@ def test_a_mirrored_picture_is_asked_for_mirrored_labels(detector: MaskRCNNTarge
 
     def asked(annotation: Annotation) -> Objective:
         labels = detector.labels([[annotation]])
-        return Objective([Goal("t", detector, labels, detector.statistics())], chosen)
+        return Objective([TargetTerm("t", detector, labels, detector.statistics())], chosen)
 
     found = values(asked(bear()).terms(x, move(MIRROR)))
     assert found == pytest.approx(values(asked(mirrored(bear())).terms(x.flip(3))), rel=1e-4)
@@ -255,7 +262,7 @@ def test_no_hook_is_left_behind() -> None:
 def test_terms_of_any_precision_have_a_sum(detector: MaskRCNNTarget) -> None:
     chosen = make_settings("thesis", {**WEIGHTS, "label": 0.5})
     labels = detector.labels([[bear()]])
-    objective = Objective([Goal("t", detector, labels, detector.statistics())], chosen)
+    objective = Objective([TargetTerm("t", detector, labels, detector.statistics())], chosen)
     x = pictures(1).requires_grad_()
     exact = total(objective.terms(x))
     with torch.autocast("cpu", torch.bfloat16):

@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from magkit.invert.colours import mixing
-from magkit.invert.objective import Goal, Guide, Objective
-from magkit.invert.optimise import (
-    Optimised,
-    Position,
+from magkit.invert.init_noise import mixing
+from magkit.invert.objective import Objective, TargetTerm, TemporalPrior
+from magkit.invert.optimize import (
+    OptimResult,
+    OptimState,
     Stage,
     disturbed,
     flat,
-    optimise,
+    optimize,
     rate,
     resized,
     scaled,
@@ -28,8 +28,8 @@ from magkit.invert.optimise import (
 )
 from magkit.invert.priors import MEAN, STD, normalised
 from magkit.invert.settings import InvertSettings, make_settings
-from magkit.invert.targets.maskrcnn.target import MaskRCNNTarget
-from magkit.invert.targets.segmenter.target import PixelLabels
+from magkit.invert.targets.maskrcnn import MaskRCNNTarget
+from magkit.invert.targets.segmenter import PixelLabels
 from magkit.protocols import Annotation, Statistic
 from magkit.runtime.seeds import generator
 
@@ -59,7 +59,7 @@ def detector(build_detector: Callable[[], MaskRCNNTarget]) -> MaskRCNNTarget:
 
 def seen_by(target: MaskRCNNTarget, settings: InvertSettings, count: int = 1) -> Objective:
     labels = target.labels([[Annotation("bear", mask())]] * count)
-    return Objective([Goal("t", target, labels, target.statistics())], settings)
+    return Objective([TargetTerm("t", target, labels, target.statistics())], settings)
 
 
 def test_twenty_steps_of_the_thesis(
@@ -76,8 +76,8 @@ def test_twenty_steps_of_the_thesis(
         objective, goals=[replace(objective.goals[0], labels=replace(labels, **double))]
     )
     x = noise().double()
-    position = Position(x.clone())
-    found = optimise(position, stages(settings, (H, W)), objective, settings, (0,))
+    position = OptimState(x.clone())
+    found = optimize(position, stages(settings, (H, W)), objective, settings, (0,))
 
     first, second = torch.zeros_like(x), torch.zeros_like(x)
     for step in range(1, 21):
@@ -94,7 +94,7 @@ def test_twenty_steps_of_the_thesis(
     torch.testing.assert_close(found.x_N3HW, x, rtol=0, atol=1e-7)
 
 
-def saved(position: Position) -> bytes:
+def saved(position: OptimState) -> bytes:
     file = io.BytesIO()
     torch.save(asdict(position), file)
     return file.getvalue()
@@ -106,19 +106,19 @@ def test_going_on_ends_with_the_same_bytes(detector: MaskRCNNTarget) -> None:
     plan, objective = stages(settings, (H, W)), seen_by(detector, settings, 2)
     kept: list[tuple[int, int, bytes]] = []
 
-    def save(position: Position) -> None:
+    def save(position: OptimState) -> None:
         kept.append((position.stage, position.step, saved(position)))
 
     start = resized(noise(2), plan[0].size)
-    whole = optimise(Position(start), plan, objective, settings, (7, 3), save)
+    whole = optimize(OptimState(start), plan, objective, settings, (7, 3), save)
     steps = [max(step for stage, step, _ in kept if stage == n) for n in range(2)]
     assert whole.steps == len(kept) == sum(steps)
     assert any(done < stage.steps for done, stage in zip(steps, plan, strict=True))  # a plateau
     assert tuple(whole.x_N3HW.shape) == (2, 3, H, W)
     for stage, step, content in kept:
         if step in (steps[stage] // 2, steps[stage]):
-            position = Position(**torch.load(io.BytesIO(content), weights_only=True))
-            again = optimise(position, plan, objective, settings, (7, 3))
+            position = OptimState(**torch.load(io.BytesIO(content), weights_only=True))
+            again = optimize(position, plan, objective, settings, (7, 3))
             assert again.steps == whole.steps
             assert torch.equal(again.x_N3HW, whole.x_N3HW), (stage, step)
 
@@ -129,7 +129,7 @@ def test_draws_belong_to_a_seed_and_a_key(detector: MaskRCNNTarget) -> None:
     def made(seed: int, key: Sequence[int]) -> Tensor:
         chosen = replace(settings, seed=seed)
         plan = [Stage((H, W), 2)]
-        return optimise(Position(noise()), plan, seen_by(detector, chosen), chosen, key).x_N3HW
+        return optimize(OptimState(noise()), plan, seen_by(detector, chosen), chosen, key).x_N3HW
 
     assert torch.equal(made(0, (1,)), made(0, (1,)))
     assert not torch.equal(made(0, (1,)), made(1, (1,)))
@@ -166,7 +166,7 @@ PLAIN = make_settings(
 
 def asked(loss: Callable[[Tensor, int], Tensor], settings: InvertSettings) -> Objective:
     target = Told(loss)
-    return Objective([Goal("told", target, target.labels(None), [])], settings)
+    return Objective([TargetTerm("told", target, target.labels(None), [])], settings)
 
 
 def square(x: Tensor, _: int) -> Tensor:
@@ -175,11 +175,11 @@ def square(x: Tensor, _: int) -> Tensor:
 
 def steps_of(
     loss: Callable[[Tensor, int], Tensor], steps: int, **more: Any
-) -> tuple[Optimised, list[Position]]:
+) -> tuple[OptimResult, list[OptimState]]:
     settings = replace(PLAIN, **more)
-    kept: list[Position] = []
-    found = optimise(
-        Position(noise()),
+    kept: list[OptimState] = []
+    found = optimize(
+        OptimState(noise()),
         [Stage((H, W), steps)],
         asked(loss, settings),
         settings,
@@ -293,18 +293,18 @@ def test_sizes_one_after_the_other() -> None:
         return square(x, 0)
 
     plan = [Stage((32, 48), 2), Stage((H, W), 3)]
-    position = Position(noise(size=(32, 48)))
-    found = optimise(position, plan, asked(loss, PLAIN), PLAIN, (0,))
+    position = OptimState(noise(size=(32, 48)))
+    found = optimize(position, plan, asked(loss, PLAIN), PLAIN, (0,))
     assert seen == [(32, 48)] * 2 + [(H, W)] * 3
     assert found.steps == 5
     assert tuple(found.x_N3HW.shape) == (1, 3, H, W)
     assert (position.stage, position.step, position.done) == (2, 0, 5)
-    assert optimise(position, plan, asked(loss, PLAIN), PLAIN, (0,)).steps == 5
+    assert optimize(position, plan, asked(loss, PLAIN), PLAIN, (0,)).steps == 5
     assert len(seen) == 5
 
 
 def test_an_objective_of_smaller_pictures(detector: MaskRCNNTarget) -> None:
-    guide = Guide(noise(), (noise()[:, :1] > 0).float())
+    guide = TemporalPrior(noise(), (noise()[:, :1] > 0).float())
     objective = replace(seen_by(detector, PLAIN), guide=guide)
     assert scaled(objective, (H, W), (H, W), 1) is objective
     found = scaled(objective, (32, 48), (H, W), 1)
@@ -374,9 +374,9 @@ def test_shifts_grow_with_the_picture(size: int, monkeypatch: pytest.MonkeyPatch
         seeds.add(draw.initial_seed())
         return x, None
 
-    monkeypatch.setattr("magkit.invert.optimise.disturbed", watch)
+    monkeypatch.setattr("magkit.invert.optimize.disturbed", watch)
     plan = [Stage((16, 24), 1), Stage((32, 48), 1), Stage((H, W), 1)]
-    optimise(Position(noise(size=(16, 24))), plan, asked(square, settings), settings, (0,))
+    optimize(OptimState(noise(size=(16, 24))), plan, asked(square, settings), settings, (0,))
     assert reaches == [2, 4, 8]
     assert len(seeds) == 3
 
@@ -387,7 +387,7 @@ def test_an_object_that_shifts_move_out_of_the_picture(
 ) -> None:
     settings = make_settings("thesis", {**ROUGH, "jitter": 150, "plateau": 0, "noise": 0})
     objective = seen_by(build_detector(**options), settings, 2)
-    found = optimise(Position(noise(2)), [Stage((H, W), 6)], objective, settings, (0,))
+    found = optimize(OptimState(noise(2)), [Stage((H, W), 6)], objective, settings, (0,))
     assert found.finite
     assert found.steps == 6
     assert found.x_N3HW.isfinite().all()

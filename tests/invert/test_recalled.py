@@ -7,27 +7,27 @@ from typing import Any
 import pytest
 import torch
 
+from magkit.invert.frame_optimizer import FrameOptimizer, LoadedTarget
 from magkit.invert.frames_on_disk import picture, shown
 from magkit.invert.job import Job, folder_of, invert
-from magkit.invert.maker import Chosen, Maker
 from magkit.invert.priors import normalised
 from magkit.invert.settings import make_settings
 from magkit.invert.statistics import (
     blended,
+    bn_statistics,
     distance,
     moments,
     over_pictures,
-    remembered,
-    watched,
+    record_moments,
 )
-from magkit.invert.targets.choice import build_target
+from magkit.invert.targets.load import build_target
 
 
 def test_moments_over_pictures_are_those_of_all_their_pixels(
     build_detector: Callable[..., Any],
 ) -> None:
     target, pictures = build_detector(), [torch.rand(3, 64, 96) for _ in range(3)]
-    layers = remembered(target.model.backbone)[:1]
+    layers = bn_statistics(target.model.backbone)[:1]
     found = over_pictures(target.model.backbone, layers, pictures)[layers[0].name]
     whole = moments(target.model.backbone.stem[0](torch.stack(pictures)))
     torch.testing.assert_close(found.mean_C, whole.mean_C, rtol=1e-4, atol=1e-6)
@@ -38,13 +38,13 @@ def test_frames_before_count_in_the_term(small: Callable[..., Job], tmp_path: Pa
     job = small({"recalled": 1, "bn": 1.0}, frames="0-1")
     done = invert(job, output=tmp_path / "run")
     plan, target = done.plans[0], build_target(job.targets[0], torch.device("cpu"))
-    chosen = Chosen("segmenter", target, 1.0, target.statistics())
-    maker = Maker(plan, [chosen], folder_of(done.run, plan), torch.device("cpu"))
+    chosen = LoadedTarget("segmenter", target, 1.0, target.statistics())
+    maker = FrameOptimizer(plan, [chosen], folder_of(done.run, plan), torch.device("cpu"))
     asked, x = [plan.annotations(1)], torch.randn(1, 3, *plan.size)
     alone = maker.objective(asked, None, plan.settings).terms(x)["bn"]
     recalled = maker.objective(asked, None, plan.settings, ["00000"]).terms(x)["bn"]
     frame = picture(maker.folder.frame("00000"))
-    with watched(chosen.statistics) as seen:
+    with record_moments(chosen.statistics) as seen:
         target.predict(shown(x[0])[None])
         now = dict(seen.of)
         target.predict(frame[None])
@@ -61,7 +61,7 @@ def test_frames_before_count_in_the_term(small: Callable[..., Job], tmp_path: Pa
 def test_what_is_recalled_is_of_the_same_segment(small: Callable[..., Job], tmp_path: Path) -> None:
     done = invert(small(frames="0-4"), output=tmp_path / "run")  # keyframes: 0, 2, 4
     plan = done.plans[0]
-    maker = Maker(plan, [], folder_of(done.run, plan), torch.device("cpu"))
+    maker = FrameOptimizer(plan, [], folder_of(done.run, plan), torch.device("cpu"))
     settings = small({"recalled": 3}).settings
     three = make_settings("fast", settings)
     assert maker._earlier(3, three) == ["00002"]

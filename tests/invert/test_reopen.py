@@ -11,9 +11,9 @@ from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
 from magkit.invert.job import Inverted, Job, invert
-from magkit.invert.reopen import reopened
-from magkit.invert.targets.choice import TargetChoice
-from magkit.runtime.share import Share
+from magkit.invert.load_job import load_job
+from magkit.invert.targets.load import TargetChoice
+from magkit.runtime.shard import Shard
 
 Small = Callable[..., Job]
 Edit = Callable[[Callable[[dict[str, Any]], Any]], Path]
@@ -52,7 +52,7 @@ def edit(done: Inverted, tmp_path: Path) -> Edit:
 def test_a_job_is_opened_as_it_was_made(
     done: Inverted, moving: Path, weights: dict[str, Path]
 ) -> None:
-    run, plans, targets = reopened(done.run.folder, moving, [weights["target"]])
+    run, plans, targets = load_job(done.run.folder, moving, [weights["target"]])
     assert plans == list(done.plans)
     assert [plan.settings_of(1).lr for plan in plans] == [0.2] * 2
     assert targets == [TargetChoice("segmenter", weights=weights["target"])]
@@ -65,21 +65,21 @@ def test_a_job_of_masks_knows_where_they_are(
     masks = tmp_path / "walk"
     shutil.copytree(moving / "Annotations/480p/bear", masks)
     made = invert(small(masks=masks, frames="first", classes=["bear"]), output=tmp_path / "run")
-    _, plans, _ = reopened(tmp_path / "run", None, [weights["target"]])
+    _, plans, _ = load_job(tmp_path / "run", None, [weights["target"]])
     assert plans == list(made.plans)
     shutil.rmtree(masks)
     with pytest.raises(MagkitError, match="no folder of masks"):
-        reopened(tmp_path / "run", None, [weights["target"]])
+        load_job(tmp_path / "run", None, [weights["target"]])
 
 
 def test_frames_that_are_missing(
     small: Small, tmp_path: Path, moving: Path, weights: dict[str, Path]
 ) -> None:
-    invert(small(), output=tmp_path / "run", share=Share(1, 3))
+    invert(small(), output=tmp_path / "run", share=Shard(1, 3))
     with pytest.raises(
         MagkitError, match="'bear' lacks 2 of its 5 frames, 00003 for one"
     ) as caught:
-        reopened(tmp_path / "run", moving, [weights["target"]])
+        load_job(tmp_path / "run", moving, [weights["target"]])
     assert "goes on" in caught.value.hint
 
 
@@ -93,27 +93,27 @@ def test_other_masks_are_noticed(
         turned = image.transpose(Image.Transpose.ROTATE_180)
     turned.save(mask)
     with pytest.raises(MagkitError, match="the masks are not those") as caught:
-        reopened(done.run.folder, other, [weights["target"]])
+        load_job(done.run.folder, other, [weights["target"]])
     assert "--davis" in caught.value.hint
     mask.unlink()
     with pytest.raises(MagkitError, match="'two-dogs' has no mask 00002 any more"):
-        reopened(done.run.folder, other, [weights["target"]])
+        load_job(done.run.folder, other, [weights["target"]])
     shutil.rmtree(mask.parent)
     with pytest.raises(UsageError, match="has no video 'two-dogs'"):
-        reopened(done.run.folder, other, [weights["target"]])
+        load_job(done.run.folder, other, [weights["target"]])
 
 
 def test_weights_must_be_those_that_were_inverted(
     done: Inverted, moving: Path, tmp_path: Path, weights: dict[str, Path]
 ) -> None:
     with pytest.raises(MagkitError, match="these are not the weights of 'segmenter'"):
-        reopened(done.run.folder, moving, [weights["verifier"]])
+        load_job(done.run.folder, moving, [weights["verifier"]])
     with pytest.raises(MagkitError, match="'segmenter' was inverted with weights of a file"):
-        reopened(done.run.folder, moving, [])
+        load_job(done.run.folder, moving, [])
     with pytest.raises(MagkitError, match=r"of 'segmenter' can't be read: .*absent"):
-        reopened(done.run.folder, moving, [tmp_path / "absent"])
+        load_job(done.run.folder, moving, [tmp_path / "absent"])
     with pytest.raises(UsageError, match="2 weights files are given"):
-        reopened(done.run.folder, moving, [weights["target"]] * 2)
+        load_job(done.run.folder, moving, [weights["target"]] * 2)
 
 
 BROKEN: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -152,7 +152,7 @@ def test_a_record_that_nobody_wrote(
 ) -> None:
     folder = edit(lambda record: BROKEN[how](record["config"]))
     with pytest.raises(MagkitError, match=r"config\.json is not what magkit invert writes"):
-        reopened(folder, moving, [weights["target"]])
+        load_job(folder, moving, [weights["target"]])
 
 
 def test_a_frame_of_another_size_is_named(
@@ -166,7 +166,7 @@ def test_a_frame_of_another_size_is_named(
     ):
         change()
         with pytest.raises(MagkitError, match=words):
-            reopened(folder, moving, [weights["target"]])
+            load_job(folder, moving, [weights["target"]])
 
 
 @pytest.mark.parametrize(
@@ -185,10 +185,10 @@ def test_a_record_of_something_else(
     edit: Edit, moving: Path, weights: dict[str, Path], how: Any, words: str
 ) -> None:
     with pytest.raises(MagkitError, match=words):
-        reopened(edit(how), moving, [weights["target"]])
+        load_job(edit(how), moving, [weights["target"]])
 
 
 def test_no_run_at_all(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "absent"):
         with pytest.raises(MagkitError, match=r"no config\.json"):
-            reopened(folder, None, [])
+            load_job(folder, None, [])

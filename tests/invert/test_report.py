@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from magkit.errors import MagkitError
+from magkit.invert.frame_optimizer import LoadedTarget
 from magkit.invert.frames_on_disk import Folder, picture, save_picture
 from magkit.invert.job import Job, folder_of, invert, plans_of
 from magkit.invert.judge import Judges
-from magkit.invert.maker import Chosen
 from magkit.invert.plan import ClipPlan
 from magkit.invert.report import (
     CELL,
@@ -27,9 +27,9 @@ from magkit.invert.report import (
     write_report,
     write_sheet,
 )
-from magkit.invert.targets.choice import TargetChoice
+from magkit.invert.targets.load import TargetChoice
 from magkit.protocols import Annotation
-from magkit.training.lock import locked
+from magkit.runtime.files import file_lock
 from magkit.training.run import Run
 
 Small = Callable[..., Job]
@@ -53,7 +53,7 @@ def few_controls(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def judges() -> Judges:
     bright: Any = Bright()
-    one = Chosen("bright", bright, 1.0, [])
+    one = LoadedTarget("bright", bright, 1.0, [])
     return Judges([one], one, torch.device("cpu"))
 
 
@@ -160,7 +160,7 @@ def test_two_processes_don_t_judge_at_once(
 ) -> None:
     run, plans = made
     with (
-        locked(run.folder, LOCK),
+        file_lock(run.folder, LOCK),
         pytest.raises(JudgingError, match="another process is judging"),
     ):
         write_report(run, plans, judges)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from magkit.invert.optimise import Stage, last_two, stages
+from magkit.invert.optimize import Stage, last_two, stages
 from magkit.invert.settings import make_settings
 
 PLAIN = make_settings("thesis")

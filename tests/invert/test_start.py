@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from magkit.invert.init_noise import init_noise, pink
 from magkit.invert.settings import make_settings
-from magkit.invert.start import noise, pink
 
 
 @pytest.mark.parametrize("size", [(32, 32), (31, 48), (64, 33), (1, 8)])
@@ -30,7 +30,7 @@ def test_neighbours_are_alike_in_pink_noise_and_strangers_in_white() -> None:
     alike = {}
     for spectrum in ("white", "pink"):
         settings = make_settings("fast", {"spectrum": spectrum})
-        x = noise((64, 64), settings, torch.Generator().manual_seed(2))
+        x = init_noise((64, 64), settings, torch.Generator().manual_seed(2))
         pairs = torch.stack([x[0, :, 1:].flatten(), x[0, :, :-1].flatten()])
         alike[spectrum] = float(torch.corrcoef(pairs)[0, 1])
     assert abs(alike["white"]) < 0.1
@@ -39,5 +39,5 @@ def test_neighbours_are_alike_in_pink_noise_and_strangers_in_white() -> None:
 
 def test_white_noise_along_the_channels_is_what_was_drawn() -> None:
     settings = make_settings("thesis")
-    x = noise((8, 12), settings, torch.Generator().manual_seed(3))
+    x = init_noise((8, 12), settings, torch.Generator().manual_seed(3))
     assert torch.equal(x, torch.randn(3, 8, 12, generator=torch.Generator().manual_seed(3)))

@@ -15,10 +15,10 @@ from magkit.invert.statistics import (
     EPS,
     Moments,
     blended,
+    bn_statistics,
     distance,
     moments,
-    remembered,
-    watched,
+    record_moments,
 )
 from magkit.protocols import Statistic
 
@@ -207,18 +207,18 @@ def network() -> nn.Sequential:
 
 def test_every_kind_of_layer_that_remembers_is_found() -> None:
     model = network()
-    found = remembered(model)
+    found = bn_statistics(model)
     assert [s.name for s in found] == ["0", "1", "4.0", "4.1"]
     assert [s.module for s in found] == [model[0], model[1], model[4][0], model[4][1]]  # type: ignore[index]
     assert found[1].mean_C is model[1].running_mean
     assert found[1].variance_C is model[1].running_var
     assert {s.group for s in found} == {"picture"}
-    assert remembered(nn.Conv2d(3, 3, 1)) == []
+    assert bn_statistics(nn.Conv2d(3, 3, 1)) == []
 
 
 def test_what_sees_regions_is_told_by_its_name() -> None:
-    assert [s.group for s in remembered(network(), ["4"])] == ["picture"] * 2 + ["region"] * 2
-    assert [s.group for s in remembered(network(), ["4.1", "0"])] == [
+    assert [s.group for s in bn_statistics(network(), ["4"])] == ["picture"] * 2 + ["region"] * 2
+    assert [s.group for s in bn_statistics(network(), ["4.1", "0"])] == [
         *("region", "picture", "picture", "region")
     ]
 
@@ -230,8 +230,8 @@ def hooks(model: nn.Module) -> int:
 def test_what_a_block_watches() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), FrozenBatchNorm2d(4))
     model.double().eval()
-    statistics, x = remembered(model), torch.tensor(numbers((2, 3, 8, 8)), requires_grad=True)
-    with watched(statistics) as seen:
+    statistics, x = bn_statistics(model), torch.tensor(numbers((2, 3, 8, 8)), requires_grad=True)
+    with record_moments(statistics) as seen:
         assert seen.of == {}
         model(x * 3)
         model(x)  # the last pass counts
@@ -251,7 +251,7 @@ def test_no_hook_outlives_an_exception() -> None:
     model = network()
 
     def fails() -> None:
-        with watched(remembered(model)):
+        with record_moments(bn_statistics(model)):
             raise ValueError("within")
 
     with pytest.raises(ValueError, match="within"):
@@ -262,6 +262,6 @@ def test_no_hook_outlives_an_exception() -> None:
 @pytest.mark.parametrize("make", [lambda: nn.BatchNorm2d(3), lambda: FrozenBatchNorm2d(3)])
 def test_a_layer_that_is_shown_no_region_saw_nothing(make: Callable[[], nn.Module]) -> None:
     model = make().eval()
-    with watched(remembered(model)) as seen:
+    with record_moments(bn_statistics(model)) as seen:
         model(torch.zeros(0, 3, 7, 7))
     assert seen.of == {}

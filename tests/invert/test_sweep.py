@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magkit.errors import UsageError
-from magkit.invert.settings import setting_names
-from magkit.invert.sweep import MOST_VALUES, read_tables, swept
+from magkit.invert.settings import MOST_VALUES, read_tables, setting_names, swept
 
 
 def test_values_of_settings() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from magkit.magnify import demo
+from magkit.evaluate import demo
 from magkit.synth.render import render
 
 

@@ -10,10 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from magkit.errors import MagkitError, UsageError
-from magkit.magnify.encoder import Report, load_encoder
-from magkit.magnify.encoder_file import EncoderInfo, read_info, save_encoder
+from magkit.magnify import fast_spec, magnet_spec
+from magkit.magnify.encoder import EncoderInfo, Report, load_encoder, read_info, save_encoder
 from magkit.magnify.load import save_weights
-from magkit.magnify.networks import fast_spec, magnet_spec
 from magkit.specs import MagnifierSpec
 from magkit.training.run import open_run
 

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from magkit.magnify.load import load_magnifier
-from magkit.magnify.networks.layouts import LAYOUTS, translate
-from magkit.magnify.networks.magnet_spec import MagnetConfig, build
+from magkit.magnify.load import LAYOUTS, load_magnifier, translate
+from magkit.magnify.magnet_spec import MagnetConfig, build
 
 State = dict[str, Tensor]
 Run = Callable[[State, Tensor, Tensor, float], Tensor]

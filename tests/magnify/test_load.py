@@ -13,10 +13,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from magkit.errors import MagkitError, UsageError
-from magkit.magnify import load
+from magkit.magnify import fast_spec, load, magnet_spec
 from magkit.magnify.load import find_weights, load_magnifier, save_weights
-from magkit.magnify.networks import fast_spec, magnet_spec
-from magkit.runtime.weights_file import read_weights
+from magkit.runtime.weights import read_weights
 from magkit.specs import MagnifierSpec
 
 SMALL = fast_spec.FastConfig(stem=4, width=8, guide=4, hidden=4)

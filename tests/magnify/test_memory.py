@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from magkit.magnify.band import Band
-from magkit.magnify.networks import fast_spec
+from magkit.magnify.fast import fast_spec
 from magkit.magnify.pipeline import magnify
 from magkit.video import plain_info, write_video
 

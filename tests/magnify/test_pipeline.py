@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from magkit.errors import UsageError
+from magkit.magnify import fast_spec, magnet_spec
 from magkit.magnify.band import Band, Mode
-from magkit.magnify.networks import fast_spec, magnet_spec
 from magkit.magnify.pipeline import magnify, to_frame, to_tensor
 
 Frame = NDArray[np.uint8]

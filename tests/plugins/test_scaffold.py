@@ -288,7 +288,7 @@ def another(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from magkit import registry
     from magkit.discovery import Plugin
-    from magkit.selfsup.moco import spec as moco
+    from magkit.selfsup import moco_spec as moco
 
     specs = (replace(moco.SPEC, name="mine"),)
     found = registry.Registry((Plugin("first", "magkit-first", "1.0", "ok", specs),))

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from magkit.errors import MagkitError
-from magkit.runtime.atomic import atomic_path
+from magkit.runtime.files import atomic_path
 
 
 def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:

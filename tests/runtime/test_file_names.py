@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magkit.runtime.file_names import LONGEST, fitted
+from magkit.runtime.files import LONGEST, fitted
 
 
 def test_what_fits_stays() -> None:

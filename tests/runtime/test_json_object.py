@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from magkit.errors import MagkitError
-from magkit.runtime import json_object as module
-from magkit.runtime.json_object import json_object, read_json_object
+from magkit.runtime import text as module
+from magkit.runtime.text import json_object, read_json_object
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from magkit.runtime.memory import give_back
+from magkit.runtime.device import give_back
 
 
 def resident() -> int:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magkit.runtime.order import in_epochs
+from magkit.runtime.seeds import in_epochs
 
 
 @given(st.integers(1, 20), st.integers(0, 60), st.integers(0, 30), st.integers(0, 99))

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from magkit.runtime import precision
-from magkit.runtime.precision import Precision, autocast, has_fast_bf16
+from magkit.runtime import device
+from magkit.runtime.device import Precision, autocast, has_fast_bf16
 
 CPU = torch.device("cpu")
 
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 def test_layers_work_with_as_many_bits_as_asked_for(
     asked: Precision, fast: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "has_fast_bf16", lambda _: fast)
+    monkeypatch.setattr(device, "has_fast_bf16", lambda _: fast)
     layer, x = torch.nn.Linear(4, 4), torch.rand(2, 4)
     with autocast(CPU, asked):
         assert layer(x).dtype == dtype

@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 from torch import distributed, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.distributed.nn import functional as differentiable
 
 from magkit.protocols import View
-from magkit.runtime.ranks import average_gradients, rank, summed, world
-from magkit.selfsup.byol.method import BYOL
-from magkit.selfsup.byol.spec import ByolConfig
-from magkit.selfsup.moco.method import MoCo
-from magkit.selfsup.moco.spec import MocoConfig
-from magkit.selfsup.scrl.method import SCRL
-from magkit.selfsup.scrl.spec import ScrlConfig
+from magkit.runtime.distributed import all_reduce, average_gradients, rank, world_size
+from magkit.selfsup.byol import BYOL
+from magkit.selfsup.byol_spec import ByolConfig
+from magkit.selfsup.moco import MoCo
+from magkit.selfsup.moco_spec import MocoConfig
+from magkit.selfsup.scrl import SCRL
+from magkit.selfsup.scrl_spec import ScrlConfig
 
 STEPS, BATCH, SIZE = 3, 6, 16
 METHODS: dict[str, Callable[[], Any]] = {
@@ -35,7 +35,7 @@ class GlobalNorm(nn.BatchNorm1d):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         sums = torch.cat([rows.sum(0), rows.square().sum(0), rows.new_tensor([len(rows)])])
-        sums = all_reduce(sums)  # type: ignore[no-untyped-call]
+        sums = differentiable.all_reduce(sums)  # type: ignore[no-untyped-call]
         width = rows.shape[1]
         mean = sums[:width] / sums[-1]
         variance = sums[width:-1] / sums[-1] - mean.square()
@@ -63,7 +63,7 @@ def views(step: int) -> list[View]:
         box += torch.rand(BATCH, 1, dtype=torch.double) * 3
         if step == 1 and index == 1:
             box[BATCH // 2 :] += 2 * SIZE
-        part = slice(rank() * BATCH // world(), (rank() + 1) * BATCH // world())
+        part = slice(rank() * BATCH // world_size(), (rank() + 1) * BATCH // world_size())
         made.append(View(images[part], box[part], torch.rand(BATCH)[part] < 0.5))
     return made
 
@@ -73,7 +73,7 @@ def trained(make: Callable[[], Any]) -> dict[str, Any]:
     torch.manual_seed(0)
     encoder, method = nn.Conv2d(3, 4, 2, 2).double(), make().double()
     keys = copy.deepcopy(encoder).requires_grad_(False)
-    if world() > 1:
+    if world_size() > 1:
         over_all(method)
     parameters = [*encoder.parameters(), *method.parameters()]
     optimizer = torch.optim.SGD(parameters, 0.1, 0.9)
@@ -89,7 +89,7 @@ def trained(make: Callable[[], Any]) -> dict[str, Any]:
         average_gradients(parameters)
         optimizer.step()
         method.after_step(encoder, keys, step / STEPS)
-        losses.append(float(summed(loss)) / world())
+        losses.append(float(all_reduce(loss)) / world_size())
     # Running statistics are the trainer's own layers' affair.
     state = {k: v for k, v in method.state_dict().items() if "running" not in k}
     state = {k: v for k, v in state.items() if "num_batches" not in k}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from magkit.selfsup.draws import Draws, draw_views
-from magkit.selfsup.view_config import ViewConfig
+from magkit.selfsup.recipe import ViewConfig
+from magkit.selfsup.views import AugmentationParams, draw_params
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +27,9 @@ def draws() -> Callable[..., Tensor]:
     """Makes the draws (N, U) of views, some of them set by name."""
 
     def make(count: int, seed: int = 0, **given: float) -> Tensor:
-        rows = draw_views(seed, torch.zeros(count).long(), torch.arange(count))
+        rows = draw_params(seed, torch.zeros(count).long(), torch.arange(count))
         for name, value in given.items():
-            rows[:, Draws._fields.index(name)] = value
+            rows[:, AugmentationParams._fields.index(name)] = value
         return rows
 
     return make

@@ -7,7 +7,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms.functional import normalize
 
 from magkit.errors import UsageError
-from magkit.selfsup.backbones import BACKBONES, MEAN, build_backbone
+from magkit.selfsup.network import BACKBONES, MEAN, build_backbone
 
 
 def test_the_map_is_torchvisions() -> None:

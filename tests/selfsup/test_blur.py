@@ -8,9 +8,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from magkit.selfsup.blur import blurred, gaussians
-from magkit.selfsup.draws import Draws
-from magkit.selfsup.view_config import ViewConfig
+from magkit.selfsup.recipe import ViewConfig
+from magkit.selfsup.views import AugmentationParams, blurred, gaussians
 
 
 @pytest.mark.parametrize("sigma", [0.1, 0.4, 1.0, 2.5])
@@ -25,7 +24,7 @@ def test_kernels_are_gaussians_without_what_lies_beyond(sigma: float) -> None:
 def test_those_that_are_chosen_lose_as_much_as_at_224_pixels(draws: Callable[..., Tensor]) -> None:
     config = ViewConfig(size=112, blur=(0.5, 0.1), sigma=(2.0, 2.0))
     views = torch.rand(40, 3, 112, 112, generator=torch.Generator().manual_seed(0))
-    rows = Draws(*draws(40).unbind(1))
+    rows = AugmentationParams(*draws(40).unbind(1))
     for which, share in ((0, 0.5), (1, 0.1)):
         found = blurred(views.clone(), rows, config, which)
         same = (found == views).all(3).all(2).all(1)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
-from magkit.selfsup.boxes import PARTS, candidates, distinct, iou
+from magkit.selfsup.scrl import PARTS, candidates, distinct, iou
 
 
 def draws(seed: int, rectangles: int, count: int) -> torch.Tensor:

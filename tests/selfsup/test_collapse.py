@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from magkit.errors import MagkitError
-from magkit.selfsup.collapse import Collapse, measure_collapse, warnings
+from magkit.selfsup.monitor import Collapse, measure_collapse, warnings
 
 
 def normal(n: int = 200, d: int = 16, seed: int = 0) -> torch.Tensor:

@@ -10,16 +10,15 @@ from scipy.stats import ks_2samp, kstest
 from torch import Tensor
 from torchvision.transforms import RandomResizedCrop
 
-from magkit.selfsup.crops import crop_boxes
-from magkit.selfsup.draws import Draws
-from magkit.selfsup.view_config import ViewConfig
+from magkit.selfsup.recipe import ViewConfig
+from magkit.selfsup.views import AugmentationParams, crop_boxes
 
 COUNT = 4000
 
 
 def drawn(rows: Tensor, height: int, width: int, config: ViewConfig) -> tuple[Tensor, Tensor]:
     """Return widths and heights of crops."""
-    boxes = crop_boxes(Draws(*rows.unbind(1)), height, width, config)
+    boxes = crop_boxes(AugmentationParams(*rows.unbind(1)), height, width, config)
     return boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
 
 
@@ -37,7 +36,7 @@ def test_area_is_uniform_and_the_ratio_log_uniform_where_it_fits(
 
 def test_where_all_ratios_fit_the_law_is_that_of_torchvision(draws: Callable[..., Tensor]) -> None:
     config = ViewConfig(scale=(0.2, 0.7))
-    boxes = crop_boxes(Draws(*draws(COUNT).unbind(1)), 400, 400, config)
+    boxes = crop_boxes(AugmentationParams(*draws(COUNT).unbind(1)), 400, 400, config)
     image = torch.zeros(1, 400, 400)
     torch.manual_seed(0)
     reference = torch.tensor(
@@ -66,7 +65,7 @@ def test_crops_lie_in_their_frames(
 ) -> None:
     config = ViewConfig(scale=(min(scale), max(scale)))
     height, width = sides
-    boxes = crop_boxes(Draws(*draws(50, seed).unbind(1)), height, width, config)
+    boxes = crop_boxes(AugmentationParams(*draws(50, seed).unbind(1)), height, width, config)
     slack = 1e-3
     assert (boxes[:, :2] >= 0).all()
     assert (boxes[:, 2] <= width + slack).all()
@@ -83,5 +82,5 @@ def test_crops_lie_in_their_frames(
 
 def test_the_whole_of_a_square_frame_is_a_crop(draws: Callable[..., Tensor]) -> None:
     config = ViewConfig(scale=(1.0, 1.0))
-    boxes = crop_boxes(Draws(*draws(5).unbind(1)), 64, 64, config)
+    boxes = crop_boxes(AugmentationParams(*draws(5).unbind(1)), 64, 64, config)
     assert boxes.tolist() == [pytest.approx([0, 0, 64, 64], abs=1e-4)] * 5

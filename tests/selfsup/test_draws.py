@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from magkit.selfsup.draws import Draws, draw_views
+from magkit.selfsup.views import AugmentationParams, draw_params
 
 
 @settings(max_examples=30, deadline=None)
@@ -22,32 +22,32 @@ def test_rows_do_not_depend_on_batch_and_order(
     frames: list[tuple[int, int]], seed: int, random: Random
 ) -> None:
     epochs, indices = torch.tensor(frames).T
-    together = draw_views(seed, epochs, indices, 1, 2)
+    together = draw_params(seed, epochs, indices, 1, 2)
     order = list(range(len(frames)))
     random.shuffle(order)
-    assert torch.equal(draw_views(seed, epochs[order], indices[order], 1, 2), together[order])
-    alone = [draw_views(seed, epochs[n : n + 1], indices[n : n + 1], 1, 2) for n in order]
+    assert torch.equal(draw_params(seed, epochs[order], indices[order], 1, 2), together[order])
+    alone = [draw_params(seed, epochs[n : n + 1], indices[n : n + 1], 1, 2) for n in order]
     assert torch.equal(torch.cat(alone), together[order])
 
 
 def test_other_seeds_epochs_frames_and_keys_draw_otherwise() -> None:
     one = torch.tensor([1])
     rows = [
-        draw_views(0, one, one),
-        draw_views(1, one, one),
-        draw_views(0, one + 1, one),
-        draw_views(0, one, one + 1),
-        draw_views(0, one, one, 0),
-        draw_views(0, one, one, 1),
-        draw_views(0, one, one, 0, 1),
+        draw_params(0, one, one),
+        draw_params(1, one, one),
+        draw_params(0, one + 1, one),
+        draw_params(0, one, one + 1),
+        draw_params(0, one, one, 0),
+        draw_params(0, one, one, 1),
+        draw_params(0, one, one, 0, 1),
     ]
     assert len({tuple(row) for row in torch.cat(rows).tolist()}) == len(rows)
 
 
 def test_draws_are_uniform_and_unrelated() -> None:
     count = 3000
-    rows = draw_views(5, torch.zeros(count).long(), torch.arange(count))
-    assert rows.shape == (count, len(Draws._fields))
+    rows = draw_params(5, torch.zeros(count).long(), torch.arange(count))
+    assert rows.shape == (count, len(AugmentationParams._fields))
     assert min(kstest(column, "uniform").pvalue for column in rows.T) > 0.001
     related = torch.corrcoef(rows.T) - torch.eye(rows.shape[1])
     assert related.abs().max() < 0.08
@@ -55,4 +55,4 @@ def test_draws_are_uniform_and_unrelated() -> None:
 
 def test_no_frames_have_no_draws() -> None:
     none = torch.tensor([], dtype=torch.long)
-    assert draw_views(0, none, none).shape == (0, len(Draws._fields))
+    assert draw_params(0, none, none).shape == (0, len(AugmentationParams._fields))

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from magkit.errors import MagkitError
-from magkit.selfsup.fitness import (
+from magkit.selfsup.motion_probe import (
     BORDER,
     DISTANCES,
     GOLDEN,

@@ -8,8 +8,7 @@ from torch import nn
 
 from magkit.protocols import View
 from magkit.registry import registry
-from magkit.selfsup.learner import Learner, Maps
-from magkit.selfsup.shuffle import normalises_over_batch, shuffled_maps
+from magkit.selfsup.learner import Learner, Maps, normalises_over_batch, shuffled_maps
 from magkit.specs import MapInfo
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from magkit.selfsup.byol.method import BYOL
-from magkit.selfsup.moco.method import MoCo
-from magkit.selfsup.moco.spec import MocoConfig
+from magkit.selfsup.byol import BYOL
+from magkit.selfsup.moco import MoCo
+from magkit.selfsup.moco_spec import MocoConfig
 
 KNOWN: dict[str, Any] = runpy.run_path(str(Path(__file__).parent / "test_reference.py"))
 Training, close, encoder = KNOWN["Training"], KNOWN["close"], KNOWN["encoder"]

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from magkit.selfsup.losses import distances, info_nce, unit
+from magkit.selfsup.modules import distances, info_nce, unit
 
 Array = NDArray[np.float64]
 

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from magkit.errors import UsageError
 from magkit.protocols import Method, View
-from magkit.selfsup.byol.method import BYOL
-from magkit.selfsup.byol.spec import ByolConfig
-from magkit.selfsup.moco.method import MoCo
-from magkit.selfsup.moco.spec import MocoConfig
-from magkit.selfsup.scrl.method import SCRL
-from magkit.selfsup.scrl.spec import ScrlConfig
+from magkit.selfsup.byol import BYOL
+from magkit.selfsup.byol_spec import ByolConfig
+from magkit.selfsup.moco import MoCo
+from magkit.selfsup.moco_spec import MocoConfig
+from magkit.selfsup.scrl import SCRL
+from magkit.selfsup.scrl_spec import ScrlConfig
 
 CHANNELS, SIZE = 4, 24
 MOCO_CONFIG = MocoConfig(hidden=8, dim=6, queue=9, tau=0.9)

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from magkit.selfsup.heads import mlp
-from magkit.selfsup.momentum import cosine_tau, follow, follower_of
+from magkit.selfsup.modules import cosine_tau, follow, follower_of, mlp
 
 
 def test_parameters_are_averaged_and_buffers_are_left() -> None:

@@ -9,8 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from magkit.protocols import View
-from magkit.selfsup.overlap import BoxLaw, Matched, matched_boxes
-from magkit.selfsup.regions import region_means
+from magkit.selfsup.scrl import BoxLaw, Matched, matched_boxes, region_means
 
 LAW = BoxLaw(count=10, least=16, most_alike=0.5, whole=False)
 

@@ -10,10 +10,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from magkit.errors import MagkitError, UsageError
-from magkit.magnify.encoder_file import read_info
+from magkit.magnify.encoder import read_info
 from magkit.selfsup.pretrain import Job, pretrain
 from magkit.training.metrics import read_metrics
-from magkit.training.session import Outcome
+from magkit.training.train import Outcome
 
 SMALL = {"size": 64, "frame": 72, "batch": 4, "steps": 4, "warmup": 1}
 JOB = Job(

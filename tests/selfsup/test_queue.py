@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magkit.errors import UsageError
-from magkit.selfsup.queue import Queue
+from magkit.selfsup.moco import Queue
 
 
 def keys(first: int, count: int) -> torch.Tensor:

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from magkit.selfsup.readout import SHRUNK, displacements, explained, read_out
+from magkit.selfsup.motion_probe import SHRUNK, displacements, explained_variance, ridge_probe
 
 
 def test_ridge_regression_is_numpys() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(16, 5, 7)) * rng.uniform(0.1, 9, 7) + 3, rng.normal(size=(16, 5, 2))
     y = y + x[..., :2]
-    read, mean, judged = (t.numpy() for t in read_out(torch.from_numpy(x), torch.from_numpy(y)))
+    read, mean, judged = (t.numpy() for t in ridge_probe(torch.from_numpy(x), torch.from_numpy(y)))
     flat, targets = x[:8].reshape(-1, 7), y[:8].reshape(-1, 2)
     z = (flat - flat.mean(0)) / flat.std(0)
     candidates = []
@@ -29,7 +29,7 @@ def test_many_useless_features_are_shrunk_away() -> None:
     random = torch.Generator().manual_seed(0)
     x = torch.randn(16, 2, 40, generator=random, dtype=torch.float64)
     y = torch.randn(16, 2, 1, generator=random, dtype=torch.float64)
-    read, mean, judged = read_out(x, y)
+    read, mean, judged = ridge_probe(x, y)
     assert (read - judged).square().mean() < 1.2 * (mean - judged).square().mean()
 
 
@@ -52,4 +52,4 @@ def test_displacements_of_slopes() -> None:
 
 
 def test_alike_targets_have_nothing_to_explain() -> None:
-    assert explained(torch.rand(8, 2, 2, 2), torch.ones(8, 3, 2, 2)) == 0
+    assert explained_variance(torch.rand(8, 2, 2, 2), torch.ones(8, 3, 2, 2)) == 0

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magkit.selfsup.shift import shift, shift_matrices
+from magkit.selfsup.motion_probe import shift, shift_matrices
 
 
 @given(st.integers(2, 24), st.floats(-4, 4), st.data())

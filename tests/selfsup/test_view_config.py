@@ -4,7 +4,7 @@ import pytest
 
 from magkit.errors import UsageError
 from magkit.options import option_rows, parse_options
-from magkit.selfsup.view_config import ViewConfig
+from magkit.selfsup.recipe import ViewConfig
 
 
 def test_pairs_are_texts_of_two_numbers() -> None:

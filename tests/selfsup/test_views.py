@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from magkit.selfsup.draws import draw_views
-from magkit.selfsup.view_config import ViewConfig
-from magkit.selfsup.views import make_views
+from magkit.selfsup.recipe import ViewConfig
+from magkit.selfsup.views import draw_params, make_views
 
 Plain = Callable[..., ViewConfig]
 
@@ -53,7 +52,7 @@ def test_mirrors_are_as_often_as_asked_for(plain: Plain, draws: Callable[..., Te
 @pytest.mark.parametrize("which", [0, 1])
 def test_bytes_and_floats_give_one_view(which: int) -> None:
     frames = torch.randint(0, 256, (9, 3, 70, 70), dtype=torch.uint8)
-    rows = draw_views(3, torch.zeros(9).long(), torch.arange(9), which)
+    rows = draw_params(3, torch.zeros(9).long(), torch.arange(9), which)
     config = ViewConfig(size=32, solarize=(0.0, 0.2))
     bytes_, floats = (make_views(f, rows, config, which) for f in (frames, frames / 255))
     assert torch.equal(bytes_.boxes_N4, floats.boxes_N4)
@@ -66,7 +65,7 @@ def test_bytes_and_floats_give_one_view(which: int) -> None:
 
 def test_a_view_does_not_depend_on_its_batch() -> None:
     frames = torch.rand(12, 3, 60, 60, generator=torch.Generator().manual_seed(0))
-    rows = draw_views(3, torch.zeros(12).long(), torch.arange(12))
+    rows = draw_params(3, torch.zeros(12).long(), torch.arange(12))
     config = ViewConfig(size=32)
     together = make_views(frames, rows, config, 0)
     parts = [make_views(frames[n : n + 4], rows[n : n + 4], config, 0) for n in (0, 4, 8)]

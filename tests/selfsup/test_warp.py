@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from magkit.selfsup.warp import _matrix, filtered, taps, warp
+from magkit.selfsup.resample import _matrix, filtered, taps, warp
 
 
 def smooth(height: int, width: int) -> Tensor:
@@ -60,7 +60,8 @@ def test_without_the_tilt_pixels_are_those_of_pillow(
     box: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "magkit.selfsup.warp._tilted", lambda weights, _: weights / weights.sum(-1, keepdim=True)
+        "magkit.selfsup.resample._tilted",
+        lambda weights, _: weights / weights.sum(-1, keepdim=True),
     )
     frame = smooth(170, 130)
     # Pillow rounds to a level after each direction.

@@ -14,10 +14,9 @@ import torch
 from PIL import Image
 
 from magkit.synth.coco import CocoCutouts
+from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources
 from magkit.synth.scene import Kind, Layer, Scene
-from magkit.synth.shapes import ProceduralCutouts
-from magkit.synth.textures import ProceduralPictures
 
 
 class Given:

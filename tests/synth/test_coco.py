@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 
 from magkit.errors import MagkitError
 from magkit.synth.coco import CocoCutouts
-from magkit.synth.coco_outline import draw_mask
+from magkit.synth.coco_annotations import draw_mask
 from magkit.synth.pictures import FilePictures
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from magkit.errors import MagkitError
-from magkit.runtime.cache_folder import cache_folder
+from magkit.runtime.files import cache_folder
 from magkit.synth import coco_index
 from magkit.synth.coco import CocoCutouts
 

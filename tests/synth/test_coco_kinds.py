@@ -15,7 +15,7 @@ from PIL import Image
 from magkit.errors import MagkitError
 from magkit.synth.coco import CocoCutouts
 from magkit.synth.coco_index import connect, facts
-from magkit.synth.readable import check_some
+from magkit.synth.files import check_some
 
 Coco = Any  # a file in the making: conftest.py
 AREAS: list[object] = ["960", 0, -1, float("nan"), "", [], True]

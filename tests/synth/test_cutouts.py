@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from magkit.errors import MagkitError
-from magkit.synth.cutouts import LONGEST, FileCutouts, decode_rgba
+from magkit.synth.pictures import LONGEST, FileCutouts, decode_rgba
 
 
 def disc(side: int = 80, radius: int = 30) -> npt.NDArray[np.uint8]:

@@ -7,12 +7,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from magkit.synth.degrade import QUALITIES, Degradation, photon_noise, read_noise
-from magkit.synth.degrade import coded as code
 from magkit.synth.render import Sources
 from magkit.synth.scene import SceneConfig
 from magkit.synth.stream import SceneBatches
-from magkit.synth.triplets import Triplets
+from magkit.synth.triplets import QUALITIES, Degradation, Triplets, photon_noise, read_noise
+from magkit.synth.triplets import coded as code
 
 
 def flat(values: torch.Tensor) -> Triplets:

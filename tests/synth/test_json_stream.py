@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magkit.errors import MagkitError
-from magkit.synth.json_stream import items
+from magkit.synth.coco_index import items
 
 Coco = Any  # a file in the making: conftest.py
 ENCODINGS = [

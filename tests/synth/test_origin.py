@@ -17,8 +17,7 @@ from magkit.errors import MagkitError, UsageError
 from magkit.synth import storage
 from magkit.synth import web as client
 from magkit.synth.build import build_sources
-from magkit.synth.listing import find_files
-from magkit.synth.origin import check_named, origin
+from magkit.synth.listing import check_named, find_files, origin
 from magkit.synth.scene import SceneConfig
 from magkit.synth.storage import open_place, read_bytes, version
 

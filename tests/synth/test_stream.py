@@ -7,13 +7,12 @@ import pickle
 import pytest
 import torch
 
-from magkit.synth import cache as cache_module
-from magkit.synth.cache import TensorCache
+from magkit.synth import sources as cache_module
+from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources
 from magkit.synth.scene import SceneConfig
-from magkit.synth.shapes import ProceduralCutouts
+from magkit.synth.sources import TensorCache
 from magkit.synth.stream import SceneBatches, loader
-from magkit.synth.textures import ProceduralPictures
 from magkit.synth.triplets import Triplets
 
 CONFIG = SceneConfig(size=32, objects=(2, 3))

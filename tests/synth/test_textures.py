@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from magkit.synth.shapes import CANVAS, ProceduralCutouts, mask
+from magkit.synth.procedural import (
+    CANVAS,
+    SIDE,
+    ProceduralCutouts,
+    ProceduralPictures,
+    clouds,
+    dead_leaves,
+    grating,
+    mask,
+    strokes,
+)
 from magkit.synth.sources import JoinedCutouts, JoinedPictures, fit_longest, snap_size
-from magkit.synth.textures import SIDE, ProceduralPictures, clouds, dead_leaves, grating, strokes
 
 
 def test_textures_are_functions_of_their_number() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from magkit import MethodSpec
 from magkit.testing import Check
-from magkit.testing.records import record_checks
+from magkit.testing.spec_checks import record_checks
 
 
 def told(text: str) -> Any:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from magkit.training.curves import HEIGHT, LINE, WIDTH, curves
+from magkit.training.metrics import HEIGHT, LINE, WIDTH, curves
 
 
 def drawn(image: np.ndarray) -> np.ndarray:

@@ -13,14 +13,13 @@ import torch
 from torch import nn
 
 from magkit.errors import MagkitError
-from magkit.training.config import TrainConfig
-from magkit.training.further import extend
-from magkit.training.lock import locked
+from magkit.runtime.files import file_lock
+from magkit.training.checkpoint import extend_run
+from magkit.training.config import TrainConfig, learning_rate
 from magkit.training.loop import TrainState
 from magkit.training.metrics import read_metrics
 from magkit.training.run import Run, open_run
-from magkit.training.schedule import learning_rate
-from magkit.training.session import Outcome, complete
+from magkit.training.train import Outcome, complete
 
 SHORT = TrainConfig(steps=6, lr=0.01, warmup=2, final=0.0, save_every=4, sample_every=6, seed=3)
 LONG = replace(SHORT, steps=10)
@@ -214,14 +213,14 @@ def test_where_no_checkpoint_can_be_read_the_finished_run_stays(tmp_path: Path) 
 def test_two_processes_never_extend_one_run(tmp_path: Path) -> None:
     run = made(tmp_path)
     again = opened(tmp_path, LONG)
-    with locked(run.folder), pytest.raises(MagkitError, match="another process"):
+    with file_lock(run.folder), pytest.raises(MagkitError, match="another process"):
         trained(again, LONG)
     assert run.finished
-    extend(again, 6)
-    extend(again, 6)
+    extend_run(again, 6)
+    extend_run(again, 6)
     assert sorted(path.name for path in run.folder.glob("model*")) == ["model-6.safetensors"]
     with pytest.raises(MagkitError, match="another process changed"):
-        extend(replace(again, config=asked(replace(LONG, steps=20))), 6)
+        extend_run(replace(again, config=asked(replace(LONG, steps=20))), 6)
 
 
 def test_killed_after_the_result_was_put_away_it_is_extended_all_the_same(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from torch import distributed, nn
 from torch.multiprocessing.spawn import spawn
 
 from magkit.errors import MagkitError
-from magkit.runtime import ranks
+from magkit.runtime import distributed as ranks
+from magkit.training.batch_norm import GlobalBatchNorm, convert_batch_norm
 from magkit.training.config import TrainConfig
-from magkit.training.global_norm import GlobalBatchNorm, globalised
 from magkit.training.loop import TrainState, train_step
 
 WORLD, BATCH = 2, 6
@@ -26,7 +26,7 @@ def network() -> nn.Module:
 
 def trained(model: nn.Module) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
     """Five steps on this process' part of the batches."""
-    config, part = TrainConfig(optimizer="sgd", lr=0.1, ema=0), BATCH // ranks.world()
+    config, part = TrainConfig(optimizer="sgd", lr=0.1, ema=0), BATCH // ranks.world_size()
     state, measured = TrainState.start(model, config), []
     for step in range(5):
         batch = torch.randn(BATCH, 3, dtype=torch.float64, generator=torch.manual_seed(step))
@@ -52,7 +52,7 @@ def _joined(rank: int, work: Callable[[Path], None], folder: Path) -> None:
 
 
 def train_together(place: Path) -> None:
-    torch.save(trained(globalised(network())), place)
+    torch.save(trained(convert_batch_norm(network())), place)
 
 
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
@@ -67,11 +67,11 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
 
 def share(place: Path) -> None:
     rank = ranks.rank()
-    said = [str(ranks.shared(lambda: f"made by {rank}")), str(ranks.world())]
-    said.append(str(ranks.gathered(torch.tensor([rank, 10 + rank])).tolist()))
-    said.append(str(ranks.summed(torch.tensor(3 + rank)).item()))
+    said = [str(ranks.on_first_rank(lambda: f"made by {rank}")), str(ranks.world_size())]
+    said.append(str(ranks.all_gather(torch.tensor([rank, 10 + rank])).tolist()))
+    said.append(str(ranks.all_reduce(torch.tensor(3 + rank)).item()))
     try:
-        ranks.shared(partial(fail, rank))
+        ranks.on_first_rank(partial(fail, rank))
     except MagkitError as error:
         said.append(f"{error.message}; {error.hint}")
     place.write_text("\n".join(said))
@@ -89,20 +89,20 @@ def test_what_the_first_makes_or_fails_at_reaches_all(tmp_path: Path) -> None:
 
 
 def test_alone_a_process_hears_itself() -> None:
-    assert (ranks.world(), ranks.rank()) == (1, 0)
+    assert (ranks.world_size(), ranks.rank()) == (1, 0)
     part = torch.ones(2, requires_grad=True)
-    assert torch.equal(ranks.gathered(part), part)
-    assert ranks.summed(part).sum() == 2
-    assert not ranks.gathered(part).requires_grad
+    assert torch.equal(ranks.all_gather(part), part)
+    assert ranks.all_reduce(part).sum() == 2
+    assert not ranks.all_gather(part).requires_grad
     with pytest.raises(MagkitError, match="failed in 0"):
-        ranks.shared(partial(fail, 0))
+        ranks.on_first_rank(partial(fail, 0))
 
 
 def test_a_norm_keeps_its_state_when_it_becomes_global() -> None:
     model = network()
     model(torch.randn(5, 3, dtype=torch.float64))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    made = globalised(model)
+    made = convert_batch_norm(model)
     assert sum(isinstance(layer, GlobalBatchNorm) for layer in made.modules()) == 2
     torch.testing.assert_close(dict(made.state_dict()), before, rtol=0, atol=0)
     x = torch.randn(5, 3, dtype=torch.float64)

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from magkit.training.config import TrainConfig
-from magkit.training.lars import LARS
-from magkit.training.optimizers import make_optimizer
+from magkit.training.optimizers import LARS, make_optimizer
 
 Array = npt.NDArray[np.float64]
 STEPS = 20

@@ -14,14 +14,14 @@ from torch import distributed, nn
 from torch.multiprocessing.spawn import spawn
 
 from magkit.errors import MagkitError
-from magkit.runtime import ranks
-from magkit.runtime.launch import joined
+from magkit.runtime import distributed as ranks
+from magkit.runtime.distributed import process_group
+from magkit.runtime.files import file_lock
 from magkit.training.checkpoint import save_checkpoint
 from magkit.training.config import TrainConfig
-from magkit.training.lock import locked
 from magkit.training.loop import TrainState
 from magkit.training.run import Run
-from magkit.training.session import complete
+from magkit.training.train import complete
 
 CONFIG = TrainConfig(steps=8, lr=0.01, save_every=4, ema=0)
 HANGS = timedelta(seconds=60)
@@ -94,7 +94,7 @@ def scenarios(place: Path, rank: int) -> dict[str, str]:
     said["other weights"] = train(place / ("shared" if rank == 0 else "other"))
     said["absent"] = train(place / ("shared" if rank == 0 else "absent"))
     if rank == 0:
-        with locked(place / "shared"):
+        with file_lock(place / "shared"):
             said["locked"] = train(place / "shared")
     else:
         said["locked"] = train(place / "shared")
@@ -121,9 +121,9 @@ def failures(rank: int) -> dict[str, Say]:
         return "well"
 
     return {
-        "together": lambda: ranks.together(lambda: full(1)),
-        "shared fails": lambda: ranks.shared(lambda: full(0)),
-        "well": lambda: ranks.together(lambda: full(2)),
+        "together": lambda: ranks.on_all_ranks(lambda: full(1)),
+        "shared fails": lambda: ranks.on_first_rank(lambda: full(0)),
+        "well": lambda: ranks.on_all_ranks(lambda: full(2)),
     }
 
 
@@ -207,11 +207,11 @@ def leave(rank: int, place: Path, port: str) -> None:
     """The second process ends in the middle of the training."""
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
     try:
-        with joined(torch.device("cpu")):
-            ranks.summed(torch.ones(1))
+        with process_group(torch.device("cpu")):
+            ranks.all_reduce(torch.ones(1))
             if rank == 1:
                 os._exit(0)
-            ranks.summed(torch.ones(1))
+            ranks.all_reduce(torch.ones(1))
     except MagkitError as error:
         (place / "said").write_text(error.message)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from magkit.errors import MagkitError
-from magkit.training.lock import locked
+from magkit.runtime.files import file_lock
 from magkit.training.metrics import MetricsLog, read_metrics
 from magkit.training.run import Run, open_run
 
@@ -148,7 +148,7 @@ def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path: Path) -
 
 def try_lock(folder: str) -> str:
     try:
-        with locked(Path(folder)):
+        with file_lock(Path(folder)):
             return "held"
     except MagkitError as error:
         return error.message
@@ -156,7 +156,7 @@ def try_lock(folder: str) -> str:
 
 def test_two_processes_never_train_in_one_folder(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        with locked(tmp_path):
+        with file_lock(tmp_path):
             assert pool.apply(try_lock, (str(tmp_path),)) == (
                 f"another process is training in {tmp_path}"
             )

@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from magkit.training.config import TrainConfig
-from magkit.training.schedule import learning_rate
+from magkit.training.config import TrainConfig, learning_rate
 
 
 def test_the_rate_rises_linearly_and_falls_along_half_a_cosine() -> None:

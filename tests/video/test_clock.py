@@ -12,7 +12,7 @@ from PIL import Image
 
 from magkit.errors import MagkitError
 from magkit.video import open_video
-from magkit.video.clock import clock_times, count_steps
+from magkit.video.frame_names import clock_times, count_steps
 from magkit.video.stitch import open_strip
 
 FORMS = [

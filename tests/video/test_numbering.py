@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magkit.errors import MagkitError
-from magkit.video.numbering import Missing, by_name, few, find_missing
+from magkit.video.frame_names import Missing, by_name, few, find_missing
 
 
 def paths(*names: str) -> list[Path]:

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from magkit.errors import MagkitError
-from magkit.video.depth import Depth
+from magkit.video.depth import Depth, encode_png16
 from magkit.video.pictures import decode_picture, open_picture, read_picture
-from magkit.video.png16 import encode_png16
 
 rng = np.random.default_rng(0)
 

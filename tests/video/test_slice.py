@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from magkit.errors import MagkitError, UsageError
-from magkit.video.slice import beside, enlarge, time_slice
+from magkit.video.stitch import beside, enlarge, time_slice
 
 FRAMES = list(np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), np.uint8))
 

@@ -14,7 +14,7 @@ from PIL import Image
 from magkit.errors import MagkitError, UsageError
 from magkit.video import open_video, plain_info, write_video
 from magkit.video import stitch as stitching
-from magkit.video.job_folder import find_foreign, find_frames, find_panels
+from magkit.video.frame_set import find_foreign, find_frames, find_panels
 from magkit.video.stitch import GAP, open_strip, parse_rate, write_strip
 
 SIZE = (6, 4)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magkit.video.timing import fit, is_constant, nominal_rate
+from magkit.video.info import fit, is_constant, nominal_rate
 
 RATES = [Fraction(24), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60), Fraction(240)]
 BASES = [Fraction(1, 1000), Fraction(1, 600), Fraction(1, 90000), Fraction(1, 12800)]

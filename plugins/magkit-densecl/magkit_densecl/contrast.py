@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from magkit import UsageError
-from magkit.runtime.ranks import gathered
+from magkit.runtime.distributed import all_gather
 
 
 class Contrast(nn.Module):
@@ -48,7 +48,7 @@ class Contrast(nn.Module):
             UsageError: it is more than the queue holds.
         """
         if self._waiting:
-            self._put(torch.cat([gathered(part) for part in self._waiting]))
+            self._put(torch.cat([all_gather(part) for part in self._waiting]))
         self.forget()
 
     @torch.no_grad()

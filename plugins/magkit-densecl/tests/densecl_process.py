@@ -14,7 +14,7 @@ from magkit_densecl.spec import DenseClConfig
 from torch import distributed, nn
 
 from magkit import View
-from magkit.runtime.ranks import average_gradients, rank, summed, world
+from magkit.runtime.distributed import all_reduce, average_gradients, rank, world_size
 
 STEPS, BATCH, SIZE = 3, 6, 16
 CONFIG = DenseClConfig(hidden=6, dim=5, queue=16, tau=0.9, grid=3)
@@ -22,7 +22,7 @@ CONFIG = DenseClConfig(hidden=6, dim=5, queue=16, tau=0.9, grid=3)
 
 def views() -> list[View]:
     """Make a step's views, and return the part of them that is this process'."""
-    part = slice(rank() * BATCH // world(), (rank() + 1) * BATCH // world())
+    part = slice(rank() * BATCH // world_size(), (rank() + 1) * BATCH // world_size())
     made = []
     for _ in range(2):
         images = torch.rand(BATCH, 3, SIZE, SIZE, dtype=torch.double)[part]
@@ -57,7 +57,7 @@ def trained() -> dict[str, Any]:
         average_gradients(parameters)
         descend(parameters)
         method.after_step(encoder, keys, step / STEPS)
-        losses.append(float(summed(loss)) / world())
+        losses.append(float(all_reduce(loss)) / world_size())
     return {
         "losses": losses,
         "gradients": [p.grad for p in parameters],

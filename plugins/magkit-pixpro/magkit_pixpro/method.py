@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from magkit import MapInfo, UsageError, View
-from magkit.runtime.ranks import world
+from magkit.runtime.distributed import world_size
 from magkit_pixpro.consistency import disagreement, propagated, unit
 from magkit_pixpro.momentum import cosine_tau, follow
 from magkit_pixpro.places import grid_means, places, same_place
@@ -60,7 +60,7 @@ class PixPro(nn.Module):
             UsageError: there is but one cell, over which nothing can be normalised.
         """
         size, grid = queries[0].shape[-2:], self.config.grid
-        if len(queries[0]) * min(grid, size[0]) * min(grid, size[1]) * world() < 2:
+        if len(queries[0]) * min(grid, size[0]) * min(grid, size[1]) * world_size() < 2:
             raise UsageError("a batch of one cell can't be normalised", "use a larger --batch")
         first, second = (places(view, size, grid, self.maps) for view in views)
         same = same_place(first, second, self.config.threshold)

@@ -11,12 +11,7 @@ from scipy.ndimage import binary_dilation
 from skimage.morphology import disk
 
 from magkit.errors import MagkitError
-from magkit.invert.measures.agreement import (
-    Agreement,
-    best_agreement,
-    boundary_f,
-    region_similarity,
-)
+from magkit.invert.measures import Agreement, best_agreement, boundary_f, region_similarity
 from magkit.protocols import Annotation
 
 

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from magkit.invert.measures.controls import SPREAD, flat_mask, noise, textured_cutout
+from magkit.invert.measures import SPREAD, flat_mask, noise, textured_cutout
 
 SIZE = (48, 80)
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from magkit.invert.measures.flicker import flicker
+from magkit.invert.measures import flicker
 
 
 def clip(seed: int, length: int = 4) -> tuple[torch.Tensor, torch.Tensor]:

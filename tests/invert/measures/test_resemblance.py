@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from magkit.invert.measures.resemblance import histogram_distance, ssim
+from magkit.invert.measures import histogram_distance, ssim
 
 
 def picture(seed: int, size: tuple[int, int] = (24, 32)) -> torch.Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from magkit.errors import MagkitError, UsageError
-from magkit.invert.targets.choice import TargetChoice, build_target, parse_targets
+from magkit.invert.targets.load import TargetChoice, build_target, parse_targets
 
 CPU = torch.device("cpu")
 

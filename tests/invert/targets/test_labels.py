@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from magkit.invert.affine import scaling
-from magkit.invert.targets.maskrcnn.labels import DetectionLabels, box, labelled
+from magkit.invert.targets.maskrcnn import DetectionLabels, box, labelled
 
 H, W = 20, 30
 

@@ -15,9 +15,8 @@ from torchvision.models.detection.roi_heads import fastrcnn_loss, maskrcnn_loss
 from torchvision.ops import box_iou
 
 from magkit.errors import MagkitError, UsageError
-from magkit.invert.targets.maskrcnn.regions import MOST
-from magkit.invert.targets.maskrcnn.spec import MaskRCNNConfig
-from magkit.invert.targets.maskrcnn.target import MaskRCNNTarget
+from magkit.invert.targets.maskrcnn import MOST, MaskRCNNTarget
+from magkit.invert.targets.maskrcnn_spec import MaskRCNNConfig
 from magkit.protocols import Annotation
 
 H, W = 64, 96

@@ -14,10 +14,11 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn
 from torchvision.ops import FrozenBatchNorm2d
 
 from magkit.errors import MagkitError, UsageError
-from magkit.invert.statistics import distance, watched
-from magkit.invert.targets.maskrcnn import published
-from magkit.invert.targets.maskrcnn.published import build
-from magkit.invert.targets.maskrcnn.spec import (
+from magkit.invert.statistics import distance, record_moments
+from magkit.invert.targets import maskrcnn_networks
+from magkit.invert.targets.maskrcnn import MaskRCNNTarget
+from magkit.invert.targets.maskrcnn_networks import build
+from magkit.invert.targets.maskrcnn_spec import (
     SMALL_SPEC,
     V1_SPEC,
     V2_SPEC,
@@ -25,9 +26,8 @@ from magkit.invert.targets.maskrcnn.spec import (
     build_v1,
     build_v2,
 )
-from magkit.invert.targets.maskrcnn.target import MaskRCNNTarget
 from magkit.protocols import Annotation
-from magkit.runtime.tensor_file import write_tensors
+from magkit.runtime.weights import write_tensors
 
 CPU = torch.device("cpu")
 CONFIG = MaskRCNNConfig()
@@ -97,7 +97,7 @@ def test_the_published_file_has_older_names(
     assert "roi_heads.mask_head.mask_fcn4.weight" in theirs
     path = tmp_path / "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"
     torch.save(theirs, path)
-    monkeypatch.setattr(published, "build", lambda *_: emptied(first))
+    monkeypatch.setattr(maskrcnn_networks, "build", lambda *_: emptied(first))
     loaded(build_v1(CONFIG, path, CPU), coco)
 
 
@@ -141,7 +141,7 @@ def test_the_second_ones_buffers_stay(second: MaskRCNNTarget) -> None:
     before = {name: value.clone() for name, value in second.model.state_dict().items()}
     x = torch.rand(1, 3, 64, 96, requires_grad=True)
     statistics = second.statistics()
-    with watched(statistics) as seen:
+    with record_moments(statistics) as seen:
         losses = second.losses(x, second.labels([[bear()]]))
     total = torch.stack([*losses.values(), distance(statistics, seen.of)]).sum()
     (gradient,) = torch.autograd.grad(total, x)
@@ -158,7 +158,7 @@ def test_no_region_at_all_in_the_second_one(second: MaskRCNNTarget) -> None:
     away = torch.tensor([[[1.0, 0, 200], [0, 1, 0]]])
     x = torch.rand(1, 3, 64, 96, requires_grad=True)
     statistics = second.statistics()
-    with watched(statistics) as seen:
+    with record_moments(statistics) as seen:
         losses = second.losses(x, second.labels([[bear()]]).moved(away, (64, 96)))
     assert set(seen.of) == {s.name for s in statistics if s.group == "picture"}
     total = torch.stack([*losses.values(), distance(statistics, seen.of)]).sum()
@@ -171,7 +171,7 @@ def test_no_region_at_all_in_the_second_one(second: MaskRCNNTarget) -> None:
 def test_a_step_at_the_size_of_davis(first: MaskRCNNTarget) -> None:
     x = torch.rand(1, 3, 480, 854, requires_grad=True)
     statistics = first.statistics()
-    with watched(statistics) as seen:
+    with record_moments(statistics) as seen:
         losses = first.losses(x, first.labels([[bear(480, 854)]]))
     assert set(losses) == {"mask", "class"}
     total = torch.stack([*losses.values(), distance(statistics, seen.of)]).sum()
@@ -188,7 +188,7 @@ def unbuilt(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise AssertionError("built")
 
-    monkeypatch.setattr(published, "build", fail)
+    monkeypatch.setattr(maskrcnn_networks, "build", fail)
 
 
 def test_weights_of_another_architecture(
@@ -197,7 +197,7 @@ def test_weights_of_another_architecture(
     path = tmp_path / "weights.pth"
     small = {k: v for k, v in second.model.state_dict().items() if "fpn" in k or v.numel() < 100}
     torch.save(small, path)
-    monkeypatch.setattr(published, "build", lambda *_: first.model)
+    monkeypatch.setattr(maskrcnn_networks, "build", lambda *_: first.model)
     with pytest.raises(MagkitError, match="does not fit the target 'maskrcnn'") as refused:
         build_v1(CONFIG, path, CPU)
     for text in ("tensors are missing", "are unknown", "are of another shape", str(path)):

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from magkit.errors import MagkitError, UsageError
 from magkit.invert.classes import CLASSES
-from magkit.invert.targets.files import MOST_CLASSES
-from magkit.invert.targets.segmenter.network import Segmenter
-from magkit.invert.targets.segmenter.spec import SPEC, SegmenterConfig
-from magkit.invert.targets.segmenter.target import PixelLabels, SegmenterTarget
+from magkit.invert.targets.load import MOST_CLASSES
+from magkit.invert.targets.segmenter import PixelLabels, Segmenter, SegmenterTarget
+from magkit.invert.targets.segmenter_spec import SPEC, SegmenterConfig
 from magkit.protocols import Annotation
-from magkit.runtime.tensor_file import stored, write_tensors
+from magkit.runtime.weights import stored, write_tensors
 
 CPU = torch.device("cpu")
 NAMES = ("background", "bear", "dog", "cow")

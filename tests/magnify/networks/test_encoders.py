@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from magkit.magnify import fast_spec, magnet_spec
 from magkit.magnify.encoder import grouped
-from magkit.magnify.networks import fast_spec, magnet_spec
 from magkit.specs import MagnifierSpec
 
 CONFIGS: list[tuple[MagnifierSpec[Any], Any]] = [

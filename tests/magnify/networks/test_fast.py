@@ -6,12 +6,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from magkit.magnify.networks.fast import MagnetFast, join, signed_log
-from magkit.magnify.networks.fast_spec import SPEC, FastConfig
+from magkit.magnify.fast import MagnetFast, join, signed_log
+from magkit.magnify.fast_spec import SPEC, FastConfig
+from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
-from magkit.synth.shapes import ProceduralCutouts
-from magkit.synth.textures import ProceduralPictures
 
 
 def fresh(seed: int = 0) -> MagnetFast:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from magkit.magnify.networks.geometry import (
+from magkit.magnify.lucas_kanade import (
     neighbours,
     pixel_grid,
     splat,

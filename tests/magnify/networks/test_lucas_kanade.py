@@ -6,14 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from magkit.magnify.networks.lucas_kanade import (
-    CELL,
-    Equations,
-    Share,
-    exposure,
-    pyramid,
-    solve,
-)
+from magkit.magnify.lucas_kanade import CELL, Equations, Share, exposure, pyramid, solve
 
 SIDE = 64
 WAVES = ((0.9, 0.3, 0.4), (-0.5, 0.8, 1.9), (1.1, -0.7, 2.2), (0.2, 1.2, 0.3))

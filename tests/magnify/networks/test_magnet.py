@@ -5,8 +5,8 @@ import re
 import pytest
 import torch
 
-from magkit.magnify.networks.magnet import MagNet
-from magkit.magnify.networks.magnet_spec import SPEC, MagnetConfig
+from magkit.magnify.magnet import MagNet
+from magkit.magnify.magnet_spec import SPEC, MagnetConfig
 
 
 @pytest.fixture(scope="module")

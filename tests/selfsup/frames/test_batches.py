@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from magkit.errors import UsageError
-from magkit.selfsup.frames.batches import FrameBatch, FrameBatches
-from magkit.selfsup.frames.source import TRIPLET
+from magkit.selfsup.frame_source import TRIPLET, FrameBatch, FrameBatches
 
 
 @settings(max_examples=40, deadline=None)
@@ -60,7 +59,7 @@ def test_what_can_not_be_shared_or_is_not_there_is_refused(numbers: Any) -> None
 
 
 def test_spawned_workers_make_the_same_batches(dataset: Any) -> None:
-    from magkit.selfsup.frames.open import open_frames
+    from magkit.selfsup.frames import open_frames
 
     batches = FrameBatches(open_frames(str(dataset("folder")), 32), 0, 4, 3, roles=TRIPLET)
     here = [batches[step] for step in range(3)]

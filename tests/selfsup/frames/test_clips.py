@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 
 from magkit.errors import MagkitError
-from magkit.selfsup.frames.clips import ClipFrames
-from magkit.selfsup.frames.open import open_frames
+from magkit.selfsup.frames import ClipFrames, open_frames
 
 Made = Callable[..., Path]
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
-from magkit.selfsup.frames.open import open_frames
+from magkit.selfsup.frames import open_frames
 
 Made = Callable[..., Path]
 

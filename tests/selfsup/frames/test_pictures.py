@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from magkit.selfsup.frames.pictures import PictureFrames
+from magkit.selfsup.frames import PictureFrames
 
 Made = Callable[..., Path]
 

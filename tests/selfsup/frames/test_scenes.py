@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from magkit.data.open import open_dataset
-from magkit.selfsup.frames.open import open_frames
-from magkit.selfsup.frames.scenes import procedural_scenes
+from magkit.selfsup.frames import open_frames, procedural_scenes
 
 Made = Callable[..., Path]
 

@@ -1,0 +1,266 @@
+"""The tables that commands print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+MOST_ROWS = 40  # of classes: those that are recognised least
+
+
+def class_table(report: Mapping[str, Any]) -> Table:
+    """A row for each class: the part of its pictures that each judge takes for it; also of noise.
+
+    Of very many classes those are shown whose pictures are recognised least.
+    """
+    from rich import box
+    from rich.table import Table
+
+    looked = f"; verifier: {report['verifier']}" if report["verifier"] else ""
+    title = f"taken for what was asked{looked}"
+    # As wide as its title, which would be broken otherwise.
+    table = Table(title=title, min_width=len(title), box=box.SIMPLE_HEAD, padding=0)
+    table.add_column("", overflow="fold")
+    parts = list(report["mean"])
+    for part in (*parts, *(f"noise:\n{part}" for part in parts)):
+        table.add_column(part, justify="right")
+    judge = parts[-1] if parts else ""
+    rows = list(report["classes"].items())
+    if len(rows) > MOST_ROWS:
+        rows = sorted(rows, key=lambda row: row[1].get(judge, 1.0))[:MOST_ROWS]
+        table.caption = f"{MOST_ROWS} of {len(report['classes'])} classes: the least recognised"
+    for label, found in rows:
+        table.add_row(label, *_class_cells(found, parts), *_class_cells(found["noise"], parts))
+    table.add_section()
+    table.add_row(
+        "all",
+        *_class_cells(report["mean"], parts),
+        *_class_cells(report["noise"], parts),
+        style="bold",
+    )
+    return table
+
+
+def _class_cells(found: Mapping[str, Any], parts: list[str]) -> list[str]:
+    return [f"{found[part]:.2f}" if part in found else "" for part in parts]
+
+
+def encoder_table(report: Mapping[str, Any]) -> Table:
+    """What was loaded into a magnifier, group by group."""
+    from rich.table import Table
+
+    made = f"{report['method']}, {report['steps']} steps"
+    table = Table("", title=f"the encoder {report['path']} ({made})")
+    for name in ("tensors", "parameters"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for group in report["groups"]:
+        said = "loaded" if group["loaded"] else "not loaded"
+        about = f"{said}: {group['why']}" if group["why"] else said
+        table.add_row(group["name"], str(group["tensors"]), f"{group['parameters']:,}", about)
+    table.add_row("loaded in all", "", f"{report['parameters']:,}", "")
+    return table
+
+
+def fitness_table(found: Mapping[str, Any]) -> Table:
+    """An encoder's branches beside those of other weights: one row each."""
+    from rich.table import Table
+
+    title = f"{found['magnifier']}, {found['method']}, {found['steps']} steps"
+    table = Table("branch", "weights", title=title)
+    half, one = (found["distances"].index(d) for d in (0.5, 1.0))
+    for name in ("along", "linear", "read, px", "colour", "spread", "rank", "dead"):
+        table.add_column(name, justify="right")
+    for row in sorted(found["rows"], key=lambda row: str(row["branch"])):
+        fitness, collapse = row["fitness"], row["collapse"]
+        along = 1 - fitness["equivariance"][half] / max(fitness["still"][half], 1e-12)
+        table.add_row(
+            row["branch"],
+            row["weights"],
+            f"{along:.2f}",
+            f"{fitness['cosine'][one]:.2f}",
+            f"{fitness['readout_mae']:.3f}",
+            f"{fitness['colour_r2']:.2f}",
+            f"{collapse['relative_spread']:.2f}",
+            f"{collapse['rank']:.1f}",
+            f"{collapse['dead']:.0%}",
+        )
+    blind = found["rows"][0]["fitness"]["mean_mae"]
+    table.caption = (
+        "along: 1 moves with the frame by 0.5 px, 0 stays; linear: at 1 px; read: error of the"
+        f" displacement, {blind:.3f} for who sees nothing; colour: R2"
+    )
+    return table
+
+
+Report = Mapping[str, Any]
+
+_MEASURES = ("gain", "ssim", "region_ssim")
+
+
+def score_table(result: Report, axes: Sequence[str]) -> Table:
+    """One magnifier: a row for all scenes and for each value of the axes."""
+    from rich.table import Table
+
+    right = ("scenes", "gain", "within 10 %", "SSIM", "region", "SSIM still", "region still")
+    table = Table("", title=f"{result['magnifier']}: gain is the median, the rest are means")
+    for name in right:
+        table.add_column(name, justify="right")
+    table.add_row("all", *_cells(result["all"]), end_section=True)
+    for axis in axes:
+        for row in result[axis]:
+            table.add_row(label(axis, row[axis]), *_cells(row), end_section=row is result[axis][-1])
+    return table
+
+
+def comparison_table(
+    reports: Sequence[Report], axes: Sequence[str], behind: Sequence[Mapping[str, Any]]
+) -> Table:
+    """Several magnifiers: for each value of the axes a row for each, the judged one first.
+
+    Its cells in which another, or the input as it is, does at least as well carry a star.
+    """
+    from rich.table import Table
+
+    table = Table("", "", title="gain is the median, the rest are means")
+    for name in ("gain", "within 10 %", "SSIM", "region"):
+        table.add_column(name, justify="right")
+    table.caption = "* not ahead of every other row" if behind else "ahead in every cell"
+    starred = {(cell["by"], cell["value"], cell["measure"]) for cell in behind}
+    _section(table, "all", [report["all"] for report in reports], reports, ("all", None), starred)
+    for axis in axes:
+        for index, first in enumerate(reports[0][axis]):
+            rows = [report[axis][index] for report in reports]
+            place = axis, first[axis]
+            _section(table, label(*place), rows, reports, place, starred)
+    return table
+
+
+def still_line(name: str, still: Mapping[str, float]) -> str:
+    """What noise alone becomes."""
+    return (
+        f"{name}, still clips with noise of {still['sigma']:g}, x{still['factor']:g}: noise gain "
+        f"{still['noise_gain']:.2f}, flicker {still['flicker']:.2f} grey levels (input "
+        f"{still['input_flicker']:.2f}), {1000 * still['seconds']:.0f} ms a frame of 256 x 256"
+    )
+
+
+def vibration_table(result: Report) -> Table:
+    """One vibration, before and after."""
+    from rich.table import Table
+
+    place = ",".join(map(str, result["at"]))
+    table = Table("", title=f"{result['magnifier']}, x{result['factor']:g}, at {place}")
+    for name in ("tone, Hz", "amplitude, px", "likeness, lowest"):
+        table.add_column(name, justify="right")
+    for when in ("before", "after"):
+        tone, amplitude = result[f"tone_{when}"], result[f"amplitude_{when}"]
+        likeness = result[f"likeness_{when}"]
+        table.add_row(when, f"{tone:.2f}", f"{amplitude:.3f}", f"{likeness:.3f}")
+    table.caption = (
+        f"along {result['axis']}: the tone is off by {result['tone_error']:+.2f} Hz, "
+        f"the amplitude grew {result['growth']:.2f} times"
+    )
+    return table
+
+
+def label(axis: str, value: float) -> str:
+    """A value of an axis, as a row is called."""
+    if axis == "displacement":
+        return f"{value:.2g} px"
+    return f"x{value:g}" if axis == "factor" else f"noise {value:.2g}"
+
+
+def _section(
+    table: Table,
+    title: str,
+    rows: Sequence[Mapping[str, float]],
+    reports: Sequence[Report],
+    place: tuple[str, float | None],
+    starred: set[tuple[str, float | None, str]],
+) -> None:
+    for index, (row, report) in enumerate(zip(rows, reports, strict=True)):
+        marks = ["*" if not index and (*place, m) in starred else "" for m in _MEASURES]
+        gain, ssim, region = (f"{row[m]:.3f}{s}" for m, s in zip(_MEASURES, marks, strict=True))
+        near = f"{100 * row['near']:.0f} %"
+        table.add_row("" if index else title, report["name"], gain, near, ssim, region)
+    left = rows[0]
+    untouched = f"{left['input_ssim']:.3f}", f"{left['input_region_ssim']:.3f}"
+    table.add_row("", "input", "", "", *untouched, end_section=True)
+
+
+def _cells(row: Mapping[str, float]) -> list[str]:
+    names = ("ssim", "region_ssim", "input_ssim", "input_region_ssim")
+    share = f"{100 * row['near']:.0f} %"
+    return [f"{row['cases']:.0f}", f"{row['gain']:.3f}", share, *(f"{row[n]:.3f}" for n in names)]
+
+
+# Of two lines each, so that all of them find room on a terminal.
+_COLUMNS = {
+    "target_J": "target\nJ",
+    "target_F": "\nF",
+    "verifier_J": "verifier\nJ",
+    "verifier_F": "\nF",
+    "verifier_score": "\nsure",
+    "verifier_bn": "\nBN",
+    "ssim": "\nSSIM",
+    "colours": "\ncolour",
+    "seconds": "\ns",
+}
+
+
+def inversion_table(report: Mapping[str, Any]) -> Table:
+    """A row for each clip and for what needs no inversion, as the judges see them.
+
+    J and F: overlap and contours (DAVIS) of what full detection finds. BN: the verifier's distance
+    of statistics. SSIM to the real frame; colour: difference of histograms in the mask; s: seconds
+    a frame took.
+    """
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        title=f"what is seen in it; verifier: {report['verifier']}",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+    )
+    table.add_column("", overflow="fold")
+    columns = _present(report)
+    for name in columns:
+        header = _COLUMNS.get(name, name.replace("_", "\n"))
+        table.add_column(header, justify="right")
+    table.add_column("\nflicker", justify="right")
+    for clip, found in report["clips"].items():
+        flicker = found["flicker"]
+        table.add_row(clip, style="bold")
+        table.add_row("made", *_inversion_cells(found["mean"], columns), _number(flicker["made"]))
+        for name, scores in found["controls"].items():
+            still = {"real frame": _number(flicker["real"]), "flat mask": "0"}.get(name, "")
+            table.add_row(name, *_inversion_cells(scores, columns), still)
+        table.add_section()
+    if len(report["clips"]) > 1:
+        table.add_row("all", style="bold")
+        table.add_row("made", *_inversion_cells(report["mean"], columns))
+    return table
+
+
+def _present(report: Mapping[str, Any]) -> list[str]:
+    """Which measures there are; several targets have columns of their own."""
+    names = dict.fromkeys(name for clip in report["clips"].values() for name in clip["mean"])
+    several = [name for name in names if name.startswith("target") and name not in _COLUMNS]
+    own = [name for name in several if name.endswith("_J")]
+    return own + [name for name in _COLUMNS if name in names]
+
+
+def _inversion_cells(scores: Mapping[str, float], columns: list[str]) -> list[str]:
+    return [_number(scores.get(name)) for name in columns]
+
+
+def _number(value: float | None) -> str:
+    if value is None or value != value:
+        return ""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.0f}"

@@ -1,0 +1,228 @@
+"""A data set at a glance: contact sheet, histograms of motion, the estimated effort."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch.nn import functional as F
+
+from magkit.data.dataset import DataSet
+from magkit.data.encode import FRAMES, encode
+from magkit.data.plan import Plan
+from magkit.runtime.shard import Shard
+from magkit.synth.render import Sources
+from magkit.synth.scene import draw_scene
+from magkit.synth.sources import resize
+
+COLUMNS, ROWS = 4, 8
+THUMBNAIL = 160  # pixels
+GAP = 2  # white pixels around each
+
+
+def contact_sheet(data: DataSet) -> Image.Image:
+    """Return thumbnails: A, B, C and M of eight scenes, a row each; or 32 single frames."""
+    count = min(len(data), ROWS if data.kind == "triplets" else ROWS * COLUMNS)
+    tiles = [tile for index in range(count) for tile in _tiles(data, index)]
+    white = torch.ones_like(tiles[0])
+    rows = []
+    for start in range(0, len(tiles), COLUMNS):
+        row = tiles[start : start + COLUMNS]
+        rows.append(torch.cat([*row, *[white] * (COLUMNS - len(row))], 2))
+    levels = (torch.cat(rows, 1) * 255).round().byte().permute(1, 2, 0)
+    return Image.fromarray(levels.contiguous().numpy())
+
+
+def _tiles(data: DataSet, index: int) -> list[torch.Tensor]:
+    if data.kind == "frames":
+        return [_tile(data.frames([index])[0])]
+    scene = data.triplets([index])
+    return [_tile(getattr(scene, name)[0]) for name in FRAMES]
+
+
+def _tile(frame: torch.Tensor) -> torch.Tensor:
+    return F.pad(resize(frame, THUMBNAIL, THUMBNAIL), (GAP,) * 4, value=1.0)
+
+
+BINS = 40
+WIDTH, HEIGHT, EDGE = 360, 240, 36  # pixels of a chart, and of what surrounds it
+BAR, INK = (66, 110, 180), (40, 40, 40)
+FONT = 13  # pixels
+
+
+class Histogram:
+    """Counts of positive values in bins of equal ratio; what is zero is counted apart.
+
+    Args:
+        title: of the chart.
+        low: lower edge of the first bin; lesser values are counted there.
+        high: upper edge of the last; greater values are counted there.
+    """
+
+    def __init__(self, title: str, low: float, high: float) -> None:
+        self.title = title
+        self.edges = np.geomspace(low, high, BINS + 1)
+        self.counts = np.zeros(BINS, np.int64)
+        self.zero = 0
+        self.total, self.least, self.most = 0.0, math.inf, 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        if value == 0:
+            self.zero += 1
+            return
+        place = int(np.searchsorted(self.edges, value, side="right")) - 1
+        self.counts[min(max(place, 0), BINS - 1)] += 1
+        self.total += value
+        self.least, self.most = min(self.least, value), max(self.most, value)
+
+    def numbers(self) -> dict[str, Any]:
+        """Return a JSON object."""
+        count, known = int(self.counts.sum()), {}
+        if count:
+            known = {"mean": self.total / count, "least": self.least, "most": self.most}
+        return {
+            "count": count,
+            "zero": self.zero,
+            **known,
+            "edges": [float(f"{edge:.6g}") for edge in self.edges],
+            "counts": self.counts.tolist(),
+        }
+
+
+class Statistics:
+    """Of all scenes: the factor; of all layers: how far they move, and how far when magnified."""
+
+    def __init__(self) -> None:
+        self.scenes = 0
+        self.kinds: dict[str, int] = {}
+        self.charts = {
+            "factor": Histogram("factor", 1, 300),
+            "displacement": Histogram("displacement of a layer, pixels", 1e-3, 30),
+            "magnified": Histogram("magnified displacement, pixels", 1e-2, 100),
+        }
+
+    def add(self, kind: str, factor: float, motions: Iterable[Sequence[float]]) -> None:
+        """Count a scene of a kind, and the displacements (x, y) in pixels of its layers."""
+        self.scenes += 1
+        self.kinds[kind] = self.kinds.get(kind, 0) + 1
+        self.charts["factor"].add(factor)
+        for motion in motions:
+            length = math.hypot(*motion)
+            self.charts["displacement"].add(length)
+            self.charts["magnified"].add(length * factor)
+
+    def numbers(self) -> dict[str, Any]:
+        """Return a JSON object."""
+        kinds = dict(sorted(self.kinds.items()))
+        charts = {name: chart.numbers() for name, chart in self.charts.items()}
+        return {"scenes": self.scenes, "kinds": kinds, **charts}
+
+    def picture(self) -> Image.Image:
+        """Return the charts side by side."""
+        image = Image.new("RGB", (len(self.charts) * WIDTH, HEIGHT), "white")
+        for number, chart in enumerate(self.charts.values()):
+            _draw(chart, ImageDraw.Draw(image), number * WIDTH)
+        return image
+
+
+def _draw(chart: Histogram, draw: ImageDraw.ImageDraw, left: int) -> None:
+    font = ImageFont.load_default(FONT)
+    floor, width = HEIGHT - EDGE, (WIDTH - 2 * EDGE) / BINS
+    top = max(int(chart.counts.max()), 1)
+    for place, count in enumerate(chart.counts.tolist()):
+        x = left + EDGE + place * width
+        height = (floor - EDGE) * count / top
+        draw.rectangle((x, floor - height, x + width - 1, floor), fill=BAR)
+    draw.line((left + EDGE, floor, left + WIDTH - EDGE, floor), fill=INK)
+    still = f", {chart.zero:,} at rest" if chart.zero else ""
+    draw.text((left + EDGE, EDGE / 3), chart.title + still, fill=INK, font=font)
+    low, high = math.log10(chart.edges[0]), math.log10(chart.edges[-1])
+    for power in range(math.ceil(low), math.floor(high) + 1):
+        x = left + EDGE + (WIDTH - 2 * EDGE) * (power - low) / (high - low)
+        draw.line((x, floor, x, floor + 4), fill=INK)
+        draw.text((x, floor + 6), f"{10.0**power:g}", fill=INK, font=font, anchor="ma")
+
+
+FEWEST, MOST = 4, 64  # scenes that are made
+PATIENCE = 15.0  # seconds after which no more are
+OVERHEAD = 1024  # bytes of headers and unused blocks, a file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What the scenes of a share will take.
+
+    Attributes:
+        scenes: how many they are.
+        tried: how many were made to find out.
+        seconds: by the clock, with all processes at work.
+        size: bytes on disk.
+        free: bytes that are free there.
+    """
+
+    scenes: int
+    tried: int
+    seconds: float
+    size: int
+    free: int
+
+
+def estimate(
+    folder: Path,
+    plan: Plan,
+    sources: Sources,
+    processes: int,
+    share: Shard = Shard(),  # noqa: B008 - it is frozen
+) -> Estimate:
+    """Make a few scenes, write nothing, and say what all will take.
+
+    The second half of them counts: by then, what is only done once is done, and of sources that
+    fit into memory a part is there. That processes share a disk or a memory bus is not seen.
+    """
+    ground = next(place for place in folder.resolve().parents if place.is_dir())
+    free = shutil.disk_usage(ground).free
+    times, sizes = _tried(plan, sources)
+    late = times[len(times) // 2 :]
+    scenes = len(range(share.number - 1, plan.count, share.count))
+    seconds, size = sum(late) / len(late) * scenes, sum(sizes) * scenes // len(sizes)
+    if plan.format == "recipe":
+        processes, size = 1, len(plan.text())
+    return Estimate(
+        scenes=scenes,
+        tried=len(times),
+        seconds=seconds / min(processes, scenes),
+        size=size,
+        free=free,
+    )
+
+
+def _tried(plan: Plan, sources: Sources) -> tuple[list[float], list[int]]:
+    """Make scenes for as long as patience lasts; return seconds and bytes of each."""
+    times: list[float] = []
+    sizes: list[int] = []
+    for index in range(min(MOST, plan.count)):
+        began = time.perf_counter()
+        sizes.append(_made(plan, sources, index))
+        times.append(time.perf_counter() - began)
+        if sum(times) > PATIENCE and len(times) >= FEWEST:
+            break
+    return times, sizes
+
+
+def _made(plan: Plan, sources: Sources, index: int) -> int:
+    if plan.format == "recipe":
+        draw_scene(plan.config, len(sources.pictures), len(sources.cutouts), plan.seed, index)
+        return 0
+    stored = encode(plan, sources, index)
+    sizes = (*map(len, stored.files.values()), len(json.dumps(stored.line)))
+    return sum(length + OVERHEAD for length in sizes)

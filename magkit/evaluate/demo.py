@@ -1,0 +1,204 @@
+"""A small clip with a vibration too small to see, magnified, shown, and measured.
+
+The clip is a scene whose motion is known exactly: one object swings by a fifth of a pixel, the
+others and the background are still.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from magkit.errors import MagkitError
+from magkit.evaluate.magnifier import achieved_gain
+from magkit.magnify.pipeline import magnify
+from magkit.progress import Progress, silent
+from magkit.protocols import Magnifier
+from magkit.runtime.files import atomic_path
+from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
+from magkit.synth.render import Sources, render
+from magkit.synth.scene import Layer, Scene, SceneConfig
+from magkit.video import open_video, plain_info, write_video
+from magkit.video.stitch import beside, enlarge, time_slice
+
+Frame = NDArray[np.uint8]
+
+WIDTH, HEIGHT = 320, 240
+RATE = Fraction(30)
+FRAMES = 75
+AMPLITUDE = 0.2  # pixels
+FREQUENCY = 2.5  # hertz: twelve frames
+FACTOR = 20.0
+COLUMN = 238  # the slice is cut here, through what vibrates
+PEAKS = range(3, FRAMES, 18)  # turning points of the vibration, to either side in turn
+FILES = ("input.mp4", "magnified.mp4", "side_by_side.mp4", "slice.png")
+
+# Scenes are square: the rows that the clip shows are in their middle.
+TOP = (WIDTH - HEIGHT) // 2
+CONFIG = SceneConfig(size=WIDTH)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demo:
+    """What was made, and what was measured.
+
+    Attributes:
+        folder: Where the files are.
+        frequency: Of the vibration, in Hz.
+        displacement: Its amplitude in the input, in pixels.
+        factor: How many times larger it was to become.
+        gain: The factor that was achieved over that, median of `gains`.
+        gains: The same at each turning point of the vibration.
+    """
+
+    folder: Path
+    frequency: float = FREQUENCY
+    displacement: float = AMPLITUDE
+    factor: float = FACTOR
+    gain: float
+    gains: tuple[float, ...]
+
+    @property
+    def files(self) -> list[Path]:
+        """The videos and the picture."""
+        return [self.folder / name for name in FILES]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name, and the files."""
+        return {**asdict(self), "files": self.files}
+
+
+def run_demo(
+    folder: Path,
+    magnifier: Magnifier,
+    *,
+    device: torch.device | str = "cpu",
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Demo:
+    """Render the clip, magnify it, show both, and measure the gain in the result's file.
+
+    Args:
+        folder: Where the files go; made whole or not at all.
+        magnifier: On `device`.
+        device: Where frames go to be magnified.
+        overwrite: Whether the files of an earlier demo are replaced.
+        progress: Hears of every frame rendered, magnified or measured.
+
+    Raises:
+        MagkitError: The folder exists, or can't be written.
+    """
+    check_folder(folder, overwrite=overwrite)
+    total = 2 * FRAMES + len(PEAKS)
+    info = plain_info(WIDTH, HEIGHT, RATE, FRAMES)
+    sources = _sources()
+    with atomic_path(folder, kind="folder", overwrite=overwrite) as made:
+        source, output, both, picture = (made / name for name in FILES)
+        clip = []
+        for frame in _rendered(sources):
+            clip.append(frame)
+            progress(len(clip), total)
+        write_video(source, clip, info)
+        write_video(
+            output,
+            # Not from the file: coding so small a motion takes some of it away.
+            magnify(clip, magnifier, FACTOR, device=device),
+            info,
+            progress=lambda done, _: progress(FRAMES + done, total),
+        )
+        before, after = open_video(source), open_video(output)
+        pairs = (beside(pair) for pair in zip(before, after, strict=True))
+        write_video(both, pairs, replace(info, width=2 * WIDTH + 8))
+        slices = [enlarge(time_slice(video, COLUMN), 3) for video in (before, after)]
+        Image.fromarray(beside(slices)).save(picture)
+        gains = []
+        for index, frame in _chosen(output):
+            gains.append(measure_gain(frame, index, sources))
+            progress(2 * FRAMES + len(gains), total)
+    return Demo(folder=folder, gain=median(gains), gains=tuple(gains))
+
+
+def check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that can't become the demo's.
+
+    Raises:
+        MagkitError: It exists, or holds other things than an earlier demo's files.
+    """
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise MagkitError(f"{folder} exists", "--overwrite replaces it, -o names another")
+    stray = [e.name for e in folder.iterdir() if e.name not in FILES] if folder.is_dir() else [""]
+    if stray:
+        raise MagkitError(
+            f"{folder} is more than an earlier demo's folder: it is not overwritten",
+            "-o names another",
+        )
+
+
+def measure_gain(frame: Frame, index: int, sources: Sources) -> float:
+    """The factor that a magnified frame achieved over the one asked for.
+
+    Args:
+        frame: Frame `index` of the magnified clip.
+        index: Not one at which the vibration passes through the middle.
+        sources: What the scene is made of.
+    """
+    scene = _scene(index)
+    moving = render([scene], CONFIG, sources).moving[0]
+    moving[:, :TOP] = moving[:, TOP + HEIGHT :] = 0
+    output = torch.zeros(3, WIDTH, WIDTH)
+    output[:, TOP : TOP + HEIGHT] = torch.from_numpy(frame).permute(2, 0, 1) / 255
+    return achieved_gain(output, (moving > 0.5).float(), scene, CONFIG, sources)
+
+
+def _sources() -> Sources:
+    return Sources(ProceduralPictures(64), ProceduralCutouts(64))
+
+
+def _scene(index: int) -> Scene:
+    """The scene in which frame A shows the vibration at rest and B at the time of frame `index`."""
+    shift = AMPLITUDE * math.sin(2 * math.pi * FREQUENCY * index / float(RATE))
+    still, moved = (0.0, 0.0), (0.0, shift)
+    return Scene(
+        index=index,
+        kind="static-background",
+        factor=FACTOR,
+        background=12,
+        zoom=1.0,
+        corner=(0.5, 0.5),
+        flip=False,
+        motion=still,
+        layers=(
+            Layer(number=13, extent=108, origin=(0.04, 0.16), motion=still, flip=False),
+            Layer(number=31, extent=108, origin=(0.06, 0.5), motion=still, flip=False),
+            Layer(number=12, extent=152, origin=(0.45, 0.28), motion=moved, flip=False),
+        ),
+        gain=(1.0, 1.0, 1.0),
+        offset=(0.0, 0.0, 0.0),
+        noise_seed=index,
+    )
+
+
+def _rendered(sources: Sources) -> Iterator[Frame]:
+    for index in range(FRAMES):
+        frame = render([_scene(index)], CONFIG, sources).b[0, :, TOP : TOP + HEIGHT]
+        yield (frame.permute(1, 2, 0) * 255).round().byte().contiguous().numpy()
+
+
+def _chosen(clip: Path) -> Iterator[tuple[int, Frame]]:
+    """The frames at the turning points, and their numbers."""
+    for index, frame in enumerate(islice(open_video(clip), PEAKS[-1] + 1)):
+        if index in PEAKS:
+            yield index, frame

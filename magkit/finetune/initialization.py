@@ -1,0 +1,120 @@
+"""What a training starts from: random weights, a magnifier's, or an encoder's alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from magkit.errors import MagkitError, UsageError
+from magkit.finetune.recipe import EncoderConfig, Recipe
+from magkit.magnify.encoder import (
+    Report,
+    encoder_config,
+    encoder_file,
+    encoder_layout,
+    encoder_spec,
+    load_encoder,
+)
+from magkit.magnify.load import load_magnifier, translate
+from magkit.options import from_mapping, key_values, parse_options
+from magkit.runtime.seeds import derived_seed
+from magkit.runtime.weights import read_weights, recorded_config
+from magkit.specs import MagnifierSpec
+
+WEIGHTS = 3  # first part of the key of the draw of random weights
+
+
+@dataclass(frozen=True, slots=True)
+class Initialization:
+    """A magnifier before it is trained.
+
+    Attributes:
+        spec: what it is.
+        options: KEY=VALUE texts, its own.
+        weights: a file of weights to start from; None: random ones.
+        encoder: an encoder to start from, its file or the folder of its run.
+    """
+
+    spec: MagnifierSpec[Any]
+    options: Sequence[str]
+    weights: Path | None
+    encoder: Path | None
+
+    def config(self) -> Any:
+        """Return its configuration: that of what it starts from, then the options.
+
+        Raises:
+            MagkitError: the file of weights or the encoder is missing or can't be used.
+            UsageError: an option is wrong, or both weights and an encoder are given.
+        """
+        owner = f"magnifier '{self.spec.name}'"
+        parsed = parse_options(self.spec.config, self.options, owner)
+        if self.weights is None and self.encoder is None:
+            return parsed
+        options = {**self._recorded(), **key_values(self.options)}
+        return from_mapping(self.spec.config, options, owner)
+
+    def _recorded(self) -> dict[str, Any]:
+        if self.weights is None:
+            assert self.encoder is not None
+            return asdict(encoder_config(self.spec, encoder_file(self.encoder)))
+        if self.encoder is not None:
+            raise UsageError("weights have an encoder: start from them or from another, not both")
+        if not self.weights.is_file():
+            raise MagkitError(f"there is no weights file {self.weights}")
+        found = read_weights(self.weights)
+        layout = translate(self.spec.name, found.tensors)[1]
+        return {**recorded_config(found, self.weights), **layout}
+
+    def network(self, config: Any, recipe: Recipe) -> tuple[nn.Module, Report | None]:
+        """Return it as it starts, and what was loaded of the encoder that it starts from.
+
+        Raises:
+            MagkitError: the weights or the encoder don't fit.
+            UsageError: scenes of the recipe's size don't suit it.
+        """
+        torch.manual_seed(derived_seed(recipe.train.seed, WEIGHTS))
+        if self.weights is None:
+            model = self.spec.build(config)
+        else:
+            model = load_magnifier(self.spec.name, self.weights, self.options)
+        assert isinstance(model, nn.Module)
+        if recipe.scenes.size % model.stride:
+            raise UsageError(
+                f"scenes of {recipe.scenes.size} pixels don't suit the magnifier"
+                f" '{self.spec.name}'",
+                f"--size must be a multiple of {model.stride}",
+            )
+        # Backward passes on a CPU are slower with a pixel's channels side by side.
+        model.to(memory_format=torch.contiguous_format).train().requires_grad_(True)
+        if self.encoder is None:
+            return model, None
+        return model, load_encoder(model, self.spec, self.encoder, config)
+
+
+def parameter_groups(
+    model: nn.Module, spec: MagnifierSpec[Any], config: Any, encoder: EncoderConfig
+) -> list[dict[str, Any]] | None:
+    """Return a magnifier's parameters as `TrainState.start` takes them; None if all learn alike.
+
+    Args:
+        model: the magnifier.
+        spec: what it is.
+        config: what it was built with.
+        encoder: how its encoder learns.
+
+    Raises:
+        UsageError: the encoder is to learn otherwise, and there is none.
+    """
+    if encoder == EncoderConfig():
+        return None
+    names = encoder_layout(encoder_spec(spec), config)
+    apart = [value for key, value in model.named_parameters() if key in names]
+    rest = [value for key, value in model.named_parameters() if key not in names]
+    own = {"factor": encoder.encoder_lr, "frozen": encoder.freeze}
+    return [{"params": rest}, {"params": apart, **own}]

@@ -1,1 +1,0 @@
-"""The measures by which inverted pictures are judged; none of them is ever optimised."""

@@ -1,1 +1,0 @@
-"""A small network that gives every pixel a class: the default verifier."""

@@ -1,1 +1,0 @@
-"""Magnifiers that are formulas: nothing is learnt, nothing is loaded."""

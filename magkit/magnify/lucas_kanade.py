@@ -1,0 +1,243 @@
+"""Least-squares measurement of displacements (Lucas & Kanade, IJCAI 1981), and warps by them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+STRIPS = 8  # a picture is warped in so many parts, which threads share
+
+
+def pixel_grid(field: torch.Tensor) -> torch.Tensor:
+    """Return the coordinates (2, H, W) of a field's pixels."""
+    height, width = field.shape[-2:]
+    y = torch.arange(height, device=field.device, dtype=field.dtype)
+    x = torch.arange(width, device=field.device, dtype=field.dtype)
+    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
+
+
+def warp(image: torch.Tensor, field: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
+    """Sample `image` (N, C, H, W) at x - field(x): what stood there has moved by `field`.
+
+    Beyond the border its outer pixels are repeated.
+    """
+    height, width = image.shape[-2:]
+    # align_corners=True maps the outer pixels' centres to -1 and 1.
+    across, down = 2 / max(width - 1, 1), 2 / max(height - 1, 1)
+    x = torch.arange(width, device=field.device, dtype=field.dtype) * across - 1
+    y = torch.arange(height, device=field.device, dtype=field.dtype)[:, None] * down - 1
+    x, y = torch.sub(x, field[:, 0], alpha=across), torch.sub(y, field[:, 1], alpha=down)
+    return _sample(image, torch.stack([x, y], 3), mode)
+
+
+def _sample(image: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
+    """Call `grid_sample`, a single picture in strips: on a CPU it has one thread a picture."""
+    n, channels, height, width = image.shape
+    strips = math.gcd(height, STRIPS) if n == 1 else 1
+    grid = grid.reshape(n * strips, height // strips, width, 2)
+    image = image.expand(n * strips, -1, -1, -1)
+    made = F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=True)
+    return made.transpose(0, 1).reshape(1, channels, height, width) if strips > 1 else made
+
+
+def upsample(field: torch.Tensor, times: int) -> torch.Tensor:
+    """Enlarge a field bilinearly; the values keep their unit."""
+    return F.interpolate(field, scale_factor=times, mode="bilinear", align_corners=False)
+
+
+def upsample_convex(field: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Double a field's resolution; each new pixel is a mean of the nine nearest old ones.
+
+    Unlike bilinear enlargement this keeps edges sharp. Source: RAFT (Teed & Deng, ECCV 2020), 3.3.
+
+    Args:
+        field: (N, 2, h, w).
+        weights: logits (N, 36, h, w), nine for each of the four new pixels.
+
+    Returns:
+        (N, 2, 2h, 2w), in the unit of `field`.
+    """
+    n, _, height, width = field.shape
+    shares = weights.view(n, 1, 9, 4, height, width).softmax(2)
+    near = neighbours(field, 1)[:, :, :, None]
+    return F.pixel_shuffle(weighted_sum(near, shares).flatten(1, 2), 2)
+
+
+def splat(values: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+    """Move every pixel of `values` (N, C, H, W) by `field`, shared bilinearly by four pixels.
+
+    Shares are added up; what leaves the frame is lost. Source: Niklaus & Liu, "Softmax splatting
+    for video frame interpolation", CVPR 2020, equation 1.
+    """
+    n, channels, height, width = values.shape
+    position = pixel_grid(field) + field
+    corner = position.floor()
+    fx, fy = (position - corner).unbind(1)
+    x0, y0 = corner.long().unbind(1)
+    batch = torch.arange(n, device=values.device)[:, None, None] * (height * width)
+    rows = values.permute(0, 2, 3, 1).reshape(-1, channels)
+    out = rows.new_zeros(n * height * width, channels)
+    for dx, dy, share in (
+        (0, 0, (1 - fx) * (1 - fy)),
+        (1, 0, fx * (1 - fy)),
+        (0, 1, (1 - fx) * fy),
+        (1, 1, fx * fy),
+    ):
+        x, y = x0 + dx, y0 + dy
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        target = batch + y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
+        weighted = rows * (share * inside).reshape(-1, 1)
+        out = out.scatter_add(0, target.reshape(-1, 1).expand(-1, channels), weighted)
+    return out.view(n, height, width, channels).permute(0, 3, 1, 2)
+
+
+def neighbours(maps: torch.Tensor, dilation: int) -> torch.Tensor:
+    """Return each pixel and its eight neighbours `dilation` pixels away, row by row.
+
+    Args:
+        maps: (N, C, H, W); beyond the border its outer pixels are repeated.
+        dilation: distance of the neighbours in pixels.
+
+    Returns:
+        (N, C, 9, H, W).
+    """
+    height, width = maps.shape[-2:]
+    padded = F.pad(maps, (dilation,) * 4, mode="replicate")
+    starts = [(i * dilation, j * dilation) for i in range(3) for j in range(3)]
+    return torch.stack([padded[..., y : y + height, x : x + width] for y, x in starts], 2)
+
+
+def weighted_sum(maps: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Return (maps * shares).sum(2) without the large product."""
+    total = maps[:, :, 0] * shares[:, :, 0]
+    for k in range(1, maps.shape[2]):
+        total = torch.addcmul(total, maps[:, :, k], shares[:, :, k])
+    return total
+
+
+# Farid & Simoncelli, "Differentiation of discrete multidimensional signals", 2004, table 1:
+# a pair of five-tap filters whose ratio is a derivative, whatever the direction.
+SMOOTH = (0.037659, 0.249153, 0.426375, 0.249153, 0.037659)
+DERIVE = (-0.109604, -0.276691, 0.0, 0.276691, 0.109604)
+CELL = 4  # pixels: side of the squares over which the equations are first summed
+STEP = 2  # pixels: the filters, which blur by more than this, are evaluated on a grid so wide
+LIGHT = 5  # cells: changes of light smoother than this are taken out
+LEVELS = 5  # how often a frame is halved
+DAMPING = 0.005  # of a solution that only serves to compare cells
+BRIGHTNESS = 32.0  # brings gradients of ordinary pictures to about 1
+
+
+def pyramid(brightness: torch.Tensor) -> list[torch.Tensor]:
+    """Halve brightness (N, 1, H, W) again and again and take smooth light out of the results.
+
+    Light comes out of every frame, before anything is compared: what is left moves as a whole, so
+    that least squares read patterns of any length rightly.
+
+    Returns:
+        Details of the frame itself, of the frame halved, ... (N, 1, H/2^k, W/2^k).
+    """
+    levels = [brightness]
+    for _ in range(LEVELS):
+        levels.append(F.avg_pool2d(levels[-1], 2))
+    cells = (CELL - 1).bit_length()  # levels from pixels to cells
+    around = LIGHT // 2
+    lights = [F.avg_pool2d(c, LIGHT, 1, around, count_include_pad=False) for c in levels[cells:]]
+    return [level - upsample(light, CELL) for level, light in zip(levels, lights, strict=False)]
+
+
+class Equations(nn.Module):
+    """The normal equations of each cell of 4 x 4 pixels, with filters that training may refine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        smooth, derive = torch.tensor(SMOOTH), torch.tensor(DERIVE)
+        self.gradient = nn.Parameter(
+            torch.stack([smooth[:, None] * derive, derive[:, None] * smooth])[:, None]
+        )
+        self.level = nn.Parameter((smooth[:, None] * smooth)[None, None])
+
+    def forward(
+        self, reference: torch.Tensor, current: torch.Tensor, guess: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Set up the equations.
+
+        Args:
+            reference: details of brightness (N, 1, H, W) of frame A; see `pyramid`.
+            current: those of frame B.
+            guess: displacement from A to B where B shows it, pixels, (N, 2, H/4, W/4).
+
+        Returns:
+            (xx, xy, yy, xr, yr) a cell (N, 5, H/4, W/4), and the mean square of the brightness
+            that the guess leaves unexplained (N, 1, H/4, W/4).
+        """
+        moved = warp(reference, upsample(guess, CELL), mode="bicubic")
+        gradient = _filtered((current + moved) * (BRIGHTNESS / 2), self.gradient)
+        change = _filtered((current - moved) * BRIGHTNESS, self.level)
+        gx, gy = gradient.chunk(2, 1)
+        x, y = upsample(guess, CELL // STEP).chunk(2, 1)
+        rest = gx * x + gy * y - change
+        products = torch.cat([gx * gx, gx * gy, gy * gy, gx * rest, gy * rest, change * change], 1)
+        pooled = F.avg_pool2d(products, CELL // STEP)
+        return pooled[:, :5], pooled[:, 5:]
+
+
+def _filtered(details: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
+    """Filter details (N, 1, H, W) at every second pixel: (N, filters, H/2, W/2)."""
+    return F.conv2d(F.pad(details, (2, 2, 2, 2), mode="replicate"), filters, stride=STEP)
+
+
+class Share(nn.Module):
+    """Adds up the equations of cells that move alike, further at every step.
+
+    Propagation-separation (Polzehl & Spokoiny, 2000): a neighbour counts as far as its solution
+    would satisfy this cell's own equations, given noise; with each step both are better known and
+    the neighbours lie further away. What the network has to say comes on top.
+    """
+
+    def __init__(self, dilations: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dilations = dilations
+        steps = torch.arange(len(dilations), dtype=torch.float32)
+        # Starting values: a rounding error of half a grey level, spread over ever more pixels.
+        self.log_noise = nn.Parameter(math.log(1e-4) - steps * math.log(3))
+        self.log_slack = nn.Parameter(torch.full((len(dilations),), math.log(0.02)))
+        self.log_strictness = nn.Parameter(torch.zeros(len(dilations)))
+
+    def forward(self, equations: torch.Tensor, advice: torch.Tensor) -> torch.Tensor:
+        """Share equations (N, 5, h, w) by advice (N, 9 steps, h, w), logits of the neighbours."""
+        for step, dilation in enumerate(self.dilations):
+            solution = solve(equations, equations.new_full((1, 1, 1, 1), DAMPING))
+            near = neighbours(torch.cat([equations, solution], 1), dilation)
+            noise, slack = self.log_noise[step].exp(), self.log_slack[step].exp()
+            misfit = _energy(equations, near[:, 5:] - solution[:, :, None])
+            allowed = noise + slack * _energy(equations, solution[:, :, None])
+            doubt = (1 + misfit / allowed).log() * self.log_strictness[step].exp()
+            shares = (advice[:, 9 * step : 9 * step + 9] - doubt).softmax(1)
+            equations = weighted_sum(near[:, :5], shares[:, None])
+        return equations
+
+
+def _energy(equations: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
+    """Return d^T (sum g g^T) d, the square of brightness that d (N, 2, K, h, w) stands for."""
+    xx, xy, yy = equations[:, :3].unsqueeze(2).unbind(1)
+    x, y = d.unbind(1)
+    return (xx * x + 2 * xy * y) * x + yy * y * y
+
+
+def exposure(reference: list[torch.Tensor], current: list[torch.Tensor]) -> torch.Tensor:
+    """Return the gain (N, 1, 1, 1) that gives a frame's details the strength of another's."""
+    strengths = (frame[2].square().mean((1, 2, 3), True).sqrt() for frame in (reference, current))
+    wanted, given = (strength + 1e-3 for strength in strengths)
+    return wanted / given
+
+
+def solve(equations: torch.Tensor, damping: torch.Tensor) -> torch.Tensor:
+    """Solve the equations (N, 5, h, w) with lambda = `damping` (N, 1, h, w) > 0: (N, 2, h, w)."""
+    xx, xy, yy, xr, yr = equations.chunk(5, 1)
+    xx, yy = xx + damping, yy + damping
+    determinant = xx * yy - xy * xy
+    solution: torch.Tensor = torch.cat([yy * xr - xy * yr, xx * yr - xy * xr], 1) / determinant
+    return solution

@@ -1,0 +1,57 @@
+"""What `phase` is, without importing torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from magkit.specs import MagnifierSpec
+
+if TYPE_CHECKING:
+    from magkit.magnify.phase import Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseConfig:
+    """The pyramid, and what is done to its phases."""
+
+    octaves: int = field(default=5, metadata={"help": "octaves taken apart; the rest stays"})
+    orientations: int = field(default=4, metadata={"help": "directions of the filters"})
+    per_octave: int = field(
+        default=1, metadata={"help": "filters an octave: more allow larger motions, and ring more"}
+    )
+    sigma: float = field(
+        default=1.0, metadata={"help": "texels: smoothing of the phases, by amplitude; 0: none"}
+    )
+    attenuate: bool = field(
+        default=False, metadata={"help": "hold back what would move beyond the filters' reach"}
+    )
+    colour: Literal["rgb", "luma"] = field(
+        default="rgb", metadata={"help": "move each channel, or brightness alone: a third the work"}
+    )
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.octaves <= 8:
+            raise ValueError("octaves must be from 1 to 8")
+        if not 2 <= self.orientations <= 16:
+            raise ValueError("orientations must be from 2 to 16")
+        if not 1 <= self.per_octave <= 4:
+            raise ValueError("per_octave must be from 1 to 4")
+        if not 0 <= self.sigma <= 32:
+            raise ValueError("sigma must be from 0 to 32")
+
+
+def build(config: PhaseConfig) -> Phase:
+    """Build the magnifier."""
+    from magkit.magnify.phase import Phase
+
+    return Phase(config)
+
+
+SPEC = MagnifierSpec(
+    name="phase",
+    summary="phase-based: phases of a complex steerable pyramid, amplified; no weights",
+    config=PhaseConfig,
+    build=build,
+    paper="Wadhwa et al., SIGGRAPH 2013, https://doi.org/10.1145/2461912.2461966",
+)

@@ -1,0 +1,165 @@
+"""Weights files: safetensors and PyTorch state dicts, read without running code."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from zipfile import is_zipfile
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from magkit.errors import MagkitError
+from magkit.runtime.files import atomic_path
+from magkit.runtime.text import json_object
+
+# Where training programs put the weights in a checkpoint, beside the optimiser's state.
+_NESTS = ("state_dict", "model_state_dict", "model")
+OTHER = "give a safetensors file, or the state_dict that torch.save wrote"
+"""What to do where a file holds no weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What a weights file holds.
+
+    Attributes:
+        tensors: By their names in the network.
+        metadata: Texts; magkit writes "magnifier" (a name) and "config" (a JSON object).
+    """
+
+    tensors: dict[str, torch.Tensor]
+    metadata: dict[str, str]
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a safetensors file or a PyTorch state dict, never running code that a file holds.
+
+    A state dict may be nested in a checkpoint, and its keys may start with "module.". Half
+    precision becomes single.
+
+    Raises:
+        MagkitError: It can't be read, or holds something else.
+    """
+    try:
+        tensors, metadata = _read(path)
+    except OSError as error:
+        raise MagkitError(f"{path} can't be read: {error.strerror or error}") from error
+    tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    for key, value in tensors.items():
+        if value.is_floating_point():
+            tensors[key] = value.float()
+            if not value.isfinite().all():
+                raise MagkitError(f"{path} holds values that are no numbers, in {key}", OTHER)
+    return Weights(tensors, metadata)
+
+
+def recorded_config(found: Weights, path: Path) -> dict[str, Any]:
+    """Return the configuration that is written beside weights; empty where none is.
+
+    Raises:
+        MagkitError: It is no JSON object.
+    """
+    return json_object(found.metadata.get("config", "{}"), f"{path}: its configuration")
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        if not (is_zipfile(path) or _is_pickle(path)):
+            raise MagkitError(f"{path} is not a weights file", OTHER) from error
+    return _state_dict(_unpickle(path), path), {}
+
+
+def _is_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(1) == b"\x80"
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles by others than PyTorch: it reads them
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise MagkitError(
+            f"{path} holds a pickled Python object, which could run code when it is loaded",
+            "save the model's state_dict() where it comes from, and load that",
+        ) from error
+    except Exception as error:  # a damaged pickle raises whatever its bytes happen to spell
+        raise MagkitError(f"{path} is damaged, or not a weights file", OTHER) from error
+
+
+def _state_dict(content: Any, path: Path) -> dict[str, torch.Tensor]:
+    for nest in _NESTS:
+        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
+            content = content[nest]
+    if not isinstance(content, Mapping) or not content:
+        raise MagkitError(f"{path} holds no state_dict", OTHER)
+    tensors = {str(key): value for key, value in content.items() if torch.is_tensor(value)}
+    if len(tensors) < len(content):
+        stray = next(str(key) for key, value in content.items() if not torch.is_tensor(value))
+        raise MagkitError(f"{path} is no state_dict: '{stray}' is not a tensor", OTHER)
+    return tensors
+
+
+def misfit(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> str:
+    """What is wrong with the given tensors, each kind with its first example; "" if nothing is."""
+    missing = [key for key in wanted if key not in given]
+    stray = [key for key in given if key not in wanted]
+    other = [key for key in wanted if key in given and wanted[key].shape != given[key].shape]
+    problems = []
+    if missing:
+        problems.append(f"{len(missing)} of its {len(wanted)} tensors are missing ({missing[0]})")
+    if stray:
+        problems.append(f"{len(stray)} are unknown ({stray[0]})")
+    if other:
+        shapes = f"{other[0]} is {_shape(given[other[0]])}, not {_shape(wanted[other[0]])}"
+        problems.append(f"{len(other)} are of another shape ({shapes})")
+    return ", ".join(problems)
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a number"
+
+
+def stored(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a copy of a tensor as a file takes it."""
+    return tensor.detach().cpu().contiguous().clone()
+
+
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, torch.Tensor],
+    texts: Mapping[str, str],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write tensors by their names, with texts beside them.
+
+    Raises:
+        MagkitError: the file exists and is not to be replaced, or can't be written.
+    """
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(_ordered(save(dict(tensors), dict(texts))))
+
+
+def _ordered(content: bytes) -> bytes:
+    """Sort the metadata of a safetensors file, which the library writes in an order of chance.
+
+    The header is JSON, padded with spaces; its length in 8 bytes goes before it.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return content[:8] + text.ljust(end - 8) + content[end:]

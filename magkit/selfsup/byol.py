@@ -1,0 +1,64 @@
+"""BYOL: Grill et al., NeurIPS 2020."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from magkit.errors import UsageError
+from magkit.protocols import View
+from magkit.runtime.distributed import world_size
+from magkit.selfsup.byol_spec import ByolConfig
+from magkit.selfsup.modules import cosine_tau, distances, follow, follower_of, mlp
+
+
+class BYOL(nn.Module):
+    """See the module's docstring."""
+
+    keyed = True
+    shuffled = False
+
+    def __init__(self, config: ByolConfig, channels: int) -> None:
+        super().__init__()
+        self.config = config
+        self.projector = mlp(channels, config.hidden, config.dim, norm=True)
+        self.predictor = mlp(config.dim, config.hidden, config.dim, norm=True)
+        self.target_projector = follower_of(self.projector)
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Return the projector's and the predictor's: the target isn't trained."""
+        return chain(self.projector.parameters(recurse), self.predictor.parameters(recurse))
+
+    def before_keys(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
+        """Do nothing: targets are made by the networks as the last step left them."""
+
+    def loss(
+        self, views: Sequence[View], queries: Sequence[Tensor], keys: Sequence[Tensor], /
+    ) -> dict[str, Tensor]:
+        """Return the mean over pictures of equation 2, both directions summed.
+
+        Raises:
+            UsageError: there is but one picture, over which nothing can be normalised.
+        """
+        if len(views[0].images_NCHW) * world_size() < 2:
+            raise UsageError("a batch of one picture can't be normalised", "use a larger --batch")
+        online = [self.predictor(self.projector(maps.mean((2, 3)))) for maps in queries]
+        with torch.no_grad():
+            targets = [self.target_projector(maps.mean((2, 3))) for maps in keys]
+        both = distances(online[0], targets[1]) + distances(online[1], targets[0])
+        return {"regression": both.mean()}
+
+    def embed(self, maps_NCHW: Tensor, /) -> Tensor:
+        """Return the projections of whole pictures, (N, dim)."""
+        found: Tensor = self.projector(maps_NCHW.mean((2, 3)))
+        return found
+
+    def after_step(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
+        """Move the target after the online network."""
+        tau = cosine_tau(self.config.tau, progress)
+        follow(self.target_projector, self.projector, tau)
+        if keys is not None:
+            follow(keys, encoder, tau)

@@ -1,1 +1,0 @@
-"""BYOL: bootstrap your own latent."""

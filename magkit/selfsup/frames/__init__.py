@@ -1,1 +1,0 @@
-"""Frames without labels: where they come from, and numbered batches of them."""

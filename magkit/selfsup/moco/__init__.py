@@ -1,1 +1,0 @@
-"""MoCo v2: momentum contrast."""

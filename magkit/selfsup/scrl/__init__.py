@@ -1,1 +1,0 @@
-"""SCRL: spatially consistent representations."""
