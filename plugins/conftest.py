@@ -1,6 +1,8 @@
 """A plugin's tests see that plugin, whatever else is installed, and none of the user's settings."""
 
 import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,3 +20,19 @@ def this_plugin_alone(
     monkeypatch.setenv("MAGKIT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     folder = request.path.relative_to(Path(__file__).parent).parts[0]
     monkeypatch.setenv("MAGKIT_PLUGINS", folder)
+
+
+@pytest.fixture
+def magkit(preloaded_python: str) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs `magkit ARGUMENTS` as a process of its own; `launcher` stands before `-m magkit`."""
+
+    def run(*arguments: str, launcher: tuple[str, ...] = ()) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [preloaded_python, *launcher, "-m", "magkit", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return run

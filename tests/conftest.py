@@ -12,10 +12,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Tests run side by side, as many as there are cores: threads beside them only wait.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
@@ -45,7 +41,9 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 @pytest.fixture
-def magkit(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+def magkit(
+    tmp_path: Path, preloaded_python: str
+) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Runs `magkit ARGUMENTS` as a process of its own, in an empty folder."""
     folder = tmp_path / "cwd"
     folder.mkdir()
@@ -54,7 +52,7 @@ def magkit(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
         *arguments: str, env: Mapping[str, str] | None = None
     ) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "-m", "magkit", *arguments],
+            [preloaded_python, "-m", "magkit", *arguments],
             cwd=folder,
             env={**os.environ, **(env or {})},
             capture_output=True,

@@ -110,10 +110,10 @@ def test_an_encoder_is_loaded_and_reported(recipe: Path, capsys: Captured) -> No
 
 
 def test_killed_without_warning_and_continued_equals_undisturbed(
-    recipe: Path, capsys: Captured, wait_for: Callable[..., None]
+    recipe: Path, capsys: Captured, wait_for: Callable[..., None], preloaded_python: str
 ) -> None:
     steps = ("--steps", "30")
-    command = [sys.executable, "-m", "magkit", "finetune", "--config", str(recipe), *steps]
+    command = [preloaded_python, "-m", "magkit", "finetune", "--config", str(recipe), *steps]
     killed = Path("runs") / "finetune-001"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: len(read_metrics(killed / "metrics.jsonl")) >= 12, process)

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,10 +153,11 @@ def test_killed_without_warning_and_continued_equals_undisturbed(
     undisturbed: dict[str, bytes],
     capsys: Capture,
     wait_for: Callable[..., None],
+    preloaded_python: str,
 ) -> None:
     clip = Path("runs/invert-001/bear")
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW, *bear],
+        [preloaded_python, "-c", SLOW, *bear],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -178,10 +178,10 @@ def test_killed_without_warning_and_continued_equals_undisturbed(
 
 
 def test_two_processes_at_once_equal_one(
-    bear: list[str], material: Path, undisturbed: dict[str, bytes]
+    bear: list[str], material: Path, undisturbed: dict[str, bytes], preloaded_python: str
 ) -> None:
     looked = ["--verifier", "segmenter", "--verifier-weights", str(material / "verifier")]
-    shared = [sys.executable, "-m", "magkit", *bear, *looked, "-o", "shared", "--json"]
+    shared = [preloaded_python, "-m", "magkit", *bear, *looked, "-o", "shared", "--json"]
     processes = [
         subprocess.Popen(
             [*shared, "--shard", f"{number}/2"],

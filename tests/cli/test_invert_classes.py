@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -144,11 +143,11 @@ run()
 
 
 def test_killed_without_warning_and_continued_equals_undisturbed(
-    capsys: Capture, wait_for: Callable[..., None]
+    capsys: Capture, wait_for: Callable[..., None], preloaded_python: str
 ) -> None:
     told(capsys, *ALL, "-o", "undisturbed")
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW, *ALL],
+        [preloaded_python, "-c", SLOW, *ALL],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -319,7 +319,9 @@ main()
 
 @POSIX
 @pytest.mark.parametrize("name", ["out.mp4", "frames"])
-def test_a_full_disk(clip: Clip, weights: Path, here: Path, name: str) -> None:
+def test_a_full_disk(
+    clip: Clip, weights: Path, here: Path, name: str, preloaded_python: str
+) -> None:
     """A limit on the size of files stands for it."""
     source = clip("noise", count=20, size=(160, 160))
     rng = np.random.default_rng(0)
@@ -327,7 +329,7 @@ def test_a_full_disk(clip: Clip, weights: Path, here: Path, name: str) -> None:
         Image.fromarray(rng.integers(0, 256, (160, 160, 3), np.uint8)).save(path)
     arguments = [str(source), "-o", name, "--weights", str(weights)]
     done = subprocess.run(
-        [sys.executable, "-c", FULL, *arguments],
+        [preloaded_python, "-c", FULL, *arguments],
         cwd=here,
         capture_output=True,
         text=True,

@@ -46,8 +46,8 @@ def pretrain(recipe: Path, *more: str) -> int:
     return run(["pretrain", "--config", str(recipe), *more])
 
 
-def command(recipe: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "magkit", "pretrain", "--config", str(recipe), *more]
+def command(python: str, recipe: Path, *more: str) -> list[str]:
+    return [python, "-m", "magkit", "pretrain", "--config", str(recipe), *more]
 
 
 def test_an_encoder_from_nothing_into_the_magnifier(
@@ -88,12 +88,14 @@ def test_json_is_one_object_and_help_lists_the_methods_options(
 
 
 def test_killed_without_warning_and_continued_equals_undisturbed(
-    recipe: Path, capsys: Captured, wait_for: Callable[..., None]
+    recipe: Path, capsys: Captured, wait_for: Callable[..., None], preloaded_python: str
 ) -> None:
     steps = ("--method", "moco", "--opt", "queue=8", "--steps", "25")
     killed = Path("runs") / "pretrain-001"
     process = subprocess.Popen(
-        command(recipe, *steps), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(preloaded_python, recipe, *steps),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     wait_for(lambda: len(read_metrics(killed / "metrics.jsonl")) >= 7, process)
     process.kill()
@@ -111,11 +113,11 @@ def test_killed_without_warning_and_continued_equals_undisturbed(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo's rendezvous needs another name there")
-def test_two_processes_equal_one(recipe: Path) -> None:
+def test_two_processes_equal_one(recipe: Path, preloaded_python: str) -> None:
     steps = ("--steps", "3", "--train", "optimizer=sgd")
     one, two = Path("one"), Path("two")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    launched = [*torchrun, "--nproc-per-node", "2", *command(recipe, *steps)[1:]]
+    torchrun = [preloaded_python, "-m", "torch.distributed.run", "--standalone"]
+    launched = [*torchrun, "--nproc-per-node", "2", *command(preloaded_python, recipe, *steps)[1:]]
     done = subprocess.run(
         [*launched, "-o", str(two), "--json"], capture_output=True, text=True, check=False
     )
@@ -132,9 +134,11 @@ def test_two_processes_equal_one(recipe: Path) -> None:
         assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-3)
 
 
-def test_devices_starts_processes_and_a_failure_is_told_once(recipe: Path) -> None:
+def test_devices_starts_processes_and_a_failure_is_told_once(
+    recipe: Path, preloaded_python: str
+) -> None:
     done = subprocess.run(
-        command(recipe, "--devices", "2", "--method", "byl"),
+        command(preloaded_python, recipe, "--devices", "2", "--method", "byl"),
         capture_output=True,
         text=True,
         check=False,

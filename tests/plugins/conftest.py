@@ -65,14 +65,21 @@ def write_project() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def python() -> Run:
-    """Runs Python in another process, in which the distributions of a folder are installed."""
+    """Runs Python in another process, in which the distributions of a folder are installed.
+
+    `interpreter` may name `preloaded_python`, where it makes no difference what is imported.
+    """
 
     def run(
-        site: Path, *arguments: str, cwd: Path, **env: str
+        site: Path,
+        *arguments: str,
+        cwd: Path,
+        interpreter: str = sys.executable,
+        **env: str,
     ) -> "subprocess.CompletedProcess[str]":
         kept = {k: v for k, v in os.environ.items() if not k.startswith("MAGKIT_")}
         return subprocess.run(
-            [sys.executable, *arguments],
+            [interpreter, *arguments],
             cwd=cwd,
             env={**kept, "PYTHONPATH": str(site), "MAGKIT_CACHE": str(site / "cache"), **env},
             capture_output=True,

@@ -88,10 +88,11 @@ def test_the_method_trains(site: Path, python: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_their_own_tests_pass(site: Path, folder: Path, python: Run) -> None:
+def test_their_own_tests_pass(site: Path, folder: Path, python: Run, preloaded_python: str) -> None:
     tests = [str(folder / f"magkit-{name}" / "tests") for name in KINDS.values()]
     options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
-    done = python(site, "-m", "pytest", *options, *tests, cwd=folder)
+    quick = {"cwd": folder, "interpreter": preloaded_python}
+    done = python(site, "-m", "pytest", *options, *tests, **quick)
     assert done.returncode == 0, done.stdout
     assert re.search(r"^\d\d passed", done.stdout, flags=re.MULTILINE)
 

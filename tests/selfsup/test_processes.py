@@ -1,7 +1,6 @@
 """Two processes learn what one learns from the same batches, up to rounding."""
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,13 @@ SCRIPT = Path(__file__).parent / "a_process.py"
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def found(
+    tmp_path_factory: pytest.TempPathFactory, preloaded_python: str
+) -> dict[str, dict[str, Any]]:
     """What a process alone made, and two that share its batches."""
     folder = tmp_path_factory.mktemp("processes")
     started = [
-        subprocess.Popen([sys.executable, str(SCRIPT), str(folder), str(rank), str(world)])
+        subprocess.Popen([preloaded_python, str(SCRIPT), str(folder), str(rank), str(world)])
         for rank, world in ((0, 1), (0, 2), (1, 2))
     ]
     try:

@@ -2,11 +2,14 @@
 
 import json
 import subprocess
-import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 TINY = ["--scenes", "4", "--batch", "2", "--size", "32", "--steps", "3", "--train", "frame=40"]
 HERE = ["--threads", "1", "--workers", "0", "--device", "cpu"]
@@ -18,24 +21,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def magkit(*arguments: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run(
-        [sys.executable, "-m", "magkit", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    return done
+@pytest.fixture
+def pretrain(magkit: Run) -> Run:
+    return partial(magkit, "pretrain", "--method", "densecl", *TINY, *HERE, *SMALL)
 
 
-def pretrain(*more: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
-    return magkit("pretrain", "--method", "densecl", *TINY, *HERE, *SMALL, *more, code=code)
-
-
-def test_it_trains() -> None:
-    shown = json.loads(pretrain("-o", "run", "--json").stdout)
+def test_it_trains(pretrain: Run) -> None:
+    done = pretrain("-o", "run", "--json")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
     assert (shown["steps"], shown["continued_from"]) == (3, 0)
     metrics = shown["metrics"]
     names = [
@@ -49,12 +43,14 @@ def test_it_trains() -> None:
     assert (Path("run") / "model.safetensors").is_file()
 
 
-def test_it_is_listed_explained_and_refused_in_a_sentence() -> None:
+def test_it_is_listed_explained_and_refused_in_a_sentence(magkit: Run, pretrain: Run) -> None:
     assert "densecl" in magkit("plugins").stdout
     shown = magkit("pretrain", "--method", "densecl", "--help").stdout
     assert "--opt of the method densecl" in shown
     assert "temperature" in shown
-    said = pretrain("--opt", "queue=512", code=2).stderr
+    refused = pretrain("--opt", "queue=512")
+    assert refused.returncode == 2
+    said = refused.stderr
     assert "larger than the data, 4 frames" in said
     assert "--opt queue=2" in said
     assert "Traceback" not in said

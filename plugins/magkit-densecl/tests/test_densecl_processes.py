@@ -11,9 +11,9 @@ SCRIPT = Path(__file__).parent / "densecl_process.py"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo's rendezvous needs another name there")
-def test_two_processes_equal_one(tmp_path: Path) -> None:
+def test_two_processes_equal_one(tmp_path: Path, preloaded_python: str) -> None:
     started = [
-        subprocess.Popen([sys.executable, str(SCRIPT), str(tmp_path), str(rank), str(world)])
+        subprocess.Popen([preloaded_python, str(SCRIPT), str(tmp_path), str(rank), str(world)])
         for rank, world in ((0, 1), (0, 2), (1, 2))
     ]
     try:

@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-Done = subprocess.CompletedProcess[str]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 QUICK = (
     *("--method", "pixpro", "--scenes", "4", "--batch", "4", "--size", "32", "--steps", "2"),
@@ -20,23 +21,13 @@ QUICK = (
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def magkit(*arguments: str, launcher: tuple[str, ...] = ()) -> Done:
-    return subprocess.run(
-        [sys.executable, *launcher, "-m", "magkit", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.slow
-def test_an_encoder_is_trained_and_written_by_one_process_or_two() -> None:
+def test_an_encoder_is_trained_and_written_by_one_process_or_two(magkit: Run) -> None:
     done = magkit("pretrain", *QUICK, "--json", "-o", "one")
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
@@ -56,13 +47,13 @@ def test_an_encoder_is_trained_and_written_by_one_process_or_two() -> None:
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=2e-6)
 
 
-def test_it_is_listed_with_its_options() -> None:
+def test_it_is_listed_with_its_options(magkit: Run) -> None:
     assert "pixpro" in magkit("plugins").stdout
     shown = magkit("pretrain", "--method", "pixpro", "--help").stdout
     assert all(key in shown for key in ("grid", "threshold", "gamma", "tau", "hidden", "dim"))
 
 
-def test_an_option_is_refused_in_a_sentence() -> None:
+def test_an_option_is_refused_in_a_sentence(magkit: Run) -> None:
     done = magkit("pretrain", *QUICK, "--opt", "gamma=0")
     assert done.returncode == 2
     assert "gamma must be at least 1" in done.stderr

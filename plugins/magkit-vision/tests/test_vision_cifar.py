@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,7 +95,7 @@ def test_without_a_file() -> None:
 
 
 def test_the_command_makes_pictures_of_classes(
-    write_weights: Callable[..., Path], tmp_path: Path
+    write_weights: Callable[..., Path], tmp_path: Path, preloaded_python: str
 ) -> None:
     """As it is typed, with few steps and random weights; another depth judges."""
     torch.manual_seed(0)
@@ -105,7 +104,7 @@ def test_the_command_makes_pictures_of_classes(
     words += ["--classes", "bird,ship", "--per-class", "2", "--iterations", "2", "-o", "made"]
     words += ["--verifier", "cifar-resnet32", "--verifier-weights", str(judge), "--device", "cpu"]
     done = subprocess.run(
-        [sys.executable, "-m", "magkit", *words],
+        [preloaded_python, "-m", "magkit", *words],
         cwd=tmp_path,
         env={**os.environ, "MAGKIT_PLUGINS": "magkit-vision"},
         capture_output=True,
