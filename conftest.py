@@ -4,12 +4,19 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import pytest
 
-SERVER = Path(__file__).parent / "tests" / "preloaded_python.py"
+if TYPE_CHECKING:
+    import torch
+
+ROOT = Path(__file__).parent
+SERVER = ROOT / "tests" / "preloaded_python.py"
 PYTHON = "PRELOADED_PYTHON"
 """The variable that tells the processes of pytest-xdist which program stands in for `python`."""
 
@@ -48,3 +55,20 @@ def preloaded_python() -> str:
     Not for tests of what is imported, of how much memory is taken, or of groups of processes.
     """
     return os.environ.get(PYTHON, sys.executable)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def textures_are_drawn_once(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keeps procedural textures from test to test, except from tests of how they are drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        drawn_anew = (ROOT / "tests" / name for name in ("synth", "data"))
+        if "torch" in sys.modules and not any(map(request.path.is_relative_to, drawn_anew)):
+            patch.setattr("magkit.synth.procedural.texture", _kept_textures())
+        yield
+
+
+@lru_cache
+def _kept_textures() -> Callable[[int], "torch.Tensor"]:
+    from magkit.synth import procedural
+
+    return lru_cache(maxsize=200)(procedural.texture)  # 0.8 MB each

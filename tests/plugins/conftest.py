@@ -65,10 +65,7 @@ def write_project() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def python() -> Run:
-    """Runs Python in another process, in which the distributions of a folder are installed.
-
-    `interpreter` may name `preloaded_python`, where it makes no difference what is imported.
-    """
+    """Runs Python in another process, in which the distributions of a folder are installed."""
 
     def run(
         site: Path,
@@ -87,5 +84,20 @@ def python() -> Run:
             timeout=600,
             check=False,
         )
+
+    return run
+
+
+PYTEST = "import pytest, sys; sys.executable = {!r}; sys.exit(pytest.main(sys.argv[1:]))"
+
+
+@pytest.fixture(scope="session")
+def run_tests(python: Run, preloaded_python: str) -> Run:
+    """Runs pytest where the distributions of a folder are installed."""
+
+    def run(site: Path, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+        # The processes that these tests start are real ones: some ask what has been imported.
+        command = ["-c", PYTEST.format(sys.executable), "-q", "-p", "no:cacheprovider"]
+        return python(site, *command, *arguments, cwd=cwd, interpreter=preloaded_python)
 
     return run

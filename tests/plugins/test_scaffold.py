@@ -78,9 +78,9 @@ def test_they_show_up_at_once(site: Path, python: Run, tmp_path: Path) -> None:
         assert plugin["provides"] == [{"kind": kind, "name": name}]
 
 
-def test_the_method_trains(site: Path, python: Run, tmp_path: Path) -> None:
+def test_the_method_trains(site: Path, python: Run, tmp_path: Path, preloaded_python: str) -> None:
     command = ["-m", "magkit", "pretrain", "--method", "mine", *TINY.split()]
-    done = python(site, *command, cwd=tmp_path)
+    done = python(site, *command, cwd=tmp_path, interpreter=preloaded_python)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert {"texture_similarity", "motion_similarity"} <= set(found["metrics"])
@@ -88,11 +88,9 @@ def test_the_method_trains(site: Path, python: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_their_own_tests_pass(site: Path, folder: Path, python: Run, preloaded_python: str) -> None:
+def test_their_own_tests_pass(site: Path, folder: Path, run_tests: Run) -> None:
     tests = [str(folder / f"magkit-{name}" / "tests") for name in KINDS.values()]
-    options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
-    quick = {"cwd": folder, "interpreter": preloaded_python}
-    done = python(site, "-m", "pytest", *options, *tests, **quick)
+    done = run_tests(site, "--import-mode=importlib", *tests, cwd=folder)
     assert done.returncode == 0, done.stdout
     assert re.search(r"^\d\d passed", done.stdout, flags=re.MULTILINE)
 

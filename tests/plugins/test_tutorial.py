@@ -105,9 +105,8 @@ def test_it_is_listed_helps_and_trains(inside: None, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.slow
-def test_its_own_tests_pass(site: Path, folder: Path, python: Run, preloaded_python: str) -> None:
-    quick = {"cwd": folder / "magkit-twins", "interpreter": preloaded_python}
-    done = python(site, "-m", "pytest", "-q", "-p", "no:cacheprovider", **quick)
+def test_its_own_tests_pass(site: Path, folder: Path, run_tests: Run) -> None:
+    done = run_tests(site, cwd=folder / "magkit-twins")
     assert done.returncode == 0, done.stdout
     assert re.search(r"^\d\d passed", done.stdout, flags=re.MULTILINE)
 
