@@ -344,7 +344,7 @@ def test_a_full_disk(
 
 @POSIX
 def test_an_interrupt_leaves_nothing(clip: Clip, weights: Path, here: Path) -> None:
-    source = clip(count=600, size=(192, 192))
+    source = clip(count=250, size=(192, 192))
     process = subprocess.Popen(
         [sys.executable, "-m", "magkit", "magnify", str(source), "--weights", str(weights)],
         cwd=here,

@@ -97,7 +97,8 @@ def run_tests(python: Run, preloaded_python: str) -> Run:
 
     def run(site: Path, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
         # The processes that these tests start are real ones: some ask what has been imported.
-        command = ["-c", PYTEST.format(sys.executable), "-q", "-p", "no:cacheprovider"]
+        options = ["-q", "-p", "no:cacheprovider", "-p", "no:hydra_pytest"]
+        command = ["-c", PYTEST.format(sys.executable), *options]
         return python(site, *command, *arguments, cwd=cwd, interpreter=preloaded_python)
 
     return run

@@ -1,5 +1,6 @@
 """mypy --strict accepts plugins as they are written, and refuses a `build` of the wrong type."""
 
+import os
 import re
 import subprocess
 import sys
@@ -51,12 +52,18 @@ def test_mypy(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     sound.append(tutorial(tmp_path, "twons"))
     expected.append(spoilt(sound[-1]))
     sound.append(tmp_path / "magkit-good-method" / "tests" / "test_conformance.py")
-    # Kept from one run to the next: most of the time goes into reading torch.
-    cache = pytestconfig.cache.mkdir("mypy")
-    options = ["--strict", "--no-error-summary", "--cache-dir", str(cache), "--config-file="]
+    # Most of the time goes into reading torch: with the project's own options and cache, it is
+    # read once for this test and for the project.
+    root = pytestconfig.rootpath
+    options = ["--strict", "--no-error-summary", "--config-file", str(root / "pyproject.toml")]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *options, *map(str, sound)],
         cwd=tmp_path,
+        env={
+            **os.environ,
+            "MYPY_CACHE_DIR": str(root / ".mypy_cache"),
+            "MYPYPATH": os.pathsep.join(str(path.parent) for path in sound),
+        },
         capture_output=True,
         text=True,
         check=False,
