@@ -65,7 +65,7 @@ SPEC = MagnifierSpec(
             "texture+motion": ("encoder.layers.4.*",),
         },
     ),
-    weights=Path(__file__).parents[2] / "weights" / "magnet-fast.safetensors",
+    weights=Path(__file__).parents[1] / "weights" / "magnet-fast.safetensors",
     preset={
         "steps": 9000,
         "lr": 1e-3,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 PAPER = "He, Gkioxari, Dollar, Girshick: Mask R-CNN, ICCV 2017, arXiv 1703.06870"
-SMALL = Path(__file__).parents[3] / "weights" / "maskrcnn-small.safetensors"
+SMALL = Path(__file__).parents[2] / "weights" / "maskrcnn-small.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from magkit.invert.targets.segmenter import SegmenterTarget
 
 
-WEIGHTS = Path(__file__).parents[3] / "weights" / "segmenter.safetensors"
+WEIGHTS = Path(__file__).parents[2] / "weights" / "segmenter.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
