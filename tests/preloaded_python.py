@@ -5,8 +5,8 @@
 A server imports what takes long, when it is first asked, and forks for every command line. It
 writes the program FOLDER/python, which sends the server its arguments, environment, working
 directory and open files, passes signals on, and ends as the forked process ends. Where the program
-is killed, the server kills the process. Options of the interpreter other than `-c` and `-m` start
-the real one. The server ends with its standard input.
+is killed, the server kills the process. Options of the interpreter other than `-B`, `-c` and `-m`
+start the real one. The server ends with its standard input.
 """
 
 import atexit
@@ -40,8 +40,9 @@ FREE = 500  # the first of the file descriptors that nothing uses
 PROGRAM = """#!{python} -IS
 import json, os, signal, socket, sys
 
-if sys.argv[1:2] not in (["-c"], ["-m"]) and "".join(sys.argv[1:2])[:1] in ("", "-"):
-    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+arguments = sys.argv[2:] if sys.argv[1:2] == ["-B"] else sys.argv[1:]
+if arguments[:1] not in (["-c"], ["-m"]) and "".join(arguments[:1])[:1] in ("", "-"):
+    os.execv({python!r}, [{python!r}, *arguments])
 
 def is_open(file):
     try:
@@ -50,7 +51,7 @@ def is_open(file):
         return False
 
 files = [file for file in map(int, os.listdir("/proc/self/fd")) if is_open(file)]
-asked = {{"arguments": sys.argv[1:], "env": dict(os.environ), "cwd": os.getcwd(), "files": files}}
+asked = {{"arguments": arguments, "env": dict(os.environ), "cwd": os.getcwd(), "files": files}}
 server = socket.socket(socket.AF_UNIX)
 server.connect({socket!r})
 message = json.dumps(asked).encode()
