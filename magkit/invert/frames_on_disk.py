@@ -30,8 +30,9 @@ from magkit.invert.optimize import OptimState
 from magkit.runtime.files import atomic_path
 from magkit.runtime.text import read_json_object
 from magkit.synth.pictures import decoding
-from magkit.video.folder import DEFAULT_RATE, SIDECAR, read_picture, write_sidecar
-from magkit.video.info import plain_info
+from magkit.video.folder import SIDECAR, write_sidecar
+from magkit.video.info import DEFAULT_RATE, plain_info
+from magkit.video.pictures import read_picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,14 @@ from magkit.magnify.band import Band, Mode, check_request
 from magkit.magnify.filters import ORDER, BandPass
 from magkit.progress import Progress, silent
 from magkit.protocols import Magnifier
-from magkit.video import Choice, Frame, VideoSource, check_output, open_video, write_video
+from magkit.video import (
+    Frame,
+    ReadOptions,
+    VideoSource,
+    WriteOptions,
+    open_video,
+    write_video,
+)
 
 
 def magnify(
@@ -72,12 +79,8 @@ def magnify_file(
     band: Band | None = None,
     capture_rate: float | None = None,
     order: int = ORDER,
-    rate: Fraction | None = None,
-    audio: Choice = "all",
-    quality: int | None = None,
-    pix_fmt: str | None = None,
     device: torch.device | str = "cpu",
-    overwrite: bool = False,
+    options: WriteOptions = WriteOptions(),  # noqa: B008 - it is frozen
     progress: Progress = silent,
 ) -> int:
     """Magnify a clip into another of the same size, times, length, colours and sound.
@@ -88,13 +91,8 @@ def magnify_file(
         output: A video by its suffix, or a folder of PNG frames without one.
         capture_rate: Frames a second at which the scene was filmed, where the clip plays at
             another speed: the band is in hertz of the scene.
-        rate: Unevenly spaced frames are written at this constant rate, in place of their times.
-        audio: Which sound tracks are kept.
-        quality: The encoder's constant rate factor; None: near lossless.
-        pix_fmt: The pixel format that is written, as ffmpeg names it; None: 4:2:0 with 8 bits, or
-            with 10 if the frames have more than 8.
-        overwrite: Whether an existing output is replaced.
-        progress: Hears of every frame written.
+        options: How the output is written.
+        progress: Called after every frame.
 
     The other arguments are those of `magnify`.
 
@@ -105,8 +103,7 @@ def magnify_file(
         UsageError: As `magnify`, or the output asked for is impossible.
         MagkitError: The clip can't be read, or the output exists or can't be written.
     """
-    video = open_video(source, deep=True) if isinstance(source, Path) else source
-    check_output(output, video.path, overwrite=overwrite)
+    video = open_video(source, ReadOptions(deep=True)) if isinstance(source, Path) else source
     filmed, times = filming(video, capture_rate)
     frames = magnify(
         video,
@@ -120,15 +117,9 @@ def magnify_file(
         device=device,
     )
     return write_video(
-        output,
-        frames,
-        video.info,
+        *(output, frames, video.info, options),
         sound=video.sound,
-        audio=audio,
-        rate=rate,
-        quality=quality,
-        pix_fmt=pix_fmt,
-        overwrite=overwrite,
+        source=video.path,
         progress=progress,
     )
 

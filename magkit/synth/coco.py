@@ -24,7 +24,7 @@ from magkit.synth.listing import find_files
 from magkit.synth.pictures import decode_rgb, decoding, open_picture
 from magkit.synth.sources import TensorCache, fit_longest
 from magkit.synth.storage import absolute
-from magkit.video.pictures import upright_size
+from magkit.video.pictures import oriented_size
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ class CocoCutouts:
 def _check_size(found: _Object, data: bytes, place: str) -> None:
     image = open_picture(data, place)
     with decoding(place):
-        width, height = upright_size(image)
+        width, height = oriented_size(image)
     if (width, height) != (found.width, found.height):
         said = f"{found.width} x {found.height}"
         raise MagkitError(f"{place} is {width} x {height} pixels, and its annotations say {said}")

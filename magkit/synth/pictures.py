@@ -18,7 +18,7 @@ from magkit.synth.files import ListedFiles
 from magkit.synth.listing import find_files
 from magkit.synth.sources import MIN_AREA, TensorCache, fit_longest
 from magkit.synth.storage import first_line, on_disk, read_bytes
-from magkit.video.pictures import decode_picture, upright_size
+from magkit.video.pictures import decode_picture, oriented_size
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 # Pillow goes by content, not by name, and starts other programs for some formats.
@@ -77,7 +77,7 @@ def picture_size(start: bytes, place: str) -> tuple[int, int]:
             raise
         image = open_picture(read_bytes(place), place)
     with decoding(place):
-        width, height = upright_size(image)
+        width, height = oriented_size(image)
     return height, width
 
 

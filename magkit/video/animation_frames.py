@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magkit.errors import MagkitError
-from magkit.video.depth import Declared, png_depth
-from magkit.video.pictures import decode_rgba, decoding
+from magkit.video.depth import DeclaredDepth, png_depth
+from magkit.video.pictures import decode_errors, decode_rgba
 
 
 class Disposal(Enum):
@@ -27,7 +27,7 @@ class Disposal(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPicture:
+class AnimationFrame:
     """The picture that makes a frame of the one before.
 
     Args:
@@ -54,7 +54,7 @@ class StoredPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredAnimation:
+class ParsedAnimation:
     """An animated picture that is decoded picture by picture.
 
     Args:
@@ -68,10 +68,10 @@ class StoredAnimation:
 
     path: Path
     size: tuple[int, int]
-    pictures: Sequence[StoredPicture]
+    pictures: Sequence[AnimationFrame]
     wrap: Callable[[bytes], bytes]
     deep: bool = False
-    declared: Declared | None = None
+    declared: DeclaredDepth | None = None
 
     def frames(self, first: int, last: int) -> Iterator[NDArray[Any]]:
         """The frames first <= n < last over black, (H, W, 3) RGB, uint8 or uint16.
@@ -82,7 +82,7 @@ class StoredAnimation:
         # To blend over black and to blend over a transparent canvas that is then shown over black
         # give the same colours, so that the canvas needs no alpha. Nothing is rounded on it.
         canvas = np.zeros((self.size[1], self.size[0], 3), np.float32)
-        with decoding(self.path), self.path.open("rb") as file:
+        with decode_errors(self.path), self.path.open("rb") as file:
             for number, picture in enumerate(self.pictures[:last]):
                 area = canvas[picture.top :, picture.left :][: picture.height, : picture.width]
                 before = area.copy() if picture.disposal is Disposal.RESTORE else 0
@@ -94,7 +94,7 @@ class StoredAnimation:
                     area[:] = before
 
 
-def _read(file: BinaryIO, picture: StoredPicture) -> bytes:
+def _read(file: BinaryIO, picture: AnimationFrame) -> bytes:
     pieces = []
     for offset, length in picture.data:
         file.seek(offset)
@@ -181,7 +181,7 @@ class _Reader:
         self.sequence += 1
 
 
-def open_apng(path: Path) -> StoredAnimation | None:
+def open_apng(path: Path) -> ParsedAnimation | None:
     """The pictures of an animated PNG; None where the file holds a still one.
 
     All chunks are read once, and their checksums compared. The picture for programs that know no
@@ -191,7 +191,7 @@ def open_apng(path: Path) -> StoredAnimation | None:
         MagkitError: The file is cut or damaged.
     """
     reader = _Reader()
-    with decoding(path), path.open("rb") as file:
+    with decode_errors(path), path.open("rb") as file:
         for kind, offset, content in _chunks(file):
             reader.take(kind, offset, content)
         if not reader.promised:
@@ -204,7 +204,7 @@ def open_apng(path: Path) -> StoredAnimation | None:
         pictures = [_png_picture(one, reader) for one in whole]
         size = struct.unpack(">2I", reader.header[:8])
         declared = png_depth(io.BytesIO(pictures[0].head))
-        return StoredAnimation(path, size, pictures, _wrap, reader.header[8] == 16, declared)
+        return ParsedAnimation(path, size, pictures, _wrap, reader.header[8] == 16, declared)
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
@@ -235,10 +235,10 @@ def _png_control(content: bytes, header: bytes) -> _PNGControl:
     return _PNGControl(width, height, left, top, seconds, _PNG_DISPOSALS[disposal], blending == 1)
 
 
-def _png_picture(control: _PNGControl, reader: _Reader) -> StoredPicture:
+def _png_picture(control: _PNGControl, reader: _Reader) -> AnimationFrame:
     size = struct.pack(">2I", control.width, control.height)
     head = _SIGNATURE + _chunk(b"IHDR", size + reader.header[8:]) + reader.shared
-    return StoredPicture(
+    return AnimationFrame(
         control.left,
         control.top,
         control.width,
@@ -287,7 +287,7 @@ class _CutError(Exception):
     """The file ends too early."""
 
 
-def open_gif(path: Path) -> StoredAnimation:
+def open_gif(path: Path) -> ParsedAnimation:
     """The pictures of a GIF. None is decoded.
 
     The background is transparent, as in browsers, whatever colour the file names for it.
@@ -295,8 +295,8 @@ def open_gif(path: Path) -> StoredAnimation:
     Raises:
         MagkitError: The file is cut or damaged.
     """
-    pictures: list[StoredPicture] = []
-    with decoding(path), path.open("rb") as file:
+    pictures: list[AnimationFrame] = []
+    with decode_errors(path), path.open("rb") as file:
         try:
             width, height, flags = struct.unpack("<6x2HBxx", _exactly(file, 13))
             table = _table(file, flags)
@@ -306,10 +306,10 @@ def open_gif(path: Path) -> StoredAnimation:
             raise MagkitError(f"it breaks off after {len(pictures)} frames", _HINT) from None
         if not pictures:
             raise MagkitError("it holds no frame", _HINT)
-    return StoredAnimation(path, (width, height), pictures, lambda data: data + _TRAILER)
+    return ParsedAnimation(path, (width, height), pictures, lambda data: data + _TRAILER)
 
 
-def _pictures(file: BinaryIO, shared: tuple[int, bytes]) -> Iterator[StoredPicture]:
+def _pictures(file: BinaryIO, shared: tuple[int, bytes]) -> Iterator[AnimationFrame]:
     control = _Control()
     while (mark := _exactly(file, 1)) != _TRAILER:
         if mark == _EXTENSION:
@@ -329,7 +329,7 @@ def _control(block: bytes) -> _Control:
     return _Control(block, Fraction(hundredths, 100), disposal)
 
 
-def _picture(file: BinaryIO, control: _Control, shared: tuple[int, bytes]) -> StoredPicture:
+def _picture(file: BinaryIO, control: _Control, shared: tuple[int, bytes]) -> AnimationFrame:
     left, top, width, height, flags = struct.unpack("<4HB", _exactly(file, 9))
     size, colours = _table(file, flags) if flags & _TABLE else shared
     # As a file of its own: a canvas of its size, and the colours as its own table.
@@ -344,7 +344,7 @@ def _picture(file: BinaryIO, control: _Control, shared: tuple[int, bytes]) -> St
         pass
     data = ((offset, file.tell() - offset),)
     delay, disposal = control.delay, control.disposal
-    return StoredPicture(left, top, width, height, delay, disposal, True, head, data)
+    return AnimationFrame(left, top, width, height, delay, disposal, True, head, data)
 
 
 def _table(file: BinaryIO, flags: int) -> tuple[int, bytes]:

@@ -20,7 +20,7 @@ from typing import IO
 import imageio_ffmpeg
 
 from magkit.errors import MagkitError
-from magkit.video.kinds import raw_stream
+from magkit.video.formats import raw_image_demuxer
 
 # Playlists, scripts, name patterns, network sessions, drawings that link to pictures, plain text.
 REFUSED = frozenset(
@@ -32,6 +32,9 @@ REFUSED = frozenset(
 )
 
 _KEPT_ERRORS = 100
+
+SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+"""Flags of ffmpeg's scaler: exact rounding, and chroma at full resolution."""
 
 # Transport and program streams and Ogg may start their clock anew in the middle of a file. ffmpeg
 # takes any step of 10 s for that, and closes the gap. A clip that pauses has true steps of such a
@@ -77,7 +80,7 @@ def _demuxers() -> str:
     return ",".join(n for n in names if REFUSED.isdisjoint(n.split(",")))
 
 
-def decodable(codec: str) -> bool:
+def has_decoder(codec: str) -> bool:
     """Whether ffmpeg has a decoder of this codec."""
     return bool(re.search(rf"^ D\S+ {re.escape(codec)} ", _table("codecs"), flags=re.MULTILINE))
 
@@ -113,7 +116,7 @@ def input_args(path: Path) -> list[str]:
     # `file:` keeps a name such as `concat:a|b` or `-y` from meaning something to ffmpeg.
     source = f"file:{path.absolute()}"
     # By its suffix ffmpeg would take raw motion JPEG named .jpg for one picture.
-    stream = raw_stream(path)
+    stream = raw_image_demuxer(path)
     form = ["-f", stream] if stream else []
     allowed = ["-protocol_whitelist", "file", "-format_whitelist", _demuxers()]
     return ["-dts_delta_threshold", str(_LONGEST_STEP), *allowed, *form, "-i", source]
@@ -134,7 +137,7 @@ class Log:
             if re.search(r"\[(error|fatal|panic)\]", line):
                 # The first errors say what is wrong, the last what ended it: keep both.
                 del self.errors[_KEPT_ERRORS - 1 : -1]
-                self.errors.append(message(line))
+                self.errors.append(strip_prefixes(line))
             if self._watch is not None:
                 self._watch(line)
 
@@ -155,12 +158,12 @@ _CONSEQUENCE = re.compile(
 )
 
 
-def message(line: str) -> str:
+def strip_prefixes(line: str) -> str:
     """A line of ffmpeg's log without the [parts and levels] that lead it."""
     return re.sub(r"^(\[[^\]]*\] )+", "", line)
 
 
-class Child:
+class FFmpegProcess:
     """One running ffmpeg: its process and its log."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Log) -> None:
@@ -185,7 +188,7 @@ class Child:
         return self.log.cause() or f"ffmpeg ended with status {status}"
 
 
-_running: set[Child] = set()
+_running: set[FFmpegProcess] = set()
 
 
 @atexit.register
@@ -199,7 +202,7 @@ def _end_all() -> None:
 @contextmanager
 def ffmpeg(
     args: Sequence[str], *, feed: bool = False, watch: Callable[[str], None] | None = None
-) -> Iterator[Child]:
+) -> Iterator[FFmpegProcess]:
     """Run ffmpeg for the length of a block: when the block ends, so has ffmpeg.
 
     Args:
@@ -220,7 +223,7 @@ def ffmpeg(
         creationflags=new_group | hidden,
     )
     assert process.stderr is not None
-    child = Child(process, Log(process.stderr, watch))
+    child = FFmpegProcess(process, Log(process.stderr, watch))
     _running.add(child)
     try:
         yield child

@@ -9,10 +9,17 @@ from pathlib import Path
 from typing import IO
 
 from magkit.errors import MagkitError
-from magkit.video.ffmpeg import Child, decodable, ffmpeg, input_args, message
-from magkit.video.hdr import parse_hdr
-from magkit.video.info import Timing, VideoInfo, fit, is_constant, nominal_rate, rising, snap_rate
-from magkit.video.showinfo import Shown, parse_frame
+from magkit.video.ffmpeg import FFmpegProcess, ffmpeg, has_decoder, input_args, strip_prefixes
+from magkit.video.info import (
+    Timing,
+    VideoInfo,
+    fit_timing,
+    is_constant,
+    is_increasing,
+    nominal_rate,
+    snap_rate,
+)
+from magkit.video.showinfo import FrameInfo, parse_frame, parse_hdr
 
 # Frames that are decoded to see whether they hold two fields.
 _DESCRIBED = 8
@@ -31,7 +38,7 @@ _FRAMED = re.compile("(mov|matroska|avi|flv|asf|nut|ivf|yuv4mpegpipe|mxf|gxf)(,|
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class AudioTrack:
     """One sound track.
 
     Args:
@@ -43,11 +50,11 @@ class Track:
 
     codec: str
     start: float | None
-    decodable: bool
+    has_decoder: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
+class ProbeResult:
     """A clip's record, and what reading and copying it need besides.
 
     Args:
@@ -65,7 +72,7 @@ class Probed:
     container: str
     begin: float
     decode_range: str
-    tracks: tuple[Track, ...] = ()
+    tracks: tuple[AudioTrack, ...] = ()
     decoder: str = ""
     alpha: bool = False
     timed: bool = True
@@ -87,7 +94,7 @@ class _Listing:
     alpha_mode: bool = False
 
     def watch(self, line: str) -> None:
-        text = message(line)
+        text = strip_prefixes(line)
         if text.startswith(("Input", "  Duration", "  Stream")):
             self._watch_header(text)
         elif re.match(r" +alpha_mode +: 1$", text):
@@ -162,7 +169,7 @@ class _Stamps:
             self.sound[int(stream) - 1] = int(pts) * bases[stream]
 
 
-def probe(path: Path) -> Probed:
+def probe(path: Path) -> ProbeResult:
     """Read a video file's record. The packets are read through once, and few frames decoded.
 
     Where packets can't tell when frames are shown (a packet may be a field, or have no time stamp),
@@ -175,11 +182,11 @@ def probe(path: Path) -> Probed:
     if listing.unlisted:
         listing, stamps, child = _packets(path, listing.unlisted)
     if not listing.frames:
-        raise unreadable(path, child)
+        raise open_error(path, child)
     return _describe(path, listing, stamps)
 
 
-def _packets(path: Path, unlisted: Sequence[int] = ()) -> tuple[_Listing, _Stamps, Child]:
+def _packets(path: Path, unlisted: Sequence[int] = ()) -> tuple[_Listing, _Stamps, FFmpegProcess]:
     """What ffmpeg says of a file and its packets; sound tracks of some numbers are passed over."""
     listing, stamps = _Listing(), _Stamps()
     # V leaves out cover pictures and thumbnails. Two outputs: some frames' description, and the
@@ -200,7 +207,7 @@ def _listed(*coding: str, unlisted: Sequence[int]) -> list[str]:
     return [*maps, *coding, "-f", "framecrc", "pipe:1"]
 
 
-def _describe(path: Path, listing: _Listing, stamps: _Stamps) -> Probed:
+def _describe(path: Path, listing: _Listing, stamps: _Stamps) -> ProbeResult:
     shown = [parse_frame(frame, listing.colors) for frame in listing.frames]
     first, interlaced = shown[0], any(frame.interlaced for frame in shown)
     begin, count, timing = _timing(path, listing, stamps, first, interlaced)
@@ -224,12 +231,12 @@ def _describe(path: Path, listing: _Listing, stamps: _Stamps) -> Probed:
     starts = {listed[place]: float(start - begin) for place, start in stamps.sound.items()}
     # Transparency in VP8 and VP9 is a second picture, which only libvpx's decoders look at.
     decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stamps.codec) if listing.alpha_mode else ""
-    return Probed(
+    return ProbeResult(
         info,
         listing.container,
         float(begin),
         first.decode_range,
-        tuple(Track(c, starts.get(n), decodable(c)) for n, c in enumerate(listing.audio)),
+        tuple(AudioTrack(c, starts.get(n), has_decoder(c)) for n, c in enumerate(listing.audio)),
         decoder or "",
         alpha=bool(decoder) or (first.pixels.alpha and not _is_bitmap(listing, stamps)),
         timed=timing.stated,
@@ -242,7 +249,7 @@ def _is_bitmap(listing: _Listing, stamps: _Stamps) -> bool:
 
 
 def _timing(
-    path: Path, listing: _Listing, stamps: _Stamps, first: Shown, interlaced: bool
+    path: Path, listing: _Listing, stamps: _Stamps, first: FrameInfo, interlaced: bool
 ) -> tuple[Fraction, int, Timing]:
     """Seconds from the file's zero to the first frame, how many frames there are, and when."""
     nominal = nominal_rate(Fraction(listing.rate or 0))
@@ -261,7 +268,7 @@ def _timing(
         ticks = [pts for _, pts, _ in stamps.picture if pts != _NO_TIME]
         if ticks != sorted(ticks) or len(ticks) < len(stamps.picture):
             return Fraction(0), len(stamps.picture), Timing(nominal, stated=False)
-    timing = fit(ticks, stamps.base, _last_duration(stamps), (nominal,))
+    timing = fit_timing(ticks, stamps.base, _last_duration(stamps), (nominal,))
     stated = snap_rate(listing.stated or nominal)
     if stated * stamps.base > 1 and is_constant(ticks, stamps.base, stated):
         # Frames that share ticks (in Matroska, above 1000 a second) look unevenly spaced.
@@ -269,7 +276,7 @@ def _timing(
     return ticks[0] * stamps.base, len(ticks), timing
 
 
-def _packet_ticks(listing: _Listing, stamps: _Stamps, first: Shown) -> list[int]:
+def _packet_ticks(listing: _Listing, stamps: _Stamps, first: FrameInfo) -> list[int]:
     """The time stamps of the packets in the order of the frames; none where they tell no times."""
     if any(pts == _NO_TIME for _, pts, _ in stamps.picture):
         # AVI numbers packets in the order of decoding: as many frames are shown at as many times.
@@ -278,7 +285,7 @@ def _packet_ticks(listing: _Listing, stamps: _Stamps, first: Shown) -> list[int]
         # What comes before the first frame that can be decoded is never shown.
         earliest = -(2**62) if first.time is None else round(first.time / stamps.base) - 1
         ticks = sorted(pts for _, pts, _ in stamps.picture if pts >= earliest)
-    return ticks if rising(ticks) else []
+    return ticks if is_increasing(ticks) else []
 
 
 def _stated_rate(stamps: _Stamps) -> Fraction | None:
@@ -319,7 +326,7 @@ def _decoded(path: Path, listing: _Listing) -> _Stamps:
     return stamps
 
 
-def unreadable(path: Path, child: Child) -> MagkitError:
+def open_error(path: Path, child: FFmpegProcess) -> MagkitError:
     """The sentence for a file that ffmpeg does not open."""
     said = " ".join(child.log.errors)
     with path.open("rb") as file:

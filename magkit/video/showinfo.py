@@ -3,15 +3,15 @@
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from magkit.errors import MagkitError
-from magkit.video.colour import MATRICES
 from magkit.video.ffmpeg import PixelFormat, pixel_format
-from magkit.video.info import UNKNOWN, ColorRange, guess_standard
+from magkit.video.info import LUMA_WEIGHTS, UNKNOWN, ColorRange, StaticHdr, guess_standard
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class FrameInfo:
     """A decoded frame.
 
     Args:
@@ -41,7 +41,7 @@ class Shown:
     color_transfer: str
 
 
-def parse_frame(frame: str, colors: str) -> Shown:
+def parse_frame(frame: str, colors: str) -> FrameInfo:
     """Parse the lines that begin with "n:" and with "color_range:".
 
     Raises:
@@ -53,7 +53,7 @@ def parse_frame(frame: str, colors: str) -> Shown:
     pixels = pixel_format(_find(r" fmt:(\S+)", frame)[0])
     decode_range, color_range = _ranges(pixels.name, _color(colors, "range"))
     matrix, primaries, transfer = _standard(colors, width, height)
-    return Shown(
+    return FrameInfo(
         width,
         height,
         None if time == "NOPTS" else float(time),
@@ -104,7 +104,7 @@ def _standard(colors: str, width: int, height: int) -> tuple[str, str, str]:
     guess = guess_standard(width, height)
     tagged = _color(colors, "space")
     primaries, transfer = _color(colors, "primaries"), _color(colors, "trc")
-    if tagged in MATRICES:
+    if tagged in LUMA_WEIGHTS:
         return tagged, primaries, transfer
     if tagged not in {UNKNOWN, "gbr"}:
         raise MagkitError(
@@ -116,3 +116,39 @@ def _standard(colors: str, width: int, height: int) -> tuple[str, str, str]:
         guess if primaries == UNKNOWN else primaries,
         guess if transfer == UNKNOWN else transfer,
     )
+
+
+_DECIMAL = re.compile(r"-?\d+\.\d+")
+
+
+def parse_hdr(text: str) -> StaticHdr | None:
+    """Parse the side data that ffmpeg's showinfo prints of a frame.
+
+    Values that can't be true count as absent, as do light levels that are both 0.
+
+    Args:
+        text: Lines such as "side data - Content light level metadata: MaxCLL=1000, MaxFALL=400".
+
+    Returns:
+        None where nothing is told.
+    """
+    told: dict[str, Any] = {}
+    if match := re.search(r"Mastering display metadata: has_primaries:(\d) (.*)", text):
+        numbers = [float(number) for number in _DECIMAL.findall(match[2])]
+        if match[1] == "1" and len(numbers) == 10:
+            told["primaries"] = tuple(zip(numbers[0:8:2], numbers[1:8:2], strict=True))
+        if "has_luminance:1" in match[2] and len(numbers) == 10:
+            told["luminance"] = (numbers[8], numbers[9])
+    if match := re.search(r"Content light level metadata: MaxCLL=(\d+), MaxFALL=(\d+)", text):
+        levels = int(match[1]), int(match[2])
+        told |= {"light_levels": levels} if any(levels) else {}
+    kept = {name: value for name, value in told.items() if _is_possible(name, value)}
+    return StaticHdr(**kept) if kept else None
+
+
+def _is_possible(name: str, value: Any) -> bool:
+    try:
+        StaticHdr(**{name: value})
+    except ValueError:
+        return False
+    return True

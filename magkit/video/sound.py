@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from magkit.video.ffmpeg import ffmpeg, input_args
-from magkit.video.probe import Track
+from magkit.video.probe import AudioTrack
 
 _log = logging.getLogger(__name__)
 
-Choice = Literal["none", "first", "all"]
+AudioTracks = Literal["none", "first", "all"]
 """Which sound tracks of a clip its result keeps."""
 
 # What plays widely in each container; Matroska takes all that it is likely to meet.
@@ -57,14 +57,14 @@ class Sound:
 
     path: Path
     container: str
-    tracks: tuple[Track, ...]
+    tracks: tuple[AudioTrack, ...]
     begin: float
     offset: float = 0.0
     length: float | None = None
 
 
 def sound_args(
-    sound: Sound | None, suffix: str, choice: Choice
+    sound: Sound | None, suffix: str, choice: AudioTracks
 ) -> tuple[list[str], list[str], list[str]]:
     """Arguments of ffmpeg that take the sound along as its second input.
 
@@ -120,7 +120,7 @@ def _decodes(sound: Sound, number: int) -> bool:
     return False
 
 
-def _kept(sound: Sound, suffix: str, choice: Choice) -> Iterator[tuple[int, Track]]:
+def _kept(sound: Sound, suffix: str, choice: AudioTracks) -> Iterator[tuple[int, AudioTrack]]:
     """The tracks that can be kept, with their numbers in the file."""
     if choice == "none":
         return
@@ -128,9 +128,9 @@ def _kept(sound: Sound, suffix: str, choice: Choice) -> Iterator[tuple[int, Trac
         name = f"{sound.path}: sound track {number + 1} ({track.codec})"
         if track.start is None:
             _log.warning("%s is empty or damaged and is left out", name)
-        elif not (track.codec in _CARRIED[suffix] or track.decodable):
+        elif not (track.codec in _CARRIED[suffix] or track.has_decoder):
             _log.warning("%s can't be decoded or stored in %s and is left out", name, suffix)
-        elif track.decodable and not _decodes(sound, number):
+        elif track.has_decoder and not _decodes(sound, number):
             _log.warning("%s is damaged and is left out", name)
         else:
             yield number, track
@@ -138,7 +138,7 @@ def _kept(sound: Sound, suffix: str, choice: Choice) -> Iterator[tuple[int, Trac
                 return
 
 
-def _coded(index: int, kept: tuple[int, Track], sound: Sound, suffix: str) -> list[str]:
+def _coded(index: int, kept: tuple[int, AudioTrack], sound: Sound, suffix: str) -> list[str]:
     """Copy a track where the container carries it, code it anew where it doesn't."""
     number, track = kept
     args = ["-map", f"1:a:{number}", f"-c:a:{index}"]
