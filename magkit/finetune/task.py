@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from magkit.data.dataset import DataSet, StoredBatches
-from magkit.data.plan import sources_mark
+from magkit.data.plan import sources_digest
 from magkit.errors import UsageError
 from magkit.finetune.recipe import Recipe
 from magkit.runtime.seeds import derived_seed
@@ -68,7 +68,7 @@ class RenderedData:
 
     def described(self) -> dict[str, Any]:
         """Return what the sources are made of, and a hash of a sample of their files."""
-        sample = sources_mark(self._sources)
+        sample = sources_digest(self._sources)
         return {**describe(self._sources), **({"sample": sample} if sample else {})}
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from magkit.data.open import open_dataset
 from magkit.data.plan import make_plan
-from magkit.data.write import write
+from magkit.data.write import write_dataset
 from magkit.errors import MagkitError, UsageError
 from magkit.synth import storage
 from magkit.synth import web as client
@@ -111,7 +111,7 @@ def recipe(tmp_path: Path) -> Callable[[dict[str, str]], str]:
     """Writes a recipe of local pictures and puts it into a bucket, its places replaced."""
     sources = build_sources([str(pictures(tmp_path / "in"))], None, None, 0)
     plan = make_plan("triplets", "recipe", 2, 0, SceneConfig(size=32, objects=(1, 2)), sources)
-    write(tmp_path / "recipe", plan, sources)
+    write_dataset(tmp_path / "recipe", plan, sources)
     memory = fsspec.filesystem("memory")
     memory.put(str(tmp_path / "in"), "/store/in", recursive=True)
 
