@@ -16,7 +16,7 @@ from magkit.data.plan import Kind, Plan, digest, sample_indices
 from magkit.data.store import Store
 from magkit.errors import MagkitError, UsageError
 from magkit.runtime.seeds import generator, in_epochs
-from magkit.synth.triplets import CLEAN, Degradation, Triplets, degraded
+from magkit.synth.triplets import CLEAN, Degradation, Triplets, degrade
 
 
 class DataSet(Protocol):
@@ -203,7 +203,7 @@ class StoredBatches(Dataset[Triplets]):
         scenes = _random_crop(
             self.data.triplets(indices), self.size, generator(self.seed, CROP, step)
         )
-        return degraded(scenes, self.degradation, self.seed, step)
+        return degrade(scenes, self.degradation, self.seed, step)
 
 
 def _random_crop(scenes: Triplets, size: int, draws: torch.Generator) -> Triplets:

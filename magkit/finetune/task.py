@@ -17,7 +17,7 @@ from magkit.runtime.seeds import derived_seed
 from magkit.specs import MagnifierSpec
 from magkit.synth.build import describe
 from magkit.synth.render import Sources
-from magkit.synth.stream import Batches, SceneBatches, loader
+from magkit.synth.stream import Batches, SceneBatches, load_batches
 from magkit.synth.triplets import Triplets
 from magkit.training.run import Run
 from magkit.training.train import write_picture
@@ -132,7 +132,7 @@ class SceneTask:
 
     def batches(self, start: int) -> Iterator[Sequence[Triplets]]:
         """Yield the batches of steps `start` and on, degraded, on the device, in equal parts."""
-        for batch in loader(self._material.batches(self._recipe), start, self._workers):
+        for batch in load_batches(self._material.batches(self._recipe), start, self._workers):
             yield batch.to(self._device).split(self._recipe.train.accumulate)
 
     def before_step(self, model: nn.Module, step: int) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 from magkit.errors import MagkitError, UsageError
 from magkit.synth.coco import CocoCutouts
-from magkit.synth.listing import check_named
+from magkit.synth.listing import check_origin
 from magkit.synth.pictures import FileCutouts, FilePictures
 from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources
-from magkit.synth.sources import Cutouts, JoinedCutouts, JoinedPictures, Pictures, TensorCache
+from magkit.synth.sources import ConcatCutouts, ConcatPictures, Cutouts, Pictures, TensorCache
 from magkit.synth.storage import scheme
 
 PROCEDURAL = 2048  # textures, and as many objects, where no files are given
@@ -60,7 +60,7 @@ def build_sources(
         pictures.append(ProceduralPictures(procedural or PROCEDURAL, colours))
     if procedural or not cutouts:
         cutouts.append(ProceduralCutouts(procedural or PROCEDURAL, shapes))
-    return Sources(JoinedPictures(*pictures), JoinedCutouts(*cutouts))
+    return Sources(ConcatPictures(*pictures), ConcatCutouts(*cutouts))
 
 
 def is_instances(location: str) -> bool:
@@ -98,7 +98,7 @@ def rebuild(described: Mapping[str, Any], document: str = "") -> Sources:
         # Mixed in, procedural ones stand on both sides; on one alone, they stand in for nothing.
         drawn = [p["count"] for p in pictures if p["kind"] == "procedural" and p in objects]
         for place in (*images, *names, *beside):
-            check_named(place, document)
+            check_origin(place, document)
     except (KeyError, TypeError) as error:
         raise MagkitError(f"this is no description of sources: {error}") from error
     # Of several folders each was found beside its file.

@@ -16,7 +16,7 @@ Rng = np.random.Generator
 Pixels = npt.NDArray[np.float32]
 VERSION = 1  # of the drawings: raised when a number no longer gives the same pixels
 SIDE = 512  # pixels: every procedural picture is drawn at this size, then cut
-SMOOTHING = 3  # shapes are drawn so many times larger, then averaged: smooth edges
+SUPERSAMPLING = 3  # shapes are drawn so many times larger, then averaged: smooth edges
 
 
 def random_colour(rng: Rng) -> tuple[int, int, int]:
@@ -40,14 +40,14 @@ def noise(rng: Rng, side: int = SIDE) -> Pixels:
 
 
 def _canvas(rng: Rng) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    side = SIDE * SMOOTHING
+    side = SIDE * SUPERSAMPLING
     image = Image.new("RGB", (side, side), random_colour(rng))
     return image, ImageDraw.Draw(image)
 
 
 def _leaf(draw: ImageDraw.ImageDraw, rng: Rng, radius: float) -> None:
-    x, y = rng.uniform(0, SIDE * SMOOTHING, 2)
-    radius *= SMOOTHING
+    x, y = rng.uniform(0, SIDE * SUPERSAMPLING, 2)
+    radius *= SUPERSAMPLING
     if rng.random() < 0.4:
         ratio = rng.uniform(0.4, 1)
         box = (x - radius, y - radius * ratio, x + radius, y + radius * ratio)
@@ -69,7 +69,7 @@ def dead_leaves(rng: Rng) -> Pixels:
     # Large leaves first: with few leaves, the small ones would all be covered.
     for radius in np.sort(radii)[::-1] if rng.random() < 0.5 else radii:
         _leaf(draw, rng, float(radius))
-    return np.asarray(image.reduce(SMOOTHING), np.float32)
+    return np.asarray(image.reduce(SUPERSAMPLING), np.float32)
 
 
 def grating(rng: Rng) -> Pixels:
@@ -87,15 +87,15 @@ def grating(rng: Rng) -> Pixels:
 def strokes(rng: Rng) -> Pixels:
     """Draw many lines and dots of one to ten pixels on a plain ground: thin structures."""
     image, draw = _canvas(rng)
-    side = SIDE * SMOOTHING
+    side = SIDE * SUPERSAMPLING
     for _ in range(int(rng.integers(40, 200))):
         x, y, dx, dy = (*rng.uniform(0, side, 2), *rng.normal(0, side / 4, 2))
-        width = int(rng.integers(1, 10)) * SMOOTHING
+        width = int(rng.integers(1, 10)) * SUPERSAMPLING
         if rng.random() < 0.7:
             draw.line((x, y, x + dx, y + dy), fill=random_colour(rng), width=width)
         else:
             draw.ellipse((x, y, x + 2 * width, y + 2 * width), fill=random_colour(rng))
-    return np.asarray(image.reduce(SMOOTHING), np.float32)
+    return np.asarray(image.reduce(SUPERSAMPLING), np.float32)
 
 
 def clouds(rng: Rng) -> Pixels:
@@ -103,7 +103,7 @@ def clouds(rng: Rng) -> Pixels:
     return np.asarray(noise(rng) * rng.uniform(15, 60) + random_colour(rng), np.float32)
 
 
-MAKERS: tuple[tuple[Callable[[Rng], Pixels], float], ...] = (
+TEXTURES: tuple[tuple[Callable[[Rng], Pixels], float], ...] = (
     (dead_leaves, 0.5),
     (clouds, 0.25),
     (strokes, 0.15),
@@ -114,7 +114,7 @@ MAKERS: tuple[tuple[Callable[[Rng], Pixels], float], ...] = (
 def texture(number: int) -> torch.Tensor:
     """Return procedural picture `number` as uint8 RGB (3, SIDE, SIDE)."""
     rng = np.random.default_rng([0x7E, number])
-    makers, weights = zip(*MAKERS, strict=True)
+    makers, weights = zip(*TEXTURES, strict=True)
     pixels = makers[int(rng.choice(len(makers), p=weights))](rng)
     if rng.random() < 0.7:  # a fine grain and a gradient of light, as any real surface has
         pixels = pixels + noise(rng) * rng.uniform(1, 14)

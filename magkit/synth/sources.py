@@ -136,7 +136,7 @@ class _Joined(Generic[S]):
         raise IndexError(index)
 
 
-class JoinedPictures(_Joined[Pictures]):
+class ConcatPictures(_Joined[Pictures]):
     """Several sources of pictures as one."""
 
     def picture(self, index: int) -> torch.Tensor:
@@ -145,7 +145,7 @@ class JoinedPictures(_Joined[Pictures]):
         return part.picture(number)
 
 
-class JoinedCutouts(_Joined[Cutouts]):
+class ConcatCutouts(_Joined[Cutouts]):
     """Several sources of objects as one."""
 
     def cutout(self, index: int, longest: int) -> torch.Tensor:
@@ -154,7 +154,7 @@ class JoinedCutouts(_Joined[Cutouts]):
         return part.cutout(number, longest)
 
 
-TIDY = 16 << 20  # bytes taken in, after which what was freed meanwhile is given back
+TRIM_BYTES = 16 << 20  # bytes taken in, after which what was freed meanwhile is given back
 
 
 class TensorCache:
@@ -192,7 +192,7 @@ class TensorCache:
             _, dropped = self._items.popitem(last=False)
             self.size -= dropped.nbytes
         self._taken += item.nbytes
-        if self._taken > TIDY:
+        if self._taken > TRIM_BYTES:
             self._taken = 0
             give_back()
         return item

@@ -18,7 +18,7 @@ from magkit.errors import MagkitError
 from magkit.runtime import pool
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
-from magkit.synth.triplets import CLEAN, Degradation, Triplets, degraded
+from magkit.synth.triplets import CLEAN, Degradation, Triplets, degrade
 
 B_co = TypeVar("B_co", covariant=True)
 
@@ -56,10 +56,10 @@ class SceneBatches(Dataset[Triplets]):
         indices = range(step * self.batch, (step + 1) * self.batch)
         scenes = [draw_scene(self.config, *counts, self.seed, index) for index in indices]
         batch = render(scenes, self.config, self.sources)
-        return degraded(batch, self.degradation, self.seed, step)
+        return degrade(batch, self.degradation, self.seed, step)
 
 
-class Numbered(Protocol[B_co]):
+class BatchSequence(Protocol[B_co]):
     """Numbered batches: a batch is a function of its number."""
 
     def __len__(self) -> int: ...
@@ -67,10 +67,10 @@ class Numbered(Protocol[B_co]):
     def __getitem__(self, step: int) -> B_co: ...
 
 
-Batches = Numbered[Triplets]
+Batches = BatchSequence[Triplets]
 
 
-def loader(batches: Numbered[B_co], start: int, workers: int) -> Iterator[B_co]:
+def load_batches(batches: BatchSequence[B_co], start: int, workers: int) -> Iterator[B_co]:
     """Yield batches from step `start` on, in order, rendered by `workers` other processes.
 
     With no workers they are rendered in this process. The number changes no batch.
@@ -85,10 +85,10 @@ def loader(batches: Numbered[B_co], start: int, workers: int) -> Iterator[B_co]:
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         multiprocessing_context="spawn" if workers else None,
-        collate_fn=_as_it_is,
+        collate_fn=_identity,
         worker_init_fn=partial(_start_worker, pool.level()),
     )
-    with _unheard_interrupts():
+    with _ignore_interrupts():
         items = iter(data)
     try:
         for item, records in items:
@@ -109,7 +109,7 @@ class _Guarded(Dataset[Any]):
     Errors are items too: raised in a worker, they would arrive as a traceback's text.
     """
 
-    def __init__(self, batches: Numbered[Any]) -> None:
+    def __init__(self, batches: BatchSequence[Any]) -> None:
         self.batches = batches
 
     def __getitem__(self, step: int) -> tuple[Any, list[logging.LogRecord]]:
@@ -119,7 +119,7 @@ class _Guarded(Dataset[Any]):
             return error, pool.kept_records()
 
 
-def _as_it_is(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch
 
 
@@ -133,7 +133,7 @@ def _start_worker(level: int, worker: int) -> None:
 
 
 @contextmanager
-def _unheard_interrupts() -> Iterator[None]:
+def _ignore_interrupts() -> Iterator[None]:
     """Processes started meanwhile ignore Ctrl-C, which ends the one that started them."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -70,18 +70,18 @@ class Degradation:
 CLEAN = Degradation(noise=0.0)
 
 
-def degraded(batch: Triplets, kind: Degradation, seed: int, step: int) -> Triplets:
+def degrade(batch: Triplets, kind: Degradation, seed: int, step: int) -> Triplets:
     """Return batch `step` as a camera and an encoder would hand it over: a pure function."""
     if kind.noise:
-        batch = photon_noise(batch, generator(seed, PHOTONS, step), kind.noise)
+        batch = add_photon_noise(batch, generator(seed, PHOTONS, step), kind.noise)
     if kind.read_noise:
-        batch = read_noise(batch, generator(seed, READING, step), kind.read_noise)
+        batch = add_read_noise(batch, generator(seed, READING, step), kind.read_noise)
     if kind.coded:
-        batch = coded(batch, generator(seed, CODING, step), kind.coded)
+        batch = compress_jpeg(batch, generator(seed, CODING, step), kind.coded)
     return batch
 
 
-def photon_noise(batch: Triplets, draws: torch.Generator, strength: float) -> Triplets:
+def add_photon_noise(batch: Triplets, draws: torch.Generator, strength: float) -> Triplets:
     """Add noise that grows with the light.
 
     Its standard deviation at value x in [0, 1] is n sqrt(2 x / 127.5) / 2 with n uniform in
@@ -96,7 +96,7 @@ def photon_noise(batch: Triplets, draws: torch.Generator, strength: float) -> Tr
     return replace(batch, a=noisy(batch.a), b=noisy(batch.b), c=noisy(batch.c))
 
 
-def read_noise(batch: Triplets, draws: torch.Generator, strength: float) -> Triplets:
+def add_read_noise(batch: Triplets, draws: torch.Generator, strength: float) -> Triplets:
     """Add noise as strong in the dark as in the light, one deviation up to `strength` a scene."""
     spread = torch.rand(len(batch.factor), 1, 1, 1, generator=draws).to(batch.a.device) * strength
     a, b, c = (_noisy(frames, spread, draws) for frames in (batch.a, batch.b, batch.c))
@@ -108,7 +108,7 @@ def _noisy(frames: torch.Tensor, spread: torch.Tensor, draws: torch.Generator) -
     return (frames + spread * normal).clamp(0, 1)
 
 
-def coded(batch: Triplets, draws: torch.Generator, share: float) -> Triplets:
+def compress_jpeg(batch: Triplets, draws: torch.Generator, share: float) -> Triplets:
     """Code a share of the scenes as JPEG, each scene at one quality.
 
     Clips come from lossy encoders, whose blocks and rounding must not be taken for motion.

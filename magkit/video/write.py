@@ -237,7 +237,9 @@ def _container_args(suffix: str) -> list[str]:
     front = ["-movflags", "+faststart"] if suffix in {".mp4", ".m4v", ".mov"} else []
     # ffmpeg's m4v muxer supports fewer codecs than mp4.
     form = ["-f", "mp4"] if suffix == ".m4v" else []
-    return [*front, *form, "-map_metadata", "-1", "-map_chapters", "-1"]
+    # Matroska's segment and track UIDs are random otherwise.
+    fixed = ["-fflags", "+bitexact"] if suffix in {".mkv", ".webm"} else []
+    return [*front, *form, *fixed, "-map_metadata", "-1", "-map_chapters", "-1"]
 
 
 def _encode(

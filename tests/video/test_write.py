@@ -229,3 +229,11 @@ def test_info_is_what_another_clip_starts_from() -> None:
     info = plain_info(1280, 720, Fraction(25))
     assert isinstance(info, VideoInfo)
     assert info.color_matrix == info.color_primaries == info.color_transfer == "bt709"
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_the_same_clip_is_written_as_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+    for name in "ab":
+        path = tmp_path / f"{name}{suffix}"
+        write_video(path, _frames(16, 16, 2), plain_info(16, 16, Fraction(25)))
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
