@@ -1,4 +1,4 @@
-"""Sources from what a command line names, and what to write down of them."""
+"""Sources built from command-line arguments, described as JSON and rebuilt."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ def build_sources(
     object_images: str | None,
     procedural: int,
 ) -> Sources:
-    """Build the sources of scenes; what is left out is found elsewhere or drawn.
+    """Build the sources of scenes.
 
-    With nothing given there are 2048 procedural textures and objects, which need no file.
-    Without `images`, the pictures that objects are cut out of are the backgrounds; without
-    `objects`, the objects are procedural ones.
+    The default is 2048 procedural textures and objects. Without `images`, the pictures of the
+    objects are the backgrounds; without `objects`, the objects are procedural.
 
     Args:
         images: places of background pictures, as `find_files` takes them.
@@ -64,12 +63,12 @@ def build_sources(
 
 
 def is_instances(location: str) -> bool:
-    """Tell whether a place of objects is a COCO instances file, rather than one of cut-outs."""
+    """Tell whether a location is a COCO instances file, not one of cut-outs."""
     return location.lower().endswith(".json")
 
 
 def describe(sources: Sources) -> dict[str, Any]:
-    """Return a JSON object that tells what sources are made of, part by part.
+    """Return a JSON object that describes all parts of sources.
 
     `{"pictures": [PART, ...], "objects": [PART, ...]}`; a part has `kind`, `location` (absolute;
     none where procedural), `count` and `sha256`, which differs when what the part holds does. Two

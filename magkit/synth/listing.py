@@ -1,4 +1,4 @@
-"""The files that a source names: a folder, a zip, a glob, a text list, a bucket."""
+"""Lists of files of a folder, zip, glob, text list or bucket, and their match with COCO images."""
 
 from __future__ import annotations
 
@@ -43,10 +43,9 @@ class Origin(NamedTuple):
 
 
 def origin(place: str) -> Origin | None:
-    """Return where a place lies; None: on this machine.
+    """Return the origin of a place; None if it is local.
 
-    The host is taken to the letter but for case and the scheme's usual port: a user's name or a
-    backslash in it make another one.
+    Hosts are compared literally but for case and the scheme's default port.
     """
     found = _URL.match(place)
     if not found or found[1].lower() == "file":
@@ -61,11 +60,10 @@ def check_origin(place: str, document: str) -> None:
 
     Args:
         place: as the document names it.
-        document: where that lies; of a chain of fsspec's (`simplecache::gs://...`) the last link
-            counts.
+        document: its place; of a chained URL (`simplecache::gs://...`) the last link counts.
 
     Raises:
-        UsageError: the document lies elsewhere, and the place outside of its origin.
+        UsageError: the document is remote, and the place has another origin.
     """
     home = origin(document.rpartition("::")[2] if "://" in document else document)
     if home is None or origin(place) == home:
@@ -83,7 +81,7 @@ Sized = Iterable[tuple[str, int | None]]  # names and sizes in bytes, where know
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Files in a fixed order: by folder and name, a text list's in its own order.
+    """Files in a fixed order: sorted by folder and name, or that of a text list.
 
     Attributes:
         kind: what was listed.
@@ -109,7 +107,7 @@ class Listing:
         return self.prefix + self.names[number]
 
     def keep(self, wanted: Callable[[str], bool]) -> Listing:
-        """Return the listing of those files whose place is wanted; the hash stays that of all."""
+        """Return the listing of the wanted files; the hash remains that of all."""
         names = tuple(name for name in self.names if wanted(self.prefix + name))
         return replace(self, names=names, skipped=self.skipped + len(self.names) - len(names))
 
@@ -125,13 +123,13 @@ class Listing:
 
 
 def find_files(location: str, suffixes: Collection[str] | None = None) -> Listing:
-    """List the files of a place, once; nothing of them is read.
+    """List the files of a location without reading them.
 
     Args:
-        location: a folder or bucket, searched through with its sub-folders; a `.zip`; a glob; a
-            `.txt` list of paths and URLs, a line each, relative ones from the list on, `#` before
-            remarks. What `https://` names is a list, whatever its suffix, unless it is a zip.
-        suffixes: those of wanted files, in small letters; None: all. A list's are not looked at.
+        location: a folder or bucket with its sub-folders; a `.zip`; a glob; a `.txt` list of one
+            path or URL per line, relative ones from the list on, `#` before comments. An
+            `https://` URL is a list, whatever its suffix, unless it is a zip.
+        suffixes: of wanted files, in lower case; None: all. They don't apply to a list.
 
     Raises:
         MagkitError: there is nothing there, or it can't be reached.
@@ -160,7 +158,7 @@ def find_files(location: str, suffixes: Collection[str] | None = None) -> Listin
 def _listing(
     kind: Kind, location: str, prefix: str, found: Sized, suffixes: Collection[str] | None
 ) -> Listing:
-    """Put files in order and hash their names and sizes."""
+    """Sort files and hash their names and sizes."""
     wanted = [
         item
         for item in found
@@ -193,7 +191,7 @@ def _globbed(pattern: str, prefix: str) -> Sized:
 
 
 def _size(path: Path) -> int | None:
-    """Return a file's size in bytes; None: there is none, or it is something else than a file."""
+    """Return a file's size in bytes; None if it is missing or no regular file."""
     try:
         found = path.stat()
     except OSError:
@@ -213,7 +211,7 @@ def _remote(location: str, prefix: str) -> Sized:
     try:
         find = system.glob if glob.has_magic(location) else system.find
         found: dict[str, dict[str, Any]] = find(location, detail=True)
-        # The drivers remember listings, which hold much more than is needed here.
+        # Cached listings hold much more than is needed here.
         system.invalidate_cache()
     except Exception as error:  # drivers raise types of their own
         raise MagkitError(f"{location} can't be listed: {first_line(error)}") from error
@@ -263,7 +261,7 @@ _HINT = "name the folder that file_name is relative to, or give file_name with i
 
 
 class _Rank(NamedTuple):
-    """How well a file agrees with a name; all zero where it shares the last part alone."""
+    """How well a file matches a name; all zero if only the last part is equal."""
 
     shared: int = 0  # parts of the path, from the last one on
     exact: bool = False  # in the same case
@@ -271,8 +269,8 @@ class _Rank(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
-    """What an image has a right to a file by."""
+class _Match:
+    """An image's match with a file."""
 
     number: int
     rank: _Rank
@@ -283,17 +281,16 @@ def match_pictures(names: Sequence[str], listing: Listing, wanted: Container[int
     """Return the number of each image's file, or -1 where there is none.
 
     Args:
-        names: what each image's file is called.
+        names: path or URL of each image's picture.
         listing: the files.
-        wanted: images that matter; of others an ambiguous one has no file.
+        wanted: images that must not be ambiguous; an ambiguous other one has no file.
 
     Raises:
-        MagkitError: several files agree equally well with an image's name, or several images with
-            a file's.
+        MagkitError: several files match an image equally well, or several images a file.
     """
     files = _Files(listing)
-    claims = [_claimed(number, name, files, wanted) for number, name in enumerate(names)]
-    best: dict[int, _Claim] = {}
+    claims = [_best_match(number, name, files, wanted) for number, name in enumerate(names)]
+    best: dict[int, _Match] = {}
     for file, claim in claims:
         best[file] = max(best.get(file, claim), claim, key=lambda each: each.rank)
     for file, claim in claims:
@@ -308,7 +305,9 @@ def match_pictures(names: Sequence[str], listing: Listing, wanted: Container[int
     ]
 
 
-def _claimed(number: int, name: str, files: _Files, wanted: Container[int]) -> tuple[int, _Claim]:
+def _best_match(
+    number: int, name: str, files: _Files, wanted: Container[int]
+) -> tuple[int, _Match]:
     ranked = files.ranked(parts := path_parts(name))
     top = max(ranked.values(), default=_Rank())
     found = [file for file, rank in ranked.items() if rank == top]
@@ -316,7 +315,7 @@ def _claimed(number: int, name: str, files: _Files, wanted: Container[int]) -> t
         places = " or ".join(files.listing.place(file) for file in found[:2])
         more = f" ({len(found)} files bear that name)" if len(found) > 2 else ""
         raise MagkitError(f"the picture '{name}' may be {places}{more}", _HINT)
-    return found[0] if len(found) == 1 else MISSING, _Claim(number, top, parts)
+    return found[0] if len(found) == 1 else MISSING, _Match(number, top, parts)
 
 
 class _Files:

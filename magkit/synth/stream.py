@@ -1,4 +1,4 @@
-"""Scenes as batches for training, rendered as they are asked for."""
+"""Batches of scenes rendered on demand for training, and a loader with worker processes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class SceneBatches(Dataset[Triplets]):
 
 
 class BatchSequence(Protocol[B_co]):
-    """Numbered batches: a batch is a function of its number."""
+    """Batches with random access: each is a function of its index."""
 
     def __len__(self) -> int: ...
 
@@ -71,15 +71,15 @@ Batches = BatchSequence[Triplets]
 
 
 def load_batches(batches: BatchSequence[B_co], start: int, workers: int) -> Iterator[B_co]:
-    """Yield batches from step `start` on, in order, rendered by `workers` other processes.
+    """Yield batches from step `start` on, rendered by `workers` processes, or in this one if 0.
 
-    With no workers they are rendered in this process. The number changes no batch.
+    The number of workers changes no batch.
 
     Raises:
         MagkitError: a picture can't be read, or a worker was killed.
     """
     data = DataLoader(
-        _Guarded(batches),
+        _LoggedBatches(batches),
         batch_size=None,
         sampler=range(start, len(batches)),
         num_workers=workers,
@@ -103,10 +103,10 @@ def load_batches(batches: BatchSequence[B_co], start: int, workers: int) -> Iter
         raise MagkitError("a process that rendered scenes was ended from outside", hint) from error
 
 
-class _Guarded(Dataset[Any]):
-    """Hands over items and what was logged while they were made.
+class _LoggedBatches(Dataset[Any]):
+    """Returns batches with their log records; a MagkitError is returned, not raised.
 
-    Errors are items too: raised in a worker, they would arrive as a traceback's text.
+    Raised in a worker, it would arrive as a traceback's text.
     """
 
     def __init__(self, batches: BatchSequence[Any]) -> None:
@@ -127,14 +127,13 @@ def _start_worker(level: int, worker: int) -> None:
     del worker
     pool.keep_records(level)
     torch.set_num_threads(1)
-    # A signal to end often reaches all processes of a job. The first of them sees to it; a worker
-    # that seems to have failed would get in its way.
+    # SIGTERM often reaches all processes of a job: the main process handles it.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 @contextmanager
 def _ignore_interrupts() -> Iterator[None]:
-    """Processes started meanwhile ignore Ctrl-C, which ends the one that started them."""
+    """Let processes started within ignore Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

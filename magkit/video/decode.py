@@ -1,4 +1,4 @@
-"""The frames of a video file as RGB, streamed from a running ffmpeg that is watched for damage."""
+"""RGB frames of a video file, streamed from ffmpeg, with detection of truncated files."""
 
 import logging
 import re
@@ -18,18 +18,17 @@ DType = np.dtype[np.unsignedinteger[Any]]
 
 _log = logging.getLogger(__name__)
 
-# Damage seen this close to the end is the end of a file that was cut: decoders with many threads
-# run some frames ahead of what they hand out.
+# Damage this many frames before the end is a truncation: threaded decoders run ahead.
 _NEAR_END = 40
 
 _LOST_PACKET = "(Error submitting packet to decoder|Decoding error).*"
 
-# Parts that start this many seconds into a file are sought, where the file has an index of times.
+# Start in seconds from which a part is sought, if the file has an index.
 _WORTH_SEEKING = 5
 
 _ROUNDING = 1e-6  # seconds: of times in floating point
 
-# A frame that comes further from its promised time is worth a warning.
+# Deviation from announced times that is warned of.
 _TIME_TOLERANCE = 2e-3  # seconds
 
 
@@ -76,7 +75,7 @@ def decode(part: FrameRange) -> Iterator[Frame]:
 
 
 class _DamageDetector:
-    """Keeps from ffmpeg's log the times of frames, and what tells a whole file from a cut one."""
+    """Collects times of frames and signs of truncation from ffmpeg's log."""
 
     def __init__(self) -> None:
         self.frames = 0
@@ -86,7 +85,7 @@ class _DamageDetector:
         self._suspect_at = 0
 
     def __call__(self, line: str) -> None:
-        # Threads of ffmpeg share a line: a decoder's word may stand behind a frame's description.
+        # A decoder's message may be appended to a frame's description.
         before = self.frames
         if match := re.search(r"\] n: *(\d+) pts:(?: *\S+ +pts_time:(-?[\d.]\S*))?", line):
             self.frames = int(match[1]) + 1
@@ -94,14 +93,13 @@ class _DamageDetector:
         if match := re.search(r"partial file|File ended prematurely", line):
             self.broken = match[0]
         elif before and (match := re.search(_LOST_PACKET, line)):
-            # A frame is missing, and with it the time of all that follow. (Before the first frame
-            # it is a recording that starts between two key frames, and that is no damage.)
+            # Before the first frame it is only a recording that starts between two key frames.
             self.broken = match[0]
         elif match := re.search(r"corrupt (decoded frame|input packet)|Packet corrupt", line):
             self._suspect, self._suspect_at = match[0], self.frames
 
     def verdict(self) -> str:
-        """Why the file is taken as cut, or an empty string."""
+        """The sign of truncation, or an empty string."""
         near = self.frames - self._suspect_at <= _NEAR_END
         return self.broken or (self._suspect if near else "")
 
@@ -113,7 +111,7 @@ def _shortage(path: Path) -> str:
 
 
 def _check_times(part: FrameRange, read: int, decoded: list[float]) -> None:
-    """Warn where unevenly spaced frames were decoded at other times than their packets promised."""
+    """Warn of unevenly spaced frames that were decoded at other times than their packets'."""
     times = part.probed.info.times
     if times is None or len(decoded) != read:
         return
@@ -140,7 +138,7 @@ def _arguments(part: FrameRange, kind: DType) -> list[str]:
 
 
 def _to_rgb(probed: ProbeResult) -> list[str]:
-    """The filters that convert to 8-bit RGB; what is transparent lies over black."""
+    """The filters that convert to 8-bit RGB on black."""
     info = probed.info
     scale = (
         f"scale={info.width}:{info.height}:in_color_matrix={info.color_matrix}"
@@ -152,8 +150,8 @@ def _to_rgb(probed: ProbeResult) -> list[str]:
 def _to_deep_rgb(probed: ProbeResult) -> list[str]:
     """The filters that convert to 16-bit RGB.
 
-    zimg converts exactly, where ffmpeg's scaler makes 65280 of 65535 of white. It takes no odd
-    sizes with fewer samples of colour than of brightness: the scaler fills those up first.
+    zimg converts exactly; ffmpeg's scaler turns white of 65535 into 65280. zimg rejects subsampled
+    chroma of odd sizes, which the scaler upsamples first.
     """
     planes = "gbrap16le" if probed.alpha else "gbrp16le"
     if probed.decode_range == "auto":
@@ -168,30 +166,30 @@ def _to_deep_rgb(probed: ProbeResult) -> list[str]:
 
 
 def _over_black(probed: ProbeResult, planes: str) -> list[str]:
-    # In 16 bits: in 8 the filter rounds down, and opaque white becomes 254.
+    # In 16 bits, as the filter rounds down and would turn 8-bit white into 254.
     return [f"format={planes},premultiply=inplace=1"] if probed.alpha else []
 
 
 def _cut(part: FrameRange) -> tuple[list[str], list[str]]:
-    """Arguments that seek, and the filters that pass the part alone."""
+    """Arguments that seek, and the filters that select the part."""
     info, begin = part.probed.info, part.probed.begin
     if part.first == 0 and part.whole:
         return [], []
     start = begin + info.time_of(part.first)
-    # Frames that share a tick can't be told by their times.
+    # Frames that share a tick can't be selected by time.
     told = {"mov": 0, "matroska": MATROSKA_TICK}.get(part.probed.container.split(",")[0])
     if start < _WORTH_SEEKING or told is None or info.shortest_step < told - _ROUNDING:
         last = "" if part.whole else f":end_frame={part.last}"
         return [], [f"trim=start_frame={part.first}{last}"]
-    # Skip to a key frame well before the start. Frames are told by their times there, which stay
-    # those of the whole file; half the distance to the neighbour allows for rounded ones.
+    # Seek to a key frame before the start, and select frames by their times in the whole file, with
+    # half the interval to their neighbours as tolerance.
     seek = ["-noaccurate_seek", "-ss", f"{start - 3:.6f}", "-copyts", "-start_at_zero"]
     conditions = [f"gte(t,{begin + _between(info, part.first):.9f})"]
     stop = []
     if not part.whole:
         end = begin + _between(info, part.last)
         conditions.append(f"lt(t,{end:.9f})")
-        stop = [f"trim=end={end + 1:.6f}"]  # stops the reading; the exact end is the expression's
+        stop = [f"trim=end={end + 1:.6f}"]  # ends reading; the expression selects
     return seek, [*stop, f"select='{'*'.join(conditions)}'"]
 
 
@@ -214,33 +212,33 @@ def _read_frame(child: FFmpegProcess, shape: tuple[int, int, int], kind: DType) 
     return frame
 
 
-HEADER, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
-LONGEST_HEADER = 4096  # bytes
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_MAX_HEADER = 4096  # bytes
 
 MATROSKA_TICK = 0.001
-"""Seconds a tick: nearly all files have this, and ffmpeg writes no other."""
+"""Seconds per tick of nearly all Matroska files, and of all that ffmpeg writes."""
 
 
 def declared_size(path: Path) -> int | None:
-    """Return the size in bytes that a file's header promises; None if it promises none.
+    """Return the size in bytes that a Matroska header states, if any.
 
-    A file that breaks off between two frames looks whole to a decoder; here it doesn't.
+    It reveals a truncation between two frames, which a decoder doesn't notice.
     Source: RFC 8794, section 5 (element identifiers and sizes), and RFC 9559, section 5.1.
     """
     with path.open("rb") as file:
-        start = file.read(LONGEST_HEADER)
-    if not start.startswith(HEADER):
+        start = file.read(_MAX_HEADER)
+    if not start.startswith(_EBML):
         return None
-    at, size = _size(start, len(HEADER))
+    at, size = _size(start, len(_EBML))
     at += size or 0
-    if start[at : at + len(SEGMENT)] != SEGMENT:
+    if start[at : at + len(_SEGMENT)] != _SEGMENT:
         return None
-    at, size = _size(start, at + len(SEGMENT))
+    at, size = _size(start, at + len(_SEGMENT))
     return None if size is None else at + size
 
 
 def _size(data: bytes, at: int) -> tuple[int, int | None]:
-    """Read the size of an element: where its content begins, and how long it is, if known."""
+    """Read an element's size: the offset of its content, and its length, if known."""
     length = 9 - int.from_bytes(data[at : at + 1]).bit_length()  # leading zeros say how long
     ones = (1 << 7 * length) - 1
     value = int.from_bytes(data[at : at + length]) & ones

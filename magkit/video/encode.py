@@ -198,7 +198,7 @@ def raw_pixels(encoding: Encoding, *, deep: bool) -> str:
 
 
 def color_args(encoding: Encoding, info: VideoInfo) -> list[str]:
-    """Ffmpeg's arguments that tag the colours."""
+    """The ffmpeg arguments that tag the colours."""
     if encoding.pixels == "pal8":
         return []
     args = ["-color_range", encoding.color_range, "-colorspace", info.color_matrix]

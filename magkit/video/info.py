@@ -135,8 +135,8 @@ class VideoInfo:
         """Seconds from the first frame to frame `number`; times past the end follow the rate."""
         if self.times is None:
             return float(number / self.rate)
-        beyond = max(number - len(self.times) + 1, 0)
-        return self.times[number - beyond] + float(beyond / self.rate)
+        past = max(number - len(self.times) + 1, 0)
+        return self.times[number - past] + float(past / self.rate)
 
     @property
     def duration(self) -> float:

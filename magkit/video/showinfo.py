@@ -1,4 +1,4 @@
-"""A frame's size, aspect, pixel format and colours, parsed from ffmpeg's showinfo filter."""
+"""Size, pixel format, colours and HDR metadata of frames, parsed from ffmpeg's showinfo filter."""
 
 import re
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ class FrameInfo:
         time: Seconds from the run's zero, or None.
         pixel_aspect: A pixel's width over its height.
         interlaced: Whether it holds two fields.
-        pixels: How its pixels are stored.
-        decode_range: How to read luma: "tv", "pc", or "auto" for RGB, which needs no telling.
-        color_range: How a result is to store luma.
-        color_matrix: As tagged, or by the size of the frame where no matrix is told.
-        color_primaries: Likewise.
-        color_transfer: Likewise.
+        pixels: Its pixel format.
+        decode_range: Range of stored luma: "tv", "pc", or "auto" for RGB.
+        color_range: Range of luma in a result.
+        color_matrix: As tagged, or guessed from the frame's size.
+        color_primaries: As tagged, or guessed.
+        color_transfer: As tagged, or guessed.
     """
 
     width: int
@@ -76,7 +76,7 @@ def _find(pattern: str, text: str) -> tuple[str, ...]:
 
 
 def _aspect(frame: str) -> Fraction:
-    """The pixels' aspect; 0/1 says that it is unknown."""
+    """The pixel aspect; 0/1 means unknown, and is read as 1."""
     wide, high = (int(n) for n in _find(r" sar:(\d+)/(\d+)", frame))
     return Fraction(wide, high) if wide and high else Fraction(1)
 
@@ -88,7 +88,7 @@ def _color(colors: str, what: str) -> str:
 
 
 def _ranges(pixels: str, tagged: str) -> tuple[str, ColorRange]:
-    """How to read the luma, and how a result is to store it."""
+    """The range of stored luma, and that of a result."""
     if re.match(r"yuvj", pixels):
         return "pc", "pc"
     if not re.match(r"yuv|nv|p0|p2|p4|uyvy|yuyv|gray|ya|y2|xv|ayuv|vuy|v30", pixels):
@@ -100,7 +100,7 @@ def _ranges(pixels: str, tagged: str) -> tuple[str, ColorRange]:
 
 
 def _standard(colors: str, width: int, height: int) -> tuple[str, str, str]:
-    """Matrix, primaries and transfer: as tagged, or all by the size where no matrix is told."""
+    """Matrix, primaries and transfer as tagged, or guessed from the size without a matrix."""
     guess = guess_standard(width, height)
     tagged = _color(colors, "space")
     primaries, transfer = _color(colors, "primaries"), _color(colors, "trc")
@@ -122,15 +122,15 @@ _DECIMAL = re.compile(r"-?\d+\.\d+")
 
 
 def parse_hdr(text: str) -> StaticHdr | None:
-    """Parse the side data that ffmpeg's showinfo prints of a frame.
+    """Parse the HDR side data of a frame.
 
-    Values that can't be true count as absent, as do light levels that are both 0.
+    Impossible values and light levels that are both 0 count as absent.
 
     Args:
         text: Lines such as "side data - Content light level metadata: MaxCLL=1000, MaxFALL=400".
 
     Returns:
-        None where nothing is told.
+        None without any value.
     """
     told: dict[str, Any] = {}
     if match := re.search(r"Mastering display metadata: has_primaries:(\d) (.*)", text):

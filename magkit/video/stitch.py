@@ -1,4 +1,4 @@
-"""Frames joined to a clip, alone or beside pictures of the same names; slices over time."""
+"""Frames stitched to a clip, alone or side by side with other pictures; time slices."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -63,7 +63,7 @@ def _line(frame: Frame, position: int, along: str, axis: int) -> Frame:
 
 
 def side_by_side(pictures: Sequence[Frame], gap: int = 8) -> Frame:
-    """Pictures of one height (H, W, 3) beside one another, `gap` white pixels between them."""
+    """Concatenate pictures (H, W, 3) of one height horizontally, `gap` white pixels apart."""
     height, _, channels = pictures[0].shape
     white = np.full((height, gap, channels), 255, np.uint8)
     parts = [part for picture in pictures for part in (white, picture)]
@@ -76,11 +76,11 @@ def upscale(picture: Frame, times: int) -> Frame:
 
 
 GAP = 4
-"""White pixels between pictures that stand side by side."""
+"""White pixels between pictures side by side."""
 
 _SLOWEST, _FASTEST = Fraction(1, 1000), Fraction(1000)
 
-# What no container passes; a picture is made larger only after that was looked at.
+# Pixels: the limit of all containers.
 _WIDEST = 65_535
 
 
@@ -89,10 +89,10 @@ class _Column:
     """One folder's pictures in the order of the frames.
 
     Args:
-        paths: One a frame.
+        paths: One per frame.
         size: Width and height of each.
-        shown: Likewise, as they stand beside the others.
-        depth: How their 16-bit values are read.
+        shown: Width and height after scaling.
+        depth: Scale of 16-bit values.
     """
 
     paths: Sequence[Path]
@@ -107,15 +107,15 @@ class _Column:
 
 @dataclass(frozen=True, slots=True)
 class Stitch:
-    """A clip that is to be strung; every iteration reads its frames, (H, W, 3) uint8 RGB.
+    """A clip of stitched frames; each iteration reads them, (H, W, 3) uint8 RGB.
 
     Args:
-        name: What it is called after.
-        info: Its record, of the size that the pictures take side by side.
-        folders: Every folder that is read.
-        missing: Numbers in the gaps between the frames.
-        foreign: What is in the folders and no picture.
-        spare: Pictures that would stand beside a frame that is not there.
+        name: Of the clip.
+        info: Its record, of the size of all pictures side by side.
+        folders: All folders that are read.
+        missing: Missing frame numbers.
+        foreign: Files in the folders that are no pictures.
+        spare: Pictures without a frame of the same name.
     """
 
     name: str
@@ -226,16 +226,16 @@ def _scaled(picture: Frame, size: tuple[int, int]) -> Frame:
 
 
 def write_stitch(
-    strip: Stitch,
+    stitch: Stitch,
     output: Path,
     options: WriteOptions = WriteOptions(),  # noqa: B008 - it is frozen
     *,
     progress: Progress = silent,
 ) -> int:
-    """Write a strip as `write_video` does, one frame in memory at a time.
+    """Write the frames as `write_video` does, one in memory at a time.
 
     Returns:
-        How many frames were written.
+        Number of frames written.
 
     Raises:
         UsageError: As `write_video`, or the output lies in a folder that is read.
@@ -243,22 +243,22 @@ def write_stitch(
     """
     place = output.absolute().parent.resolve()
     above = [path for path in (output, place, *place.parents) if path.exists()]
-    for folder in strip.folders:
+    for folder in stitch.folders:
         if any(path.samefile(folder) for path in above):
             raise UsageError(
                 f"{output} would be written into {folder}, whose pictures it is made of",
                 hint="choose another --output",
             )
-    return write_video(output, strip, strip.info, options, progress=progress)
+    return write_video(output, stitch, stitch.info, options, progress=progress)
 
 
 def parse_rate(text: str) -> Fraction:
-    """Frames a second from a text: 24, 12.5, 30000/1001; 29.97 is the last of these as well.
+    """Parse frames per second: 24, 12.5, 30000/1001, or 29.97, which is read as the last.
 
     Raises:
         UsageError: It is no number, or not from 1/1000 to 1000.
     """
-    # Neither an exponent nor many digits: a fraction keeps them all.
+    # No exponents and a limited length, as a fraction keeps all digits.
     if not re.fullmatch(r"\d{1,9}(\.\d{0,9}|/0*[1-9]\d{0,8})?", text.strip(), re.ASCII):
         raise UsageError(f"'{text}' is no frame rate", hint="such as 24, 29.97 or 30000/1001")
     rate = Fraction(text.strip())
