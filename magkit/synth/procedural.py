@@ -124,10 +124,11 @@ def texture(number: int) -> torch.Tensor:
     return torch.from_numpy(np.clip(pixels, 0, 255).astype(np.uint8)).permute(2, 0, 1).contiguous()
 
 
-class ProceduralPictures:
-    """Procedural textures as a `Pictures` source; `count` of them."""
+class _Procedural:
+    """`count` numbered drawings, none of them read from a file."""
 
     unreadable: tuple[str, ...] = ()
+    what: str
 
     def __init__(self, count: int = 2048, cache: TensorCache | None = None) -> None:
         self.count = count
@@ -136,20 +137,26 @@ class ProceduralPictures:
     def __len__(self) -> int:
         return self.count
 
-    def picture(self, index: int) -> torch.Tensor:
-        """Return texture `index` as uint8 (3, SIDE, SIDE)."""
-        return self._cache.get(("texture", index), lambda: texture(index))
-
     def name(self, index: int) -> str:
-        """Return the texture's number in words."""
-        return f"texture {index}"
+        """Return kind and number of an item."""
+        return f"{self.what} {index}"
 
     def prepare(self, indices: Iterable[int]) -> None:
-        """Do nothing: textures are drawn, not read."""
+        """Do nothing: items are drawn, not read."""
 
     def describe(self) -> list[dict[str, Any]]:
         """Return kind, version and count: they determine every pixel."""
         return [{"kind": "procedural", "version": VERSION, "count": self.count}]
+
+
+class ProceduralPictures(_Procedural):
+    """Procedural textures as a `Pictures` source."""
+
+    what = "texture"
+
+    def picture(self, index: int) -> torch.Tensor:
+        """Return texture `index` as uint8 (3, SIDE, SIDE)."""
+        return self._cache.get(("texture", index), lambda: texture(index))
 
 
 CANVAS = 256  # pixels: shapes are drawn at this size and shrunk to what a scene asks for
@@ -197,33 +204,15 @@ def mask(rng: Rng) -> Image.Image:
     return image.resize((CANVAS, CANVAS), Image.Resampling.BOX)
 
 
-class ProceduralCutouts:
-    """Shapes filled with procedural textures, as a `Cutouts` source; `count` of them."""
+class ProceduralCutouts(_Procedural):
+    """Shapes filled with procedural textures as a `Cutouts` source."""
 
-    unreadable: tuple[str, ...] = ()
-
-    def __init__(self, count: int = 2048, cache: TensorCache | None = None) -> None:
-        self.count = count
-        self._cache = cache or TensorCache()
-
-    def __len__(self) -> int:
-        return self.count
+    what = "shape"
 
     def cutout(self, index: int, longest: int) -> torch.Tensor:
         """Return object `index` as float RGBA (4, h, w), longer side `longest` pixels."""
         full = self._cache.get(("shape", index), lambda: self._full(index))
         return fit_longest(full, longest)
-
-    def name(self, index: int) -> str:
-        """Return the shape's number in words."""
-        return f"shape {index}"
-
-    def prepare(self, indices: Iterable[int]) -> None:
-        """Do nothing: shapes are drawn, not read."""
-
-    def describe(self) -> list[dict[str, Any]]:
-        """Return kind, version and count: they determine every pixel."""
-        return [{"kind": "procedural", "version": VERSION, "count": self.count}]
 
     def _full(self, index: int) -> torch.Tensor:
         rng = np.random.default_rng([0x5A, index])

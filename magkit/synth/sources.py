@@ -19,21 +19,17 @@ MIN_AREA = 400
 """Smallest area of an object, square pixels."""
 
 
-class Pictures(Protocol):
-    """Numbered pictures."""
+class Source(Protocol):
+    """Numbered items."""
 
     def __len__(self) -> int: ...
 
-    def picture(self, index: int) -> torch.Tensor:
-        """Return picture `index` as uint8 RGB (3, h, w), not to be modified."""
-        ...
-
     def name(self, index: int) -> str:
-        """Return where picture `index` comes from."""
+        """Return where item `index` comes from."""
         ...
 
     def prepare(self, indices: Iterable[int]) -> None:
-        """Begin to read these pictures, if that takes long."""
+        """Begin to read these items, if that takes long."""
         ...
 
     @property
@@ -46,33 +42,22 @@ class Pictures(Protocol):
         ...
 
 
-class Cutouts(Protocol):
-    """Numbered objects with a soft mask."""
+class Pictures(Source, Protocol):
+    """Numbered pictures."""
 
-    def __len__(self) -> int: ...
+    def picture(self, index: int) -> torch.Tensor:
+        """Return picture `index` as uint8 RGB (3, h, w), not to be modified."""
+        ...
+
+
+class Cutouts(Source, Protocol):
+    """Numbered objects with a soft mask."""
 
     def cutout(self, index: int, longest: int) -> torch.Tensor:
         """Return object `index` as float RGBA (4, h, w) in [0, 1], max(h, w) <= `longest`.
 
         Colours are not multiplied by alpha.
         """
-        ...
-
-    def name(self, index: int) -> str:
-        """Return where object `index` comes from."""
-        ...
-
-    def prepare(self, indices: Iterable[int]) -> None:
-        """Begin to read these objects, if that takes long."""
-        ...
-
-    @property
-    def unreadable(self) -> Collection[str]:
-        """Return the broken files that were replaced so far."""
-        ...
-
-    def describe(self) -> list[dict[str, Any]]:
-        """Return a JSON object for each part: its kind, location, count and hash."""
         ...
 
 
