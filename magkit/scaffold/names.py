@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Literal
 
 from magkit.errors import UsageError
-from magkit.registry import Registry
+from magkit.plugins import Registry
 
 Kind = Literal["method", "target", "magnifier"]
 

@@ -13,6 +13,7 @@ from magkit.protocols import View
 from magkit.runtime.distributed import all_gather
 from magkit.selfsup.moco_spec import MocoConfig
 from magkit.selfsup.modules import follow, follower_of, info_nce, mlp, unit
+from magkit.specs import MapInfo
 
 
 class Queue(nn.Module):
@@ -53,6 +54,11 @@ class Queue(nn.Module):
         self.vectors.index_copy_(0, places, keys_ND.to(self.vectors.dtype))
         self.place.copy_((self.place + count) % size)
         self.filled.add_(count).clamp_(max=size)
+
+
+def build(config: MocoConfig, maps: MapInfo) -> MoCo:
+    """Build the method for such feature maps, with random weights."""
+    return MoCo(config, maps.channels)
 
 
 class MoCo(nn.Module):

@@ -107,7 +107,7 @@ LISTING = """
 import json, sys
 from magkit.cli import run
 from magkit.completion.values import main
-from magkit.registry import registry
+from magkit.plugins import registry
 
 found = registry()
 assert not [p for p in found.plugins if p.state != "ok"], found.plugins
@@ -286,13 +286,12 @@ def another(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plugin of somebody else's that is called so."""
     from dataclasses import replace
 
-    from magkit import registry
-    from magkit.discovery import Plugin
+    from magkit import plugins
     from magkit.selfsup import moco_spec as moco
 
     specs = (replace(moco.SPEC, name="mine"),)
-    found = registry.Registry((Plugin("first", "magkit-first", "1.0", "ok", specs),))
-    monkeypatch.setattr(registry, "registry", lambda: found)
+    found = plugins.Registry((plugins.Plugin("first", "magkit-first", "1.0", "ok", specs),))
+    monkeypatch.setattr(plugins, "registry", lambda: found)
 
 
 @pytest.mark.parametrize("flag", ["--json", "-q", "--verbose"])

@@ -28,7 +28,7 @@ from magkit.errors import MagkitError
 from magkit.invert.classes import CLASSES
 from magkit.invert.targets.load import class_names, fill, read_target
 from magkit.invert.targets.maskrcnn import MaskRCNNTarget
-from magkit.invert.targets.maskrcnn_spec import MaskRCNNConfig
+from magkit.invert.targets.maskrcnn_spec import SMALL, MaskRCNNConfig
 from magkit.progress import shows_progress
 
 _WEIGHTS = {
@@ -44,6 +44,23 @@ _RENAMED = {
         for n in range(4)
     },
 }
+
+
+def build_v1(config: MaskRCNNConfig, weights: Path | None, device: torch.device) -> MaskRCNNTarget:
+    """Build torchvision's first Mask R-CNN, with frozen BatchNorm, and its COCO weights."""
+    return published("maskrcnn", config, weights, device)
+
+
+def build_v2(config: MaskRCNNConfig, weights: Path | None, device: torch.device) -> MaskRCNNTarget:
+    """Build torchvision's second Mask R-CNN and its COCO weights."""
+    return published("maskrcnn-v2", config, weights, device)
+
+
+def build_small(
+    config: MaskRCNNConfig, weights: Path | None, device: torch.device
+) -> MaskRCNNTarget:
+    """Build the small Mask R-CNN with the weights of a file; None: those that ship."""
+    return shipped(config, weights or SMALL, device)
 
 
 def published(
