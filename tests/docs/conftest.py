@@ -96,7 +96,7 @@ def here(
     copytree(taken_for_granted, folder)
     monkeypatch.chdir(folder)
     # Whoever has followed the documents where the tests run has their packages.
-    monkeypatch.setattr("magkit.scaffold.names.installed", lambda _: False)
+    monkeypatch.setattr("magkit.scaffold.package.installed", lambda _: False)
     return folder
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from magkit.cli import run
 from magkit.scaffold import Names
-from magkit.scaffold import names as scaffold_names
-from magkit.scaffold.write import TEMPLATES
+from magkit.scaffold import package as scaffold_package
+from magkit.scaffold.package import TEMPLATES
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Captured = pytest.CaptureFixture[str]
@@ -31,7 +31,7 @@ HEAVY = {"torch", "torchvision", "numpy", "scipy", "PIL", "imageio", "pycocotool
 def nothing_installed() -> Iterator[None]:
     """Hides from this process what may be installed where the tests run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scaffold_names, "installed", lambda _: False)
+        patch.setattr(scaffold_package, "installed", lambda _: False)
         yield
 
 
