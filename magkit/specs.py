@@ -122,15 +122,15 @@ class Reference(Generic[F]):
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSpec(Generic[C]):
-    """The part of a magnifier that can be trained without labels.
+    """The part of a magnifier that self-supervised methods train.
 
     Attributes:
-        build: Makes it from the magnifier's configuration, with random weights. It maps frames
+        build: Builds it from the magnifier's configuration, with random weights. It maps frames
             (N, 3, H, W) in [0, 1] to the feature map (N, C, h, w) of each branch, by its name; the
             names in its state dict are those in the magnifier's.
         strides: Pixels of the frame to a cell of each branch's map.
-        centres: Pixels from the frame's edge to the middle of what the first cell looks at, of each
-            branch's map; half the stride where nothing is said.
+        centres: Pixels from the frame's edge to the centre of the first cell, of each branch's map;
+            half the stride by default.
         groups: Patterns, as of `fnmatch`, of the names in its state dict; by what they belong to:
             a branch, several ("texture+motion"), or "trunk", which all branches share. A name
             belongs to the first group that it fits.
@@ -150,7 +150,7 @@ class MagnifierSpec(Generic[C]):
         name: What `--magnifier` is given: lower-case letters, digits and hyphens.
         summary: One line for lists.
         config: A frozen dataclass with a default for every field.
-        build: Makes the magnifier; its body imports torch.
+        build: Builds the magnifier.
         losses: The loss terms of a network's outputs and their targets; None: not trainable.
         needs_motion: Whether the losses ask for the motion of scenes (`Triplets.motion` and
             `moving`), which data that others published say nothing of.
@@ -182,7 +182,7 @@ class MagnifierSpec(Generic[C]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """How a method is trained unless told otherwise.
+    """Default settings and options of a method's training.
 
     Attributes:
         why: Where the values come from, in one sentence.
@@ -197,7 +197,7 @@ class Preset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapInfo:
-    """What a method is told of the feature maps that it will see.
+    """The geometry of the feature maps that a method is given.
 
     Attributes:
         channels: Of a map.
@@ -218,7 +218,7 @@ class MethodSpec(Generic[C]):
         name: What `--method` is given: lower-case letters, digits and hyphens.
         summary: One line for lists.
         config: A frozen dataclass with a default for every field.
-        build: Makes the method for such dense feature maps; its body imports torch.
+        build: Builds the method for such dense feature maps.
         presets: Ways to train it, by name; the first is what is done unless told otherwise.
         check: Called with the configuration, the number of frames and the batch: raises a
             UsageError where they don't go together.
@@ -243,14 +243,14 @@ class MethodSpec(Generic[C]):
 
 @dataclass(frozen=True, kw_only=True)
 class TargetSpec(Generic[C]):
-    """A trained model whose training pictures can be guessed back from it.
+    """A trained model to invert.
 
     Attributes:
         name: What `--target` is given: lower-case letters, digits and hyphens.
         summary: One line for lists.
         config: A frozen dataclass with a default for every field.
-        build: Makes the target from a weights file (None: those that it ships or knows) on a
-            device; its body imports torch.
+        build: Builds the target from a weights file (None: those that it ships or finds) on a
+            device.
         weights: The safetensors file that ships with it, if any.
         paper: Authors, year and a link.
         api: The version of magkit's plugin interface that it was written against.
