@@ -1,9 +1,10 @@
-"""Draw slices, a line of pixels over time, of clips that magkit renders itself.
+"""Draw slices, a line of pixels over time, of rendered clips.
 
     python benchmarks/rendered_slices.py -o docs/images/rendered-slices.png
 
-In each of three clips of procedural textures an object swings by a tenth of a pixel: before,
-magnified 50 times, and as it should be, rendered 50 times as far.
+In each of three clips of procedural textures an object oscillates by a tenth of a pixel. The slices
+show it before, magnified 50 times, and rendered with 50 times the motion, which is the exact
+result.
 """
 
 from __future__ import annotations
