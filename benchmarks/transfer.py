@@ -45,7 +45,7 @@ from magkit.evaluate.report import summary
 from magkit.finetune.initialization import Initialization, parameter_groups
 from magkit.finetune.recipe import Recipe, make_recipe
 from magkit.magnify.encoder import encoder_file
-from magkit.registry import registry
+from magkit.plugins import registry
 from magkit.runtime.files import atomic_path
 from magkit.runtime.weights import stored, write_tensors
 from magkit.selfsup.pretrain import Job, pretrain
