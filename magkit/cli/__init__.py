@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from magkit.errors import MagkitError
 
@@ -17,10 +18,10 @@ TERMINATED = 143
 def main() -> None:
     """Runs `magkit` with this process' arguments and exits with the contract's code."""
     if sys.argv[1:2] == ["_values"]:
-        # A shell asks, at every TAB: answered before anything is imported that it doesn't need.
+        # A shell asks at every TAB: typer is imported only where no tree of commands is cached.
         from magkit.completion.values import main as print_values
 
-        sys.exit(print_values(sys.argv[2:]))
+        sys.exit(print_values(sys.argv[2:], _root))
     signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         # A file's name may hold what the terminal's encoding can't: that must not end the program.
@@ -50,15 +51,23 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _unexpected(error)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _root() -> Any:
+    """The command that holds all others."""
     import typer
 
     from magkit.cli.app import app
+
+    return typer.main.get_command(app)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    import typer
+
     from magkit.cli.check import explained
 
     if arguments is None and not sys.argv[1:]:
         arguments = ["--help"]
-    command = typer.main.get_command(app)
+    command = _root()
     try:
         code = command.main(arguments, "magkit", standalone_mode=False)
     except typer.TyperException as error:

@@ -102,8 +102,6 @@ Config = Annotated[
 _SHARED = {"config": (Config, None), "quiet": (Quiet, False), "verbose": (Verbose, False)}
 _SHARED |= {"json": (Json, False)}
 
-_KINDS = ("method", "target", "magnifier")
-
 WIDTH = 100
 """Columns of help at most, where the terminal has as many."""
 
@@ -213,13 +211,13 @@ class _Command(TyperCommand):
             _write_options(formatter, kind, name)
 
     def _chosen(self, ctx: Any) -> Iterator[tuple[str, str]]:
-        from magkit.completion.kinds import UNSET
+        from magkit.completion.commands import DEFAULTS, KINDS
 
         params = {param.name: param for param in self.params}
         if "opt" in params:
             # A method comes with a magnifier, whose options have a flag of their own.
-            kind = next((kind for kind in _KINDS if kind in params), "")
-            unset = UNSET.get(f"--{kind}")
+            kind = next((kind for kind in KINDS if kind in params), "")
+            unset = DEFAULTS.get(f"--{kind}")
             name = kind and (ctx.params.get(kind) or params[kind].get_default(ctx) or unset)
             if name:
                 # Of several targets the first has the options; its weight is no part of its name.
