@@ -44,8 +44,8 @@ OUTPUTS = (
 
 SETTINGS = (
     "Every option can be set in three more places: a file (--config FILE.toml, whose keys are the"
-    " options' names), the environment (MAGKIT_THREADS for --threads), and the command line, each"
-    " of which outdoes the one before."
+    " options' names), the environment (MAGKIT_THREADS for --threads), and the command line. Each"
+    " overrides the one before."
 )
 
 ENVIRONMENT = (
@@ -115,7 +115,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What `--opt` takes for built-ins of a kind that have the same options."""
+    """The `--opt` keys of the built-ins of a kind that have the same ones."""
 
     kind: str
     names: tuple[str, ...]
@@ -123,7 +123,7 @@ class Table:
 
     @property
     def title(self) -> str:
-        """What it is called: "method moco", "targets maskrcnn and maskrcnn-v2"."""
+        """The heading: "Method moco", "Targets maskrcnn and maskrcnn-v2"."""
         *others, last = self.names
         listed = f"{', '.join(others)} and {last}" if others else last
         return f"{self.kind.capitalize()}{'s' if others else ''} {listed}"
@@ -131,7 +131,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """All there is to tell: commands, the options that all of them share, and `--opt`."""
+    """The commands, the options that all of them share, and the options of `--opt`."""
 
     commands: tuple[Command, ...]
     shared: tuple[Parameter, ...]
@@ -191,7 +191,7 @@ def _declared(callback: Callable[..., Any]) -> Iterator[Parameter]:
 
 
 def _parts(annotation: Any) -> tuple[Any, ParameterInfo | None]:
-    """Return a parameter's type, without `| None` and `list`, and what Typer was told of it."""
+    """Return a parameter's type, without `| None` and `list`, and its Typer declaration."""
     if get_origin(annotation) is not Annotated:
         return annotation, None
     hint, *notes = get_args(annotation)
@@ -245,7 +245,7 @@ def _tables() -> Iterator[Table]:
 
 
 def document(reference: Reference) -> str:
-    """Return the text, of lines of up to 100 columns."""
+    """Return docs/commands.md, in lines of up to 100 columns."""
     return "\n".join(_document_lines(reference)).rstrip() + "\n"
 
 
@@ -314,7 +314,7 @@ def _anchor(heading: str) -> str:
 
 
 def page(reference: Reference) -> str:
-    """Return the source of the page."""
+    """Return the man page in roff, with the macros of man(7)."""
     return "\n".join(_page_lines(reference)) + "\n"
 
 
@@ -374,7 +374,7 @@ def _page_paragraphs(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _roff(text: str) -> str:
-    """Return text in which nothing is a request, an escape or a hyphen that isn't meant so."""
+    """Escape a text for roff; code spans become bold."""
     escaped = text.replace("\\", r"\(rs").replace("-", r"\-").replace("'", r"\(aq")
     escaped = re.sub(r"`([^`]*)`", r"\\fB\1\\fR", escaped)
     return rf"\&{escaped}" if escaped.startswith(".") else escaped

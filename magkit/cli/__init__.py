@@ -1,4 +1,4 @@
-"""The command line. `main` is where every exception that is left becomes a sentence."""
+"""The command line: `main` runs a command and reports errors as a sentence, without a traceback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TERMINATED = 143
 
 
 def main() -> None:
-    """Runs `magkit` with this process' arguments and exits with the contract's code."""
+    """Runs `magkit` with this process' arguments and exits with the code of `run`."""
     if sys.argv[1:2] == ["_values"]:
         # A shell asks at every TAB: typer is imported only where no tree of commands is cached.
         from magkit.completion.values import main as print_values
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Runs `magkit ARGUMENTS` and explains on standard error what went wrong.
+    """Runs `magkit ARGUMENTS` and reports errors on standard error.
 
     Args:
         arguments: None: the process' own, in which Windows has left wildcards to the program.
@@ -52,7 +52,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _root() -> Any:
-    """The command that holds all others."""
+    """Returns the top-level command."""
     import typer
 
     from magkit.cli.app import app
@@ -63,7 +63,7 @@ def _root() -> Any:
 def _run(arguments: Sequence[str] | None) -> int:
     import typer
 
-    from magkit.cli.check import explained
+    from magkit.cli.parameters import value_error
 
     if arguments is None and not sys.argv[1:]:
         arguments = ["--help"]
@@ -71,7 +71,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         code = command.main(arguments, "magkit", standalone_mode=False)
     except typer.TyperException as error:
-        if (wrong := explained(error)) is not None:
+        if (wrong := value_error(error)) is not None:
             raise wrong from error
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "magkit"

@@ -1,4 +1,4 @@
-"""`magkit completion`: the scripts with which shells complete magkit's commands."""
+"""`magkit completion`: prints the completion script of a shell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from magkit.cli.common import Overwrite
+from magkit.cli.options import Overwrite
 from magkit.cli.output import Output
 
 Shell = Annotated[
@@ -16,7 +16,9 @@ Shell = Annotated[
 ]
 To = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Where it goes; shown if unset."),
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="The file to write; standard output if unset."
+    ),
 ]
 
 SCRIPTS = {
