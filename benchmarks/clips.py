@@ -31,8 +31,8 @@ from magkit.magnify.band import Band, Mode
 from magkit.magnify.load import load_magnifier
 from magkit.magnify.pipeline import magnify_file
 from magkit.protocols import Magnifier
-from magkit.video import VideoSource, open_video
-from magkit.video.stitch import beside, time_slice
+from magkit.video import VideoSource, WriteOptions, open_video
+from magkit.video.stitch import side_by_side, time_slice
 
 Frame = NDArray[np.uint8]
 Line = Literal["row", "column"]
@@ -116,7 +116,7 @@ def draw_slice(source: VideoSource, result: VideoSource, line: Line, position: i
         pictures = [picture.swapaxes(0, 1) for picture in pictures]
     # Short clips are stretched in time alone, so that the height stays in the clip's pixels.
     times = max(1, round(SLICE_WIDTH / pictures[0].shape[1]))
-    return beside([picture.repeat(times, 1) for picture in pictures])
+    return side_by_side([picture.repeat(times, 1) for picture in pictures])
 
 
 def difference(source: VideoSource, frames: int, result: VideoSource, after: int) -> str:
@@ -147,7 +147,7 @@ def run(
         mode=setting.mode,
         band=setting.band,
         capture_rate=setting.capture_rate,
-        overwrite=True,
+        options=WriteOptions(overwrite=True),
     )
     seconds = time.perf_counter() - start
     result = open_video(output)

@@ -111,7 +111,7 @@ class Rest(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def counted(name: str, height: int, width: int) -> dict[str, Any]:
     """Count a network's operations for a frame, its sides rounded up to multiples of the stride."""
-    from magkit.registry import registry
+    from magkit.plugins import registry
 
     spec = registry().magnifier(name)
     network = spec.build(spec.config())

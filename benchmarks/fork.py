@@ -35,7 +35,7 @@ from magkit.magnify.band import Band
 from magkit.magnify.load import load_magnifier
 from magkit.magnify.pipeline import magnify_file
 from magkit.video import open_video
-from magkit.video.stitch import beside, time_slice
+from magkit.video.stitch import side_by_side, time_slice
 
 Array = NDArray[np.floating[Any]]
 Frame = NDArray[np.uint8]
@@ -110,7 +110,7 @@ def draw(clip: Path, magnified: Path) -> Frame:
     columns = slice(max(left.left - AROUND, 0), right.right + AROUND)
     clips = [islice(open_video(path), SHOWN) for path in (clip, magnified)]
     lines = [time_slice(frames, (left.top + left.bottom) // 2, "row") for frames in clips]
-    return beside([line[:, columns].swapaxes(0, 1).repeat(STRETCH, 1) for line in lines])
+    return side_by_side([line[:, columns].swapaxes(0, 1).repeat(STRETCH, 1) for line in lines])
 
 
 def main() -> int:

@@ -46,12 +46,12 @@ def main() -> None:
 
 
 def _writing(plan: Any, sources: Any, processes: int) -> dict[str, float]:
-    from magkit.data.write import write
+    from magkit.data.write import write_dataset
 
     before = os.times()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "set"
-        write(place, plan, sources, processes=processes)
+        write_dataset(place, plan, sources, processes=processes)
         size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
     after = os.times()
     own, children = after.user + after.system, after.children_user + after.children_system

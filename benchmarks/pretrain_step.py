@@ -124,7 +124,7 @@ def ours(name: str, more: dict[str, Any], views: list[View]) -> Callable[[], Non
     """Return a step by magkit's method."""
     import torch
 
-    from magkit.registry import registry
+    from magkit.plugins import registry
     from magkit.selfsup.learner import Maps
     from magkit.specs import MapInfo
 

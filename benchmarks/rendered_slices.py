@@ -24,7 +24,7 @@ from magkit.magnify.pipeline import magnify
 from magkit.protocols import Magnifier
 from magkit.synth.build import build_sources
 from magkit.synth.render import Sources, render
-from magkit.video.stitch import beside, time_slice
+from magkit.video.stitch import side_by_side, time_slice
 
 Frame = NDArray[np.uint8]
 
@@ -41,7 +41,7 @@ def slices(magnifier: Magnifier, case: Case, sources: Sources) -> Frame:
     after = list(magnify(before, magnifier, case.factor))
     column = int(np.stack(exact).std(0).sum((0, 2)).argmax())
     lines = [time_slice(clip, column) for clip in (before, after, exact)]
-    return beside([line.repeat(STRETCH, 1) for line in lines])
+    return side_by_side([line.repeat(STRETCH, 1) for line in lines])
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ def passes(name: str, height: int, width: int) -> dict[str, Callable[[], Any]]:
     import torch
 
     from magkit.magnify.pipeline import to_frame, to_tensor
-    from magkit.registry import registry
+    from magkit.plugins import registry
 
     torch.manual_seed(0)
     spec = registry().magnifier(name)

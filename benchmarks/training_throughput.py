@@ -72,7 +72,7 @@ def _training(
 
     from magkit.finetune.recipe import make_recipe
     from magkit.finetune.task import RenderedData, SceneTask
-    from magkit.registry import registry
+    from magkit.plugins import registry
     from magkit.training.loop import TrainState, train_step
 
     spec = registry().magnifier(magnifier)

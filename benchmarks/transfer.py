@@ -45,7 +45,7 @@ from magkit.evaluate.report import summary
 from magkit.finetune.initialization import Initialization, parameter_groups
 from magkit.finetune.recipe import Recipe, make_recipe
 from magkit.magnify.encoder import encoder_file
-from magkit.registry import registry
+from magkit.plugins import registry
 from magkit.runtime.files import atomic_path
 from magkit.runtime.weights import stored, write_tensors
 from magkit.selfsup.pretrain import Job, pretrain
@@ -54,7 +54,7 @@ from magkit.synth.pictures import FilePictures
 from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
-from magkit.synth.stream import loader
+from magkit.synth.stream import load_batches
 from magkit.synth.triplets import Triplets
 from magkit.training.loop import TrainState, train_step
 
@@ -198,7 +198,7 @@ def train_cell(
     groups = parameter_groups(model, spec, config, recipe.encoder)
     state, points = TrainState.start(model, recipe.train, groups), []
     at = {math.ceil(given.steps / 2**n) for n in range(given.points)}
-    for batch in loader(batches_of(given, cell, recipe, sources[0]), 0, given.workers):
+    for batch in load_batches(batches_of(given, cell, recipe, sources[0]), 0, given.workers):
         scenes = batch.to(given.device)
         train_step(state, [partial(spec.losses, model, scenes)], recipe.train)
         if state.step in at:

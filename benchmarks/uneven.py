@@ -23,7 +23,7 @@ import numpy as np
 from magkit import load_magnifier, magnify_file, open_video
 from magkit.magnify.band import Band
 from magkit.protocols import Magnifier
-from magkit.video import Frame, plain_info, write_video
+from magkit.video import Frame, WriteOptions, plain_info, write_video
 
 HEIGHT, WIDTH = 64, 96
 TONE, SWING = 2.0, 0.66  # Hz, pixels
@@ -56,7 +56,7 @@ def film(path: Path, times: Sequence[float]) -> None:
     info = plain_info(WIDTH, HEIGHT, RATE, len(times))
     if np.ptp(np.diff(times)) > 1e-9:
         info = replace(info, times=(*times, SECONDS))
-    write_video(path, map(spot, times), info, quality=0, overwrite=True)
+    write_video(path, map(spot, times), info, WriteOptions(quality=0, overwrite=True))
 
 
 def amplitude(path: Path) -> float:
@@ -90,7 +90,14 @@ def measure(
         film(source, times)
         for rate in rates if name != "even" else (None,):
             output = source.with_name(f"{name} magnified.mp4")
-            magnify_file(source, output, magnifier, FACTOR, band=BAND, rate=rate, overwrite=True)
+            magnify_file(
+                source,
+                output,
+                magnifier,
+                FACTOR,
+                band=BAND,
+                options=WriteOptions(rate=rate, overwrite=True),
+            )
             found[name if rate is None else f"{name}, at {rate} fps"] = amplitude(output)
     return found
 

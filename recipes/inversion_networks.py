@@ -24,7 +24,6 @@ from inversion_data import Batch, Pictures, coco_items, davis_items
 from torch import nn
 from torchvision.models.detection.image_list import ImageList
 
-from magkit import __version__
 from magkit.invert.classes import CLASSES
 from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
 from magkit.invert.targets.segmenter import Segmenter
@@ -33,6 +32,7 @@ from magkit.training.config import TrainConfig
 from magkit.training.loop import TrainState
 from magkit.training.run import Run, made_with, open_run
 from magkit.training.train import complete, write_picture
+from magkit.version import __version__
 
 SIZES = ((128, 224), (160, 288), (192, 320), (256, 448))
 SHARES = (0.35, 0.25, 0.2, 0.2)

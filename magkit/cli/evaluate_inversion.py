@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from magkit.cli.common import Device, Threads
 from magkit.cli.invert import (
     Davis,
     VerifierOpt,
@@ -16,6 +15,7 @@ from magkit.cli.invert import (
     warn_of_classes,
 )
 from magkit.cli.invert_classes import warn_of_unknown_classes
+from magkit.cli.options import Device, Threads
 from magkit.cli.output import Output
 from magkit.cli.tables import class_table, inversion_table
 from magkit.cli.verifier import NOBODY, check_verifier, chosen_verifier

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from magkit.cli.common import Device, Opt, Threads
-from magkit.cli.config import New, RunFolder, given, hint_when_interrupted, merged_options
+from magkit.cli.command import hint_when_interrupted
 from magkit.cli.invert_classes import (
     Classes,
     PerClass,
@@ -18,7 +17,9 @@ from magkit.cli.invert_classes import (
     refuse_what_masks_need,
     run_classes,
 )
+from magkit.cli.options import Device, New, Opt, RunFolder, Threads, given_settings
 from magkit.cli.output import Output
+from magkit.cli.parameters import merged_options
 from magkit.cli.tables import inversion_table
 from magkit.cli.verifier import NOBODY, check_verifier, chosen_verifier
 from magkit.errors import UsageError
@@ -176,7 +177,7 @@ def invert(
     chosen = parse_targets(target or [DEFAULT_TARGET], weights or [], opt or [])
     flags = {"iterations": iterations, "lr": lr, "var_l1": var_l1, "var_l2": var_l2}
     flags |= {"l2_norm": l2_norm, "bn": bn, "size": size, "seed": seed}
-    own = given(settings, **flags)
+    own = given_settings(settings, **flags)
     place = own_device(resolve_device(device))
     how: dict[str, Any] = {"output": output, "new": new, "snapshots": snapshots, "device": place}
     how["share"] = parse_shard(shard) if shard else launched_shard()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from magkit.cli.config import hint_when_interrupted
+from magkit.cli.command import hint_when_interrupted
 from magkit.cli.output import Output
 from magkit.cli.tables import class_table
 from magkit.cli.verifier import check_verifier

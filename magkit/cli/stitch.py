@@ -1,4 +1,4 @@
-"""`magkit stitch`: frames become a video."""
+"""`magkit stitch`: encodes frames as a video."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from magkit.cli.common import Overwrite
 from magkit.cli.magnify import Quality
+from magkit.cli.options import Overwrite
 from magkit.cli.output import Output
 from magkit.runtime.files import fitted
 
 if TYPE_CHECKING:
-    from magkit.video.stitch import Strip
+    from magkit.video.stitch import Stitch
 
 # A list of more would be the size of the gap, not of the folder.
 MOST_MISSING = 1000
@@ -39,7 +39,7 @@ Fps = Annotated[
     typer.Option(
         "--fps",
         metavar="FPS",
-        help="Frames a second, such as 24 or 30000/1001; what DIR's sidecar says, or 24, if unset.",
+        help="Frame rate, such as 24 or 30000/1001; what DIR's sidecar says, or 24, if unset.",
     ),
 ]
 Beside = Annotated[
@@ -47,7 +47,7 @@ Beside = Annotated[
     typer.Option(
         "--beside",
         metavar="DIR",
-        help="Set the pictures of the same names of this folder beside the frames; may be given "
+        help="Show the images of the same names in this folder beside the frames; may be given "
         "again.",
     ),
 ]
@@ -59,14 +59,12 @@ Panels = Annotated[
         help="Show these folders beside DIR's frames, from left to right: masks,frames,seen,real.",
     ),
 ]
-Gaps = Annotated[
-    bool, typer.Option("--gaps", help="String the frames that are there, though some are missing.")
-]
+Gaps = Annotated[bool, typer.Option("--gaps", help="Accept missing frame numbers.")]
 Pattern = Annotated[
     str,
     typer.Option(
         metavar="GLOB",
-        help="Take only pictures of DIR with names such as '*.png' or 'img_*', in any case.",
+        help="Take only images of DIR with names such as '*.png' or 'img_*', in any case.",
     ),
 ]
 Bits = Annotated[
@@ -74,7 +72,7 @@ Bits = Annotated[
     typer.Option(
         min=8,
         max=16,
-        help="How many of 16 bits the pictures use, such as 12; what the files say, if unset.",
+        help="Bits used of 16-bit images, such as 12; what the files say, if unset.",
     ),
 ]
 
@@ -93,25 +91,25 @@ def stitch(
     quality: Quality = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """String frames into a video, in the order of their numbers.
+    """Encode frames as a video, in the order of their numbers.
 
     Colours and the shape of pixels are those of the sidecar that magkit writes into a folder.
     """
-    from magkit.video.stitch import open_strip, parse_rate, write_strip
+    from magkit.video import ReadOptions, WriteOptions
+    from magkit.video.stitch import open_stitch, parse_rate, write_stitch
 
-    strip = open_strip(
+    rate = None if fps is None else parse_rate(fps)
+    strip = open_stitch(
         folder,
+        ReadOptions(rate=rate, gaps=gaps, pattern=pattern, bits=bits),
         others=beside or (),
         panels=[name.strip() for name in panels.split(",")] if panels else (),
-        rate=None if fps is None else parse_rate(fps),
-        gaps=gaps,
-        pattern=pattern,
-        bits=bits,
     )
-    _tell(out, strip)
+    _report_gaps(out, strip)
     target = output or Path(fitted(strip.name, ".mp4"))
+    options = WriteOptions(quality=quality, overwrite=overwrite)
     with out.progress(str(folder)) as progress:
-        count = write_strip(strip, target, quality=quality, overwrite=overwrite, progress=progress)
+        count = write_stitch(strip, target, options, progress=progress)
     info = strip.info
     out.finish(
         {
@@ -129,13 +127,15 @@ def stitch(
     )
 
 
-def _tell(out: Output, strip: Strip) -> None:
-    """Name what is not as it should be, though the clip can be strung."""
-    from magkit.video.frame_names import few
+def _report_gaps(out: Output, strip: Stitch) -> None:
+    """Report missing frames and files that are left out."""
+    from magkit.video.frame_names import summarize
 
     if strip.missing.count:
         out.warn(f"strung without the frames that are missing: {strip.missing}")
     if strip.foreign:
-        out.warn(f"left out, for they are no frames: {few(strip.foreign, len(strip.foreign))}")
+        others = summarize(strip.foreign, len(strip.foreign))
+        out.warn(f"left out, for they are no frames: {others}")
     if strip.spare:
-        out.note(f"left out, for no frame has their name: {few(strip.spare, len(strip.spare))}")
+        others = summarize(strip.spare, len(strip.spare))
+        out.note(f"left out, for no frame has their name: {others}")

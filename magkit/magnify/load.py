@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
 from magkit.options import from_mapping, key_values, parse_options
+from magkit.plugins import registry
 from magkit.protocols import Magnifier
-from magkit.registry import registry
 from magkit.runtime.weights import (
     OTHER,
     Weights,
@@ -188,8 +188,11 @@ def _built(spec: MagnifierSpec[Any], config: Any, path: Path) -> Magnifier:
         return spec.build(config)
     except (RuntimeError, TypeError, OverflowError, MemoryError) as error:
         # A file may ask for more channels than there is memory for.
+        plugin = registry().raised_by(error)
+        who = f"the plugin {plugin}: " if plugin else ""
         raise MagkitError(
-            f"no network can be built of what {path} says of itself: {error}"
+            f"{who}no network can be built of what {path} says of itself: {error}",
+            plugin.disable_hint if plugin else "",
         ) from error
 
 

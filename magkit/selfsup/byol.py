@@ -13,6 +13,12 @@ from magkit.protocols import View
 from magkit.runtime.distributed import world_size
 from magkit.selfsup.byol_spec import ByolConfig
 from magkit.selfsup.modules import cosine_tau, distances, follow, follower_of, mlp
+from magkit.specs import MapInfo
+
+
+def build(config: ByolConfig, maps: MapInfo) -> BYOL:
+    """Build the method for such feature maps, with random weights."""
+    return BYOL(config, maps.channels)
 
 
 class BYOL(nn.Module):

@@ -1,16 +1,12 @@
-"""What MoCo v2 is, without importing torch."""
+"""Options, presets and registration of the method MoCo v2."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from magkit.errors import UsageError
 from magkit.selfsup.presets import SETTINGS, WHY
-from magkit.specs import MapInfo, MethodSpec, Preset
-
-if TYPE_CHECKING:
-    from magkit.selfsup.moco import MoCo
+from magkit.specs import MethodSpec, Preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +32,6 @@ class MocoConfig:
             raise ValueError("tau must be in [0, 1]")
 
 
-def build(config: MocoConfig, maps: MapInfo) -> MoCo:
-    """Build the method for such feature maps, with random weights."""
-    from magkit.selfsup.moco import MoCo
-
-    return MoCo(config, maps.channels)
-
-
 def check(config: MocoConfig, frames: int, batch: int) -> None:
     """Refuse a queue that holds a frame's own earlier keys, or less than a step's.
 
@@ -65,7 +54,7 @@ SPEC = MethodSpec(
     name="moco",
     summary="tell a frame's other view from the latest frames' (MoCo v2)",
     config=MocoConfig,
-    build=build,
+    build="magkit.selfsup.moco:build",
     check=check,
     presets={
         "small": Preset(

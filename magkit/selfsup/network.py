@@ -14,7 +14,7 @@ from torchvision.transforms.functional import normalize
 from magkit.errors import UsageError, did_you_mean
 from magkit.magnify.encoder import encoder_spec
 from magkit.options import parse_options
-from magkit.registry import registry
+from magkit.plugins import registry
 from magkit.runtime.seeds import derived_seed
 from magkit.specs import MapInfo
 

@@ -31,3 +31,5 @@ WHY = (
     "batches of thousands; colour changes and blur half as strong as published, so that textures "
     "keep the colours and the detail that a magnifier draws with"
 )
+
+CPU_PRESET_SETTINGS = SETTINGS  # as `magkit.toolkit` exports them

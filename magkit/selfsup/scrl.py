@@ -14,6 +14,7 @@ from magkit.protocols import View
 from magkit.runtime.distributed import all_reduce, rank, world_size
 from magkit.selfsup.modules import cosine_tau, distances, follow, follower_of, full, mlp
 from magkit.selfsup.scrl_spec import ScrlConfig
+from magkit.specs import MapInfo
 
 PARTS = 4  # draws for each side of a box: how many cells, which one, how long, where in it
 
@@ -179,6 +180,11 @@ def region_means(
     regions = torch.cat([image_M[:, None], moved], 1).to(maps.dtype)
     means: Tensor = roi_align(maps, regions, 1, 1 / stride, sampling, aligned)
     return means.flatten(1)
+
+
+def build(config: ScrlConfig, maps: MapInfo) -> SCRL:
+    """Build the method for such feature maps, with random weights."""
+    return SCRL(config, maps.channels, maps.centre)
 
 
 class SCRL(nn.Module):

@@ -1,15 +1,12 @@
-"""What SCRL is, without importing torch."""
+"""Options, presets and registration of the method SCRL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from magkit.selfsup.presets import SETTINGS, WHY
-from magkit.specs import MapInfo, MethodSpec, Preset
-
-if TYPE_CHECKING:
-    from magkit.selfsup.scrl import SCRL
+from magkit.specs import MethodSpec, Preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +59,6 @@ class ScrlConfig:
             raise ValueError("centre has no meaning where aligned is false")
 
 
-def build(config: ScrlConfig, maps: MapInfo) -> SCRL:
-    """Build the method for such feature maps, with random weights."""
-    from magkit.selfsup.scrl import SCRL
-
-    return SCRL(config, maps.channels, maps.centre)
-
-
 PAPER: dict[str, Any] = {
     "batch": 8192,
     "optimizer": "lars",
@@ -94,7 +84,7 @@ SPEC = MethodSpec(
     name="scrl",
     summary="as BYOL, on boxes that both views of a frame show (SCRL)",
     config=ScrlConfig,
-    build=build,
+    build="magkit.selfsup.scrl:build",
     presets={
         "small": Preset(
             why=f"{WHY}; boxes of 16 pixels and more, as 32 of 224 hardly fit into 96; features "

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from magkit.cli import run
 from magkit.magnify import fast_spec
 from magkit.magnify.encoder import EncoderInfo, save_encoder
+from magkit.magnify.fast import FastEncoder
 from magkit.magnify.load import load_magnifier
 from magkit.training.metrics import read_metrics
 
@@ -92,7 +93,7 @@ def test_an_encoder_is_loaded_and_reported(recipe: Path, capsys: Captured) -> No
         method="moco",
         steps=7,
     )
-    save_encoder(Path("e.safetensors"), fast_spec.build_encoder(config).state_dict(), about)
+    save_encoder(Path("e.safetensors"), FastEncoder(config).state_dict(), about)
     encoder = ("--encoder", "e.safetensors", "--freeze", "1", "--encoder-lr", "0.5")
     assert finetune(recipe, "--steps", "2", *encoder, "-o", "one") == 0
     shown = capsys.readouterr().out
@@ -214,7 +215,7 @@ def test_a_run_that_is_another_training_is_left_alone(recipe: Path, capsys: Capt
 def test_waiting_threads_leave_the_processors_to_others() -> None:
     """Set before torch is imported, unless the user has said otherwise."""
     code = (
-        "import os, sys; from magkit.cli.config import let_workers_work as f; "
+        "import os, sys; from magkit.cli.command import make_idle_threads_sleep as f; "
         "assert 'torch' not in sys.modules; f(); print(os.environ['OMP_WAIT_POLICY'])"
     )
     for given, expected in (({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")):
