@@ -12,21 +12,6 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "magkit"
 HEAVY = {"torch", "torchvision", "numpy", "scipy", "imageio", "pycocotools", "PIL", "safetensors"}
 TERMINAL = {"typer", "rich"}
-KNOWN_CIRCLES: set[frozenset[str]] = {
-    frozenset({"magkit.cli.app", "magkit.cli.command_tree", "magkit.cli.completion"}),
-    frozenset({"magkit.selfsup.byol", "magkit.selfsup.byol_spec"}),
-    frozenset({"magkit.selfsup.moco", "magkit.selfsup.moco_spec"}),
-    frozenset({"magkit.selfsup.scrl", "magkit.selfsup.scrl_spec"}),
-    frozenset({"magkit.magnify.linear", "magkit.magnify.linear_spec"}),
-    frozenset({"magkit.magnify.phase", "magkit.magnify.phase_spec"}),
-    frozenset(f"magkit.magnify.{name}" for name in ("fast", "fast_spec", "losses"))
-    | frozenset(f"magkit.magnify.{name}" for name in ("magnet", "magnet_spec")),
-    frozenset(
-        f"magkit.invert.targets.{name}"
-        for name in ("maskrcnn", "maskrcnn_networks", "maskrcnn_spec")
-    ),
-}
-"""Files that still import one another in a circle: to be emptied."""
 
 
 def module(path: Path) -> str:
@@ -101,7 +86,7 @@ def circles() -> set[frozenset[str]]:
 
 
 def test_no_files_import_one_another_in_a_circle() -> None:
-    assert circles() <= KNOWN_CIRCLES
+    assert not circles()
 
 
 def loaded_by(code: str) -> set[str]:
