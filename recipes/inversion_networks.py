@@ -25,7 +25,7 @@ from torch import nn
 from torchvision.models.detection.image_list import ImageList
 
 from magkit import __version__
-from magkit.invert.classes import CLASSES
+from magkit.invert import CLASSES
 from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
 from magkit.invert.targets.segmenter import Segmenter
 from magkit.runtime.weights import stored, write_tensors

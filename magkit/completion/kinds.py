@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from magkit.completion.tree import Paths, Values
-from magkit.invert import DEFAULT_TARGET, DEFAULT_VERIFIER
-from magkit.invert.classes import ANY, CLASSES
+from magkit.invert import ANY, CLASSES, DEFAULT_TARGET, DEFAULT_VERIFIER
 from magkit.invert.settings import PRESETS
 
 MAGNIFIERS = Values(ask=("magnifiers",))

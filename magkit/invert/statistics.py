@@ -80,16 +80,16 @@ def moments(inputs_NC: Tensor) -> Moments:
 
 
 @dataclass(slots=True)
-class Seen:
+class RecordedMoments:
     """The moments of the layers' inputs in the last forward pass, by the layers' names."""
 
     of: dict[str, Moments] = field(default_factory=dict)
 
 
 @contextmanager
-def record_moments(statistics: Sequence[Statistic]) -> Iterator[Seen]:
+def record_moments(statistics: Sequence[Statistic]) -> Iterator[RecordedMoments]:
     """Note the moments of the layers' inputs in every forward pass until the block ends."""
-    seen = Seen()
+    seen = RecordedMoments()
 
     def note(name: str) -> Any:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -106,7 +106,7 @@ def record_moments(statistics: Sequence[Statistic]) -> Iterator[Seen]:
             handle.remove()
 
 
-def blended(seen: Moments, before: Moments, share: float) -> Moments:
+def pool_moments(seen: Moments, before: Moments, share: float) -> Moments:
     """Return the moments of `share` parts of what is seen and the rest of what was before."""
     mean = share * seen.mean_C + (1 - share) * before.mean_C
     between = share * (1 - share) * (seen.mean_C - before.mean_C).square()
@@ -115,7 +115,7 @@ def blended(seen: Moments, before: Moments, share: float) -> Moments:
 
 
 @torch.no_grad()
-def over_pictures(
+def moments_over_images(
     show: Callable[[Tensor], object], statistics: Sequence[Statistic], pictures: Iterable[Tensor]
 ) -> dict[str, Moments]:
     """Return the moments over several pictures, of the layers that see whole pictures.
@@ -131,13 +131,13 @@ def over_pictures(
         with record_moments(whole) as seen:
             show(picture[None])
         found = {
-            name: blended(now, found[name], 1 / count) if name in found else now
+            name: pool_moments(now, found[name], 1 / count) if name in found else now
             for name, now in seen.of.items()
         }
     return found
 
 
-def distance(
+def moments_distance(
     statistics: Sequence[Statistic],
     seen: Mapping[str, Moments],
     *,

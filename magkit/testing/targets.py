@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from magkit.errors import MagkitError
-from magkit.invert.classes import ANY
+from magkit.invert import ANY
 from magkit.protocols import Annotation, Labels, Target
 from magkit.specs import TargetSpec
 from magkit.testing import target_predictions
