@@ -142,9 +142,9 @@ SLOW = """
 import time
 from magkit.cli import run
 from magkit.invert import optimizer
-from magkit.invert.frames_on_disk import Folder
-keep, optimizer.SAVE_INTERVAL = Folder.keep, 0.0
-Folder.keep = lambda *given: (keep(*given), time.sleep(0.2))
+from magkit.invert.frames_on_disk import OutputFolder
+keep, optimizer.SAVE_INTERVAL = OutputFolder.keep, 0.0
+OutputFolder.keep = lambda *given: (keep(*given), time.sleep(0.2))
 run()
 """
 
