@@ -137,7 +137,7 @@ import time
 from magkit.cli import run
 from magkit.invert import optimizer
 from magkit.invert.frames_on_disk import OutputFolder
-keep, class_optimizer.SAVE_INTERVAL = OutputFolder.keep, 0.0
+keep, optimizer.SAVE_INTERVAL = OutputFolder.keep, 0.0
 OutputFolder.keep = lambda *given: (keep(*given), time.sleep(0.2))
 run()
 """
