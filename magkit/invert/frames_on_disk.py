@@ -1,4 +1,4 @@
-"""The frames of a clip that are made, as they lie in its folder.
+"""The output folder of a clip or of classes; reading, writing and tiling images.
 
 CLIP/frames/00000.png       what was made, named as the mask is
 CLIP/frames/magkit.json     rate and size, for the commands that read folders of frames

@@ -1,4 +1,4 @@
-"""What is minimised: the weighted sum of the targets' losses, statistics and the priors.
+"""The objective: the weighted sum of the targets' losses, BatchNorm distances and image priors.
 
 With pictures x in normalised space, targets t of weight w_t that are asked for labels y:
 

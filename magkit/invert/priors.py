@@ -1,4 +1,4 @@
-"""What pictures look like, whatever network looks at them.
+"""Image priors: total variation, norm, range and colour, and noise with photographs' statistics.
 
 For pictures x (N, 3, H, W), each a mean over the batch; D are the differences to the right, lower,
 lower right and lower left neighbour.
@@ -6,8 +6,8 @@ lower right and lower left neighbour.
 - tv_l1: the sum over D of the mean absolute difference.
 - tv_l2: the sum over D of the Euclidean norm of the differences of a picture.
 - l2_norm: the Euclidean norm of a picture.
-- beyond: mean square of what lies outside of the range that pictures have.
-- colour: squared distances of the channels' means and spreads from those of photographs.
+- range_penalty: mean squared excess outside [0, 1].
+- colour_penalty: squared distances of the channels' means and deviations from photographs'.
 
 The first three are the formulas of Video-DeepInversion's training code and of DeepInversion (Yin et
 al., CVPR 2020), of pictures in a network's normalised space.
@@ -74,7 +74,7 @@ def colour_penalty(x: Tensor) -> Tensor:
 
 
 def _norms(x: Tensor) -> Tensor:
-    # A flat picture's norm has no gradient: a hair's breadth keeps it from becoming NaN.
+    # The norm of a constant image has no gradient: the constant keeps it from becoming NaN.
     return (x.flatten(1).square().sum(1) + 1e-12).sqrt()
 
 

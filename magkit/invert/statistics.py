@@ -1,12 +1,12 @@
-"""What normalisation layers remember, and how far a picture's features are from it.
+"""BatchNorm statistics of networks, and the distance of images' features from them.
 
-Two forms of the distance of means m and variances v of a layer's inputs, over pictures and places,
-from its running ones mu and s2:
+Two forms of the distance of the means m and variances v of a layer's inputs, over images and
+pixels, from its running ones mu and s2:
 
 - plain (DeepInversion: Yin et al., CVPR 2020, equation 4): |m - mu| + |v - s2|, Euclidean norms
-  over channels. A layer of many or large channels drowns the others.
+  over channels. Layers with many or large channels dominate.
 - scaled: mean over channels of (m - mu)^2 / s2 + (sqrt(v / s2) - 1)^2: every layer in units of its
-  own spread.
+  own deviation.
 """
 
 from __future__ import annotations

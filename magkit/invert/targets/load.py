@@ -1,4 +1,4 @@
-"""A target and its weights: what `--target` and `--weights` say, and how files are read."""
+"""Targets by name: parsed from options, built, and loaded with weights."""
 
 from __future__ import annotations
 

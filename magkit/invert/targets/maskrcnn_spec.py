@@ -1,4 +1,4 @@
-"""What the Mask R-CNNs are, without importing torch."""
+"""Specifications of the Mask R-CNNs; imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the segmenter is, without importing torch."""
+"""Specification of the segmenter; imports no torch."""
 
 from __future__ import annotations
 
