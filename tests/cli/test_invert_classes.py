@@ -26,7 +26,7 @@ LOOKED = ["--verifier", "tiny", "--verifier-opt", "seed=1"]
 def tiny(site: Any, here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Installs the classifier, for this process and those that it starts."""
     site.install("magkit-tiny", PLUGIN.read_text(encoding="utf-8"))
-    monkeypatch.setenv("PYTHONPATH", str(site.path))
+    monkeypatch.setenv("PYTHONPATH", str(site.path), prepend=os.pathsep)
     registry.cache_clear()
     yield
     registry.cache_clear()
