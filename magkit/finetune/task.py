@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from magkit.data.dataset import DataSet, StoredBatches
-from magkit.data.plan import sources_mark
+from magkit.data.plan import sources_digest
 from magkit.errors import UsageError
 from magkit.finetune.recipe import Recipe
 from magkit.runtime.seeds import derived_seed
 from magkit.specs import MagnifierSpec
 from magkit.synth.build import describe
 from magkit.synth.render import Sources
-from magkit.synth.stream import Batches, SceneBatches, loader
+from magkit.synth.stream import Batches, SceneBatches, load_batches
 from magkit.synth.triplets import Triplets
 from magkit.training.run import Run
 from magkit.training.train import write_picture
@@ -68,7 +68,7 @@ class RenderedData:
 
     def described(self) -> dict[str, Any]:
         """Return what the sources are made of, and a hash of a sample of their files."""
-        sample = sources_mark(self._sources)
+        sample = sources_digest(self._sources)
         return {**describe(self._sources), **({"sample": sample} if sample else {})}
 
 
@@ -132,7 +132,7 @@ class SceneTask:
 
     def batches(self, start: int) -> Iterator[Sequence[Triplets]]:
         """Yield the batches of steps `start` and on, degraded, on the device, in equal parts."""
-        for batch in loader(self._material.batches(self._recipe), start, self._workers):
+        for batch in load_batches(self._material.batches(self._recipe), start, self._workers):
             yield batch.to(self._device).split(self._recipe.train.accumulate)
 
     def before_step(self, model: nn.Module, step: int) -> None:

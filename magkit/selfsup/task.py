@@ -19,7 +19,7 @@ from magkit.selfsup.learner import Learner
 from magkit.selfsup.monitor import Monitor
 from magkit.selfsup.recipe import Recipe, ViewConfig
 from magkit.selfsup.views import draw_params, make_views
-from magkit.synth.stream import loader
+from magkit.synth.stream import load_batches
 from magkit.training.run import Run
 
 Pair = tuple[str, str]  # the roles of the frames that the first and the second view show
@@ -130,9 +130,11 @@ class FrameTask:
             roles=self._make.roles,
         )
         if self._device.type == "cpu":
-            yield from loader(ViewBatches(frames, self._make, train.accumulate), start, workers)
+            yield from load_batches(
+                ViewBatches(frames, self._make, train.accumulate), start, workers
+            )
             return
-        for batch in loader(frames, start, workers):
+        for batch in load_batches(frames, start, workers):
             yield [self._make(part) for part in batch.to(self._device).split(train.accumulate)]
 
     def before_step(self, model: nn.Module, step: int) -> None:

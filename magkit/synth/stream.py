@@ -1,4 +1,4 @@
-"""Scenes as batches for training, rendered as they are asked for."""
+"""Batches of scenes rendered on demand for training, and a loader with worker processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from magkit.errors import MagkitError
 from magkit.runtime import pool
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
-from magkit.synth.triplets import CLEAN, Degradation, Triplets, degraded
+from magkit.synth.triplets import CLEAN, Degradation, Triplets, degrade
 
 B_co = TypeVar("B_co", covariant=True)
 
@@ -56,39 +56,39 @@ class SceneBatches(Dataset[Triplets]):
         indices = range(step * self.batch, (step + 1) * self.batch)
         scenes = [draw_scene(self.config, *counts, self.seed, index) for index in indices]
         batch = render(scenes, self.config, self.sources)
-        return degraded(batch, self.degradation, self.seed, step)
+        return degrade(batch, self.degradation, self.seed, step)
 
 
-class Numbered(Protocol[B_co]):
-    """Numbered batches: a batch is a function of its number."""
+class BatchSequence(Protocol[B_co]):
+    """Batches with random access: each is a function of its index."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, step: int) -> B_co: ...
 
 
-Batches = Numbered[Triplets]
+Batches = BatchSequence[Triplets]
 
 
-def loader(batches: Numbered[B_co], start: int, workers: int) -> Iterator[B_co]:
-    """Yield batches from step `start` on, in order, rendered by `workers` other processes.
+def load_batches(batches: BatchSequence[B_co], start: int, workers: int) -> Iterator[B_co]:
+    """Yield batches from step `start` on, rendered by `workers` processes, or in this one if 0.
 
-    With no workers they are rendered in this process. The number changes no batch.
+    The number of workers changes no batch.
 
     Raises:
         MagkitError: a picture can't be read, or a worker was killed.
     """
     data = DataLoader(
-        _Guarded(batches),
+        _LoggedBatches(batches),
         batch_size=None,
         sampler=range(start, len(batches)),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         multiprocessing_context="spawn" if workers else None,
-        collate_fn=_as_it_is,
+        collate_fn=_identity,
         worker_init_fn=partial(_start_worker, pool.level()),
     )
-    with _unheard_interrupts():
+    with _ignore_interrupts():
         items = iter(data)
     try:
         for item, records in items:
@@ -103,13 +103,13 @@ def loader(batches: Numbered[B_co], start: int, workers: int) -> Iterator[B_co]:
         raise MagkitError("a process that rendered scenes was ended from outside", hint) from error
 
 
-class _Guarded(Dataset[Any]):
-    """Hands over items and what was logged while they were made.
+class _LoggedBatches(Dataset[Any]):
+    """Returns batches with their log records; a MagkitError is returned, not raised.
 
-    Errors are items too: raised in a worker, they would arrive as a traceback's text.
+    Raised in a worker, it would arrive as a traceback's text.
     """
 
-    def __init__(self, batches: Numbered[Any]) -> None:
+    def __init__(self, batches: BatchSequence[Any]) -> None:
         self.batches = batches
 
     def __getitem__(self, step: int) -> tuple[Any, list[logging.LogRecord]]:
@@ -119,7 +119,7 @@ class _Guarded(Dataset[Any]):
             return error, pool.kept_records()
 
 
-def _as_it_is(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch
 
 
@@ -127,14 +127,13 @@ def _start_worker(level: int, worker: int) -> None:
     del worker
     pool.keep_records(level)
     torch.set_num_threads(1)
-    # A signal to end often reaches all processes of a job. The first of them sees to it; a worker
-    # that seems to have failed would get in its way.
+    # SIGTERM often reaches all processes of a job: the main process handles it.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 @contextmanager
-def _unheard_interrupts() -> Iterator[None]:
-    """Processes started meanwhile ignore Ctrl-C, which ends the one that started them."""
+def _ignore_interrupts() -> Iterator[None]:
+    """Let processes started within ignore Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -12,7 +12,7 @@ from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources
 from magkit.synth.scene import SceneConfig
 from magkit.synth.sources import TensorCache
-from magkit.synth.stream import SceneBatches, loader
+from magkit.synth.stream import SceneBatches, load_batches
 from magkit.synth.triplets import Triplets
 
 CONFIG = SceneConfig(size=32, objects=(2, 3))
@@ -43,14 +43,14 @@ def test_a_small_memory_changes_nothing(procedural: Sources) -> None:
 
 def test_a_start_in_the_middle(procedural: Sources) -> None:
     data = batches(procedural)
-    made = list(loader(data, 2, workers=0))
+    made = list(load_batches(data, 2, workers=0))
     assert len(made) == 2
     assert equal(made[0], data[2])
 
 
 def test_other_processes_render_the_same(procedural: Sources) -> None:
     data = batches(procedural, 3)
-    made = list(loader(data, 0, workers=2))
+    made = list(load_batches(data, 0, workers=2))
     assert len(made) == 3
     assert all(equal(batch, data[step]) for step, batch in enumerate(made))
 
@@ -89,7 +89,7 @@ def test_one_item_may_be_larger_than_the_memory() -> None:
 def test_freed_memory_is_given_back_as_the_memo_fills(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int] = []
     cache = TensorCache(1 << 20)
-    monkeypatch.setattr(cache_module, "TIDY", 3000)
+    monkeypatch.setattr(cache_module, "TRIM_BYTES", 3000)
     monkeypatch.setattr(cache_module, "give_back", lambda: given.append(cache.size))
     for number in [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7]:
         cache.get(number, lambda: torch.zeros(1000, dtype=torch.uint8))
@@ -111,5 +111,5 @@ class Complaining:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_what_workers_log_is_heard(workers: int, log: pytest.LogCaptureFixture) -> None:
-    assert list(loader(Complaining(), 0, workers)) == [0, 1]
+    assert list(load_batches(Complaining(), 0, workers)) == [0, 1]
     assert log.messages == ["batch 0 is odd", "batch 1 is odd"]
