@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
-from magkit.invert import DEFAULT_TARGET, DEFAULT_VERIFIER
-from magkit.invert.classes import ANY, CLASSES
+from magkit.invert import ANY, CLASSES, DEFAULT_TARGET, DEFAULT_VERIFIER
 from magkit.invert.settings import PRESETS
 
 

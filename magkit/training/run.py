@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -84,6 +84,7 @@ def open_run(
     result: str = MODEL,
     resume_finished: bool = False,
     extendable: bool = False,
+    upgrade: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config,
 ) -> Run:
     """Find the run to go on with, or make the folder of a new one.
 
@@ -102,6 +103,7 @@ def open_run(
         resume_finished: whether a finished run may be opened once more.
         extendable: whether a finished run goes on if more steps are asked for than it has had; its
             configuration says them under "settings" and "steps".
+        upgrade: turns a configuration that an older magkit recorded into one of today's form.
 
     Raises:
         MagkitError: `output` holds something else, or a finished run; or no folder can be made.
@@ -110,10 +112,11 @@ def open_run(
     if output is not None:
         if not new and (output / "config.json").is_file():
             run = Run(output, asked, result)
-            return _continued(kind, run, may_end=resume_finished, extendable=extendable)
+            there = upgrade(read_config(kind, output))
+            return _continued(run, there, may_end=resume_finished, extendable=extendable)
         return _started(kind, asked, made_with, _claim(output), result)
     folders = [] if new else list(_numbered(kind, root))[::-1]
-    known = [(Run(folder, asked, result), _recorded(kind, folder)) for folder in folders]
+    known = [(Run(folder, asked, result), _recorded(kind, folder, upgrade)) for folder in folders]
     for run, recorded in known:
         if recorded == asked and not run.finished:
             return run
@@ -147,8 +150,7 @@ def read_config(kind: str, folder: Path) -> dict[str, Any]:
     return config
 
 
-def _continued(kind: str, run: Run, *, may_end: bool, extendable: bool) -> Run:
-    recorded = read_config(kind, run.folder)
+def _continued(run: Run, recorded: Mapping[str, Any], *, may_end: bool, extendable: bool) -> Run:
     apart = steps_apart(recorded, run.config) if extendable else None
     if apart is not None:
         return _extending(run, *apart)
@@ -224,9 +226,11 @@ def _started(
     return Run(folder, config, result)
 
 
-def _recorded(kind: str, folder: Path) -> dict[str, Any] | None:
+def _recorded(
+    kind: str, folder: Path, upgrade: Callable[[dict[str, Any]], dict[str, Any]]
+) -> dict[str, Any] | None:
     try:
-        return read_config(kind, folder)
+        return upgrade(read_config(kind, folder))
     except MagkitError:
         return None
 
