@@ -89,13 +89,12 @@ def magnifier(
     """
     _check_new(output, overwrite)
     if plot is not None:
-        from magkit.evaluate.report import check_plot
+        from magkit.video.charts import check_plot
 
         _check_new(plot, overwrite)
         check_plot(plot)
 
-    from magkit.evaluate.protocols import PROTOCOLS
-    from magkit.evaluate.report import behind
+    from magkit.evaluate.protocols import PROTOCOLS, cells_not_ahead
     from magkit.magnify.load import load_magnifier
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.synth.build import build_sources
@@ -127,7 +126,7 @@ def magnifier(
         "protocol": protocol,
         **first,
         "against": others,
-        "behind": behind(first, others, chosen.axes),
+        "behind": cells_not_ahead(first, others, chosen.axes),
     }
     if others:
         out.show(comparison_table(reports, chosen.axes, result["behind"]))
@@ -138,9 +137,9 @@ def magnifier(
     if output is not None:
         _write(output, result, overwrite)
     if plot is not None:
-        from magkit.evaluate.report import draw
+        from magkit.evaluate.protocols import plot_report
 
-        draw(plot, reports, chosen.axes[0], overwrite=overwrite)
+        plot_report(plot, reports, chosen.axes[0], overwrite=overwrite)
     out.finish(result, wrote=[path for path in (output, plot) if path])
 
 
@@ -174,7 +173,7 @@ def clip(
     """Magnify a real clip and measure the vibration in it, before and after.
 
     A part of the first frame is found again in every frame, by least squares and without any
-    network. The tone should stay, and the amplitude grow by the factor.
+    network. The frequency should stay, and the amplitude grow by the factor.
     """
     from magkit.magnify.band import check_request, parse_band
 

@@ -59,13 +59,19 @@ def encoder(
         raise UsageError("frames come from --data or from pictures, not from both")
 
     from magkit.data.open import open_dataset
-    from magkit.evaluate.encoder import OWN, judge, open_judged, rendered_frames, stored_frames
+    from magkit.evaluate.encoder import (
+        OWN,
+        evaluate_encoders,
+        load_comparison,
+        rendered_frames,
+        stored_frames,
+    )
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.synth.build import build_sources
 
     set_threads(threads)
     where = resolve_device(device)
-    judged = open_judged(path, magnifier, seed)
+    judged = load_comparison(path, magnifier, seed)
     if data is not None:
         seen, others = stored_frames(open_dataset(data), frames, judged.size), None
     else:
@@ -73,7 +79,7 @@ def encoder(
         seen, others = rendered_frames(sources, frames, judged.size, seed)
         others = others.to(where)
     with out.progress("measuring", "encoders") as progress:
-        found = judge(judged, seen.to(where), others, progress)
+        found = evaluate_encoders(judged, seen.to(where), others, progress)
     out.show(fitness_table(found))
     for row in found["rows"]:
         for text in row["warnings"] if row["weights"] == OWN else ():

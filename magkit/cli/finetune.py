@@ -94,13 +94,13 @@ def finetune(
     command with more --steps goes on from there.
     """
     let_workers_work()
-    from magkit.finetune.finetune import Job
+    from magkit.finetune.finetune import FinetuneJob
     from magkit.finetune.finetune import finetune as run_training
     from magkit.runtime.device import resolve_device, set_threads
 
     set_threads(threads)
     flags = {"steps": steps, "batch": batch, "size": size, "lr": lr, "seed": seed}
-    job = Job(
+    job = FinetuneJob(
         magnifier=magnifier,
         options=opt or (),
         settings=given(train, **flags, freeze=freeze, encoder_lr=encoder_lr),

@@ -16,7 +16,7 @@ from magkit.invert.plan import ClipPlan
 from magkit.invert.settings import OWNER, InvertSettings
 from magkit.invert.targets.load import MOST_CLASSES, TargetChoice
 from magkit.options import from_mapping, option_pairs
-from magkit.runtime.text import WRONG
+from magkit.runtime.text import MALFORMED
 from magkit.training.run import Run, read_config
 
 MOST_SIDE = 1 << 16  # pixels
@@ -42,7 +42,7 @@ def load_job(
         clips = {name: dict(table) for name, table in config["clips"].items()}
         targets = targets_of(config["targets"], weights, folder)
         plans = [_plan(name, table, davis) for name, table in clips.items()]
-    except WRONG as error:
+    except MALFORMED as error:
         raise MagkitError(f"{folder / 'config.json'} is not what magkit invert writes") from error
     if masks_mark(plans) != config.get("masks"):
         raise MagkitError(
@@ -178,7 +178,7 @@ def load_class_job(
     try:
         plan = _class_plan(config["classes"])
         targets = targets_of(config["targets"], weights, folder)
-    except WRONG as error:
+    except MALFORMED as error:
         raise MagkitError(f"{folder / 'config.json'} is not what magkit invert writes") from error
     lacking = missing(plan, folder_of_classes(run))
     if lacking:

@@ -1,4 +1,4 @@
-"""What `magnet-fast` is, without importing torch."""
+"""Configuration and registration of `magnet-fast`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def build_encoder(config: FastConfig) -> FastEncoder:
 
 def losses(model: MagnetFast, batch: Triplets) -> dict[str, Tensor]:
     """Return what training lowers."""
-    from magkit.magnify.losses import fast_losses
+    from magkit.magnify.fast import fast_losses
 
     return fast_losses(model, batch)
 
@@ -70,7 +70,7 @@ SPEC = MagnifierSpec(
         "steps": 9000,
         "lr": 1e-3,
         "warmup": 200,
-        "final": 0.01,
+        "final_lr_ratio": 0.01,
         "ema": 0.998,
         "batch": 8,
         "noise": 0.25,

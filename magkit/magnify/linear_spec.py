@@ -1,4 +1,4 @@
-"""What `linear` is, without importing torch."""
+"""Configuration and registration of `linear`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from magkit.specs import MagnifierSpec
 
 if TYPE_CHECKING:
-    from magkit.magnify.linear import Linear
+    from magkit.magnify.classical import Linear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class LinearConfig:
 
 def build(config: LinearConfig) -> Linear:
     """Build the magnifier."""
-    from magkit.magnify.linear import Linear
+    from magkit.magnify.classical import Linear
 
     return Linear(config)
 

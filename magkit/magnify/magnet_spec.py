@@ -1,4 +1,4 @@
-"""What `magnet` is, without importing torch."""
+"""Configuration and registration of `magnet`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def build_encoder(config: MagnetConfig) -> MagNetEncoder:
 
 def losses(model: MagNet, batch: Triplets) -> dict[str, Tensor]:
     """Return what training lowers: the paper's loss."""
-    from magkit.magnify.losses import magnet_losses
+    from magkit.magnify.magnet import magnet_losses
 
     return magnet_losses(model, batch)
 
@@ -82,7 +82,7 @@ SPEC = MagnifierSpec(
         "lr": 1e-4,
         "beta1": 0.9,
         "beta2": 0.999,
-        "final": 1.0,
+        "final_lr_ratio": 1.0,
         "batch": 4,
         "noise": 0.3,
         "size": 384,

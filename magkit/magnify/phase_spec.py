@@ -1,4 +1,4 @@
-"""What `phase` is, without importing torch."""
+"""Configuration and registration of `phase`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 from magkit.specs import MagnifierSpec
 
 if TYPE_CHECKING:
-    from magkit.magnify.phase import Phase
+    from magkit.magnify.classical import Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseConfig:
     """The pyramid, and what is done to its phases."""
 
-    octaves: int = field(default=5, metadata={"help": "octaves taken apart; the rest stays"})
+    octaves: int = field(default=5, metadata={"help": "octaves of the pyramid; the rest stays"})
     orientations: int = field(default=4, metadata={"help": "directions of the filters"})
     per_octave: int = field(
         default=1, metadata={"help": "filters an octave: more allow larger motions, and ring more"}
@@ -24,7 +24,7 @@ class PhaseConfig:
         default=1.0, metadata={"help": "texels: smoothing of the phases, by amplitude; 0: none"}
     )
     attenuate: bool = field(
-        default=False, metadata={"help": "hold back what would move beyond the filters' reach"}
+        default=False, metadata={"help": "limit the motion to the filters' support"}
     )
     colour: Literal["rgb", "luma"] = field(
         default="rgb", metadata={"help": "move each channel, or brightness alone: a third the work"}
@@ -43,7 +43,7 @@ class PhaseConfig:
 
 def build(config: PhaseConfig) -> Phase:
     """Build the magnifier."""
-    from magkit.magnify.phase import Phase
+    from magkit.magnify.classical import Phase
 
     return Phase(config)
 

@@ -1,4 +1,4 @@
-"""BYOL: Grill et al., NeurIPS 2020."""
+"""BYOL (Grill et al., NeurIPS 2020): predict a momentum encoder's projection of another view."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ from magkit.errors import UsageError
 from magkit.protocols import View
 from magkit.runtime.distributed import world_size
 from magkit.selfsup.byol_spec import ByolConfig
-from magkit.selfsup.modules import cosine_tau, distances, follow, follower_of, mlp
+from magkit.selfsup.modules import (
+    cosine_distances,
+    cosine_momentum,
+    mlp,
+    momentum_copy,
+    update_momentum,
+)
 
 
 class BYOL(nn.Module):
-    """See the module's docstring."""
+    """Projector, predictor and target projector, and the loss on whole pictures."""
 
     keyed = True
     shuffled = False
@@ -26,14 +32,14 @@ class BYOL(nn.Module):
         self.config = config
         self.projector = mlp(channels, config.hidden, config.dim, norm=True)
         self.predictor = mlp(config.dim, config.hidden, config.dim, norm=True)
-        self.target_projector = follower_of(self.projector)
+        self.target_projector = momentum_copy(self.projector)
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Return the projector's and the predictor's: the target isn't trained."""
+        """Return those of the projector and the predictor: the target isn't trained."""
         return chain(self.projector.parameters(recurse), self.predictor.parameters(recurse))
 
     def before_keys(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
-        """Do nothing: targets are made by the networks as the last step left them."""
+        """Do nothing: targets come from the networks as the last step left them."""
 
     def loss(
         self, views: Sequence[View], queries: Sequence[Tensor], keys: Sequence[Tensor], /
@@ -41,14 +47,14 @@ class BYOL(nn.Module):
         """Return the mean over pictures of equation 2, both directions summed.
 
         Raises:
-            UsageError: there is but one picture, over which nothing can be normalised.
+            UsageError: the batch of all processes is one picture, which BatchNorm can't normalise.
         """
         if len(views[0].images_NCHW) * world_size() < 2:
             raise UsageError("a batch of one picture can't be normalised", "use a larger --batch")
         online = [self.predictor(self.projector(maps.mean((2, 3)))) for maps in queries]
         with torch.no_grad():
             targets = [self.target_projector(maps.mean((2, 3))) for maps in keys]
-        both = distances(online[0], targets[1]) + distances(online[1], targets[0])
+        both = cosine_distances(online[0], targets[1]) + cosine_distances(online[1], targets[0])
         return {"regression": both.mean()}
 
     def embed(self, maps_NCHW: Tensor, /) -> Tensor:
@@ -57,8 +63,8 @@ class BYOL(nn.Module):
         return found
 
     def after_step(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
-        """Move the target after the online network."""
-        tau = cosine_tau(self.config.tau, progress)
-        follow(self.target_projector, self.projector, tau)
+        """Update the target network's moving average."""
+        tau = cosine_momentum(self.config.tau, progress)
+        update_momentum(self.target_projector, self.projector, tau)
         if keys is not None:
-            follow(keys, encoder, tau)
+            update_momentum(keys, encoder, tau)

@@ -1,11 +1,11 @@
-"""What BYOL is, without importing torch."""
+"""Configuration, presets and registration of BYOL. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from magkit.selfsup.presets import SETTINGS, WHY
+from magkit.selfsup.recipe import CPU_PRESET, CPU_SETTINGS
 from magkit.specs import MapInfo, MethodSpec, Preset
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ SPEC = MethodSpec(
     build=build,
     presets={
         "small": Preset(
-            why=f"{WHY}; tau from 0.99, which lags 100 of 2,000 steps, as the paper's 0.996 for "
-            "300,000 would lag an eighth of them",
-            settings=SETTINGS,
+            why=f"{CPU_PRESET}; tau from 0.99, which lags 100 of 2,000 steps, as the paper's "
+            "0.996 for 300,000 would lag an eighth of them",
+            settings=CPU_SETTINGS,
             options={"hidden": 256, "dim": 64, "tau": 0.99},
         ),
         "paper": Preset(

@@ -1,4 +1,4 @@
-"""What MoCo v2 is, without importing torch."""
+"""Configuration, presets and registration of MoCo v2. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from magkit.errors import UsageError
-from magkit.selfsup.presets import SETTINGS, WHY
+from magkit.selfsup.recipe import CPU_PRESET, CPU_SETTINGS
 from magkit.specs import MapInfo, MethodSpec, Preset
 
 if TYPE_CHECKING:
@@ -69,10 +69,10 @@ SPEC = MethodSpec(
     check=check,
     presets={
         "small": Preset(
-            why=f"{WHY}; a queue of 512, half of 1,000 frames, since most negatives would else be "
-            "the query's own frame or its neighbours (at 20,000 frames: --opt queue=4096); tau "
-            "0.99, which lags 100 steps, about as old as the oldest key of such queues",
-            settings=SETTINGS,
+            why=f"{CPU_PRESET}; a queue of 512, half of 1,000 frames, since most negatives would "
+            "else be the query's own frame or its neighbours (at 20,000 frames: --opt queue=4096); "
+            "tau 0.99, which lags 100 steps, about as old as the oldest key of such queues",
+            settings=CPU_SETTINGS,
             options={"hidden": 256, "dim": 64, "queue": 512, "tau": 0.99},
         ),
         "paper": Preset(

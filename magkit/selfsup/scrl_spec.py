@@ -1,11 +1,11 @@
-"""What SCRL is, without importing torch."""
+"""Configuration, presets and registration of SCRL. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from magkit.selfsup.presets import SETTINGS, WHY
+from magkit.selfsup.recipe import CPU_PRESET, CPU_SETTINGS
 from magkit.specs import MapInfo, MethodSpec, Preset
 
 if TYPE_CHECKING:
@@ -97,10 +97,10 @@ SPEC = MethodSpec(
     build=build,
     presets={
         "small": Preset(
-            why=f"{WHY}; boxes of 16 pixels and more, as 32 of 224 hardly fit into 96; features "
-            "read at 4 x 4 places of a box, which takes a third of the time; tau from 0.99, which "
-            "lags 100 of 2,000 steps",
-            settings=SETTINGS,
+            why=f"{CPU_PRESET}; boxes of 16 pixels and more, as 32 of 224 hardly fit into 96; "
+            "features read at 4 x 4 places of a box, which takes a third of the time; tau from "
+            "0.99, which lags 100 of 2,000 steps",
+            settings=CPU_SETTINGS,
             options={"hidden": 256, "dim": 64, "tau": 0.99, "min_size": 16, "sampling": 4},
         ),
         "paper": Preset(

@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch.nn import functional as F
 
-from magkit.runtime.device import give_back
+from magkit.runtime.device import trim_memory
 
 # Sizes of objects come from this geometric grid, so that those of a batch are alike.
 SIZE_STEP = 2**0.25
@@ -194,5 +194,5 @@ class TensorCache:
         self._taken += item.nbytes
         if self._taken > TIDY:
             self._taken = 0
-            give_back()
+            trim_memory()
         return item

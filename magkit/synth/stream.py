@@ -1,26 +1,15 @@
-"""Scenes as batches for training, rendered as they are asked for."""
+"""Batches of scenes for training, rendered on access."""
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from torch.utils.data import Dataset
 
-import torch
-from torch.utils.data import DataLoader, Dataset
-
-from magkit.errors import MagkitError
-from magkit.runtime import pool
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
 from magkit.synth.triplets import CLEAN, Degradation, Triplets, degraded
+from magkit.training.loader import BatchSequence
 
-B_co = TypeVar("B_co", covariant=True)
+Batches = BatchSequence[Triplets]
 
 
 class SceneBatches(Dataset[Triplets]):
@@ -57,89 +46,3 @@ class SceneBatches(Dataset[Triplets]):
         scenes = [draw_scene(self.config, *counts, self.seed, index) for index in indices]
         batch = render(scenes, self.config, self.sources)
         return degraded(batch, self.degradation, self.seed, step)
-
-
-class Numbered(Protocol[B_co]):
-    """Numbered batches: a batch is a function of its number."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, step: int) -> B_co: ...
-
-
-Batches = Numbered[Triplets]
-
-
-def loader(batches: Numbered[B_co], start: int, workers: int) -> Iterator[B_co]:
-    """Yield batches from step `start` on, in order, rendered by `workers` other processes.
-
-    With no workers they are rendered in this process. The number changes no batch.
-
-    Raises:
-        MagkitError: a picture can't be read, or a worker was killed.
-    """
-    data = DataLoader(
-        _Guarded(batches),
-        batch_size=None,
-        sampler=range(start, len(batches)),
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        multiprocessing_context="spawn" if workers else None,
-        collate_fn=_as_it_is,
-        worker_init_fn=partial(_start_worker, pool.level()),
-    )
-    with _unheard_interrupts():
-        items = iter(data)
-    try:
-        for item, records in items:
-            pool.replay(records)
-            if isinstance(item, MagkitError):
-                raise item
-            yield item
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        hint = "out of memory? fewer --workers need less"
-        raise MagkitError("a process that rendered scenes was ended from outside", hint) from error
-
-
-class _Guarded(Dataset[Any]):
-    """Hands over items and what was logged while they were made.
-
-    Errors are items too: raised in a worker, they would arrive as a traceback's text.
-    """
-
-    def __init__(self, batches: Numbered[Any]) -> None:
-        self.batches = batches
-
-    def __getitem__(self, step: int) -> tuple[Any, list[logging.LogRecord]]:
-        try:
-            return self.batches[step], pool.kept_records()
-        except MagkitError as error:
-            return error, pool.kept_records()
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
-def _start_worker(level: int, worker: int) -> None:
-    del worker
-    pool.keep_records(level)
-    torch.set_num_threads(1)
-    # A signal to end often reaches all processes of a job. The first of them sees to it; a worker
-    # that seems to have failed would get in its way.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-
-
-@contextmanager
-def _unheard_interrupts() -> Iterator[None]:
-    """Processes started meanwhile ignore Ctrl-C, which ends the one that started them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from magkit.options import option_pairs
-from magkit.selfsup.learner import Learner
+from magkit.selfsup.model import PretrainModel
 from magkit.selfsup.recipe import make_recipe
 from magkit.specs import MethodSpec
 from magkit.testing.assertions import (
@@ -93,7 +93,7 @@ def trains(taught: Callable[[], TrainingResult], lesson: Training) -> None:
     )
 
 
-def _descent(learner: Learner, lesson: Training) -> tuple[float, float]:
+def _descent(learner: PretrainModel, lesson: Training) -> tuple[float, float]:
     """Lower the loss of some pictures, with the same draws and targets; return it before, after."""
     adam = torch.optim.Adam((p for p in learner.parameters() if p.requires_grad), RATE)
     views, losses = lesson.views(learner), []
@@ -133,7 +133,7 @@ def follows(taught: Callable[[], TrainingResult], lesson: Training) -> None:
         )
 
 
-def _trained(learner: Learner) -> dict[str, Tensor]:
+def _trained(learner: PretrainModel) -> dict[str, Tensor]:
     return {name: p.detach() for name, p in learner.named_parameters() if p.requires_grad}
 
 

@@ -16,9 +16,8 @@ from torch import Tensor
 from magkit.options import option_pairs
 from magkit.protocols import View
 from magkit.runtime.seeds import derived_seed
-from magkit.selfsup.learner import Learner
-from magkit.selfsup.monitor import Monitor
-from magkit.selfsup.network import Network
+from magkit.selfsup.model import EncoderNetwork, PretrainModel
+from magkit.selfsup.monitor import EncoderMonitor
 from magkit.selfsup.recipe import Recipe, make_recipe
 from magkit.selfsup.task import FrameTask
 from magkit.specs import MethodSpec
@@ -27,7 +26,7 @@ from magkit.testing.toy_data import MAPS, ToyEncoder, ToyFrames
 from magkit.training.loop import TrainState
 from magkit.training.metrics import read_metrics
 from magkit.training.run import Run
-from magkit.training.train import complete
+from magkit.training.train import run_training
 
 BRANCH = "features"
 PICTURES = 16  # that a loss or embeddings are looked at on
@@ -62,7 +61,7 @@ class TrainingResult:
         warnings: what the training warned of, such as a collapse.
     """
 
-    learner: Learner
+    learner: PretrainModel
     metrics: Sequence[Mapping[str, Any]]
     warnings: Sequence[str]
 
@@ -105,7 +104,7 @@ class Training:
             self.spec.check(config, FRAMES, self.recipe.frames.batch)
         return config
 
-    def learner(self) -> Learner:
+    def learner(self) -> PretrainModel:
         """Return an encoder and the methods with random weights, functions of the seed."""
         seed, config = self.recipe.train.seed, self.config()
         torch.manual_seed(derived_seed(seed, ENCODER))
@@ -113,7 +112,7 @@ class Training:
         for number, branch in enumerate(self.branches):
             torch.manual_seed(derived_seed(seed, HEADS, number))
             methods[branch] = self.spec.build(config, MAPS)
-        return Learner(encoder, methods)
+        return PretrainModel(encoder, methods)
 
     def taught(self, stops: Sequence[int] = ()) -> TrainingResult:
         """Train from the start to the end; stop after some steps, and go on in new networks."""
@@ -126,22 +125,22 @@ class Training:
                 learner = self._train(run, None)
             return TrainingResult(learner, read_metrics(run.metrics), warnings)
 
-    def learnt(self, taught: TrainingResult) -> Learner:
+    def learnt(self, taught: TrainingResult) -> PretrainModel:
         """Return new networks in the state that a training left others in."""
         learner = self.learner()
         learner.load_state_dict(taught.learner.state_dict())
         return learner
 
-    def _train(self, run: Run, stop: int | None) -> Learner:
+    def _train(self, run: Run, stop: int | None) -> PretrainModel:
         learner, recipe = self.learner(), self.recipe
 
         def progress(step: int, _: int | None) -> None:
             if step == stop:
                 raise Stopped
 
-        complete(
+        run_training(
             run,
-            TrainState.start(learner.spread(), recipe.train),
+            TrainState.start(learner.convert_batch_norms(), recipe.train),
             recipe.train,
             self.task(learner),
             lambda _: None,
@@ -150,9 +149,9 @@ class Training:
         )
         return learner
 
-    def task(self, learner: Learner) -> FrameTask:
+    def task(self, learner: PretrainModel) -> FrameTask:
         """Return what the learner is shown."""
-        network = Network(
+        network = EncoderNetwork(
             encoder=learner.encoder,
             name="easy",
             config={},
@@ -160,10 +159,10 @@ class Training:
             maps=dict.fromkeys(self.branches, MAPS),
         )
         recipe, source = self.recipe, self.source
-        watch = Monitor(source, recipe, network, lambda _path, _step: None)
+        watch = EncoderMonitor(source, recipe, network, lambda _path, _step: None)
         return FrameTask(source, recipe, self.branches, torch.device("cpu"), 0, watch)
 
-    def views(self, learner: Learner) -> dict[str, list[View]]:
+    def views(self, learner: PretrainModel) -> dict[str, list[View]]:
         """Return two views of the first pictures, by branch."""
         return self.task(learner).examples(PICTURES)
 
@@ -173,7 +172,7 @@ def summed(found: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
     return torch.stack([term for part in found.values() for term in part.values()]).sum()
 
 
-def terms(learner: Learner, views: Mapping[str, list[View]]) -> dict[str, dict[str, Tensor]]:
+def terms(learner: PretrainModel, views: Mapping[str, list[View]]) -> dict[str, dict[str, Tensor]]:
     """Return the loss terms of each branch, of draws that are always the same."""
     torch.manual_seed(0)
     return {branch: learner.losses(branch, pair) for branch, pair in views.items()}

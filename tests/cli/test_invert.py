@@ -20,7 +20,7 @@ from magkit.invert.classes import CLASSES
 from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
 from magkit.invert.targets.segmenter import Segmenter
 from magkit.runtime.files import file_lock
-from magkit.runtime.weights import stored, write_tensors
+from magkit.runtime.weights import to_storable, write_tensors
 
 Capture = pytest.CaptureFixture[str]
 
@@ -29,7 +29,7 @@ TINY += ["--set", "key=1", "--set", "warm=1", "--set", "keyframe=2"]
 
 
 def save(path: Path, name: str, model: nn.Module, classes: tuple[str, ...] = CLASSES) -> None:
-    tensors = {key: stored(value) for key, value in model.state_dict().items()}
+    tensors = {key: to_storable(value) for key, value in model.state_dict().items()}
     write_tensors(path, tensors, {"target": name, "classes": json.dumps(classes)})
 
 

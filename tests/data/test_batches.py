@@ -7,8 +7,8 @@ import torch
 
 from magkit.data.dataset import StoredBatches
 from magkit.data.open import open_dataset
-from magkit.synth.stream import loader
 from magkit.synth.triplets import Degradation
+from magkit.training.loader import load_batches
 
 Made = Callable[..., Path]
 
@@ -29,7 +29,7 @@ def test_a_batch_depends_on_nothing_but_its_number(made: Made) -> None:
     batches = StoredBatches(data, 1, batch=2, steps=4, size=24, degradation=Degradation(coded=0.5))
     alone = [batches[step] for step in range(4)]
     for workers, start in ((0, 1), (1, 2)):
-        for found, truth in zip(loader(batches, start, workers), alone[start:], strict=True):
+        for found, truth in zip(load_batches(batches, start, workers), alone[start:], strict=True):
             assert torch.equal(found.a, truth.a)
             assert torch.equal(found.motion, truth.motion)
 

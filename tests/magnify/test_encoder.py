@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from magkit.errors import MagkitError, UsageError
 from magkit.magnify import fast_spec, magnet_spec
-from magkit.magnify.encoder import EncoderInfo, Report, load_encoder, read_info, save_encoder
+from magkit.magnify.encoder import EncoderInfo, LoadReport, load_encoder, read_info, save_encoder
 from magkit.magnify.load import save_weights
 from magkit.specs import MagnifierSpec
 from magkit.training.run import open_run
@@ -39,7 +39,7 @@ def fast(tmp_path: Path) -> Path:
     return written(tmp_path / "fast.safetensors", fast_spec.SPEC, FAST)
 
 
-def load(path: Path, spec: MagnifierSpec[Any] = fast_spec.SPEC, config: Any = FAST) -> Report:
+def load(path: Path, spec: MagnifierSpec[Any] = fast_spec.SPEC, config: Any = FAST) -> LoadReport:
     model: Any = spec.build(config)
     return load_encoder(model, spec, path, config)
 

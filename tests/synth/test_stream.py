@@ -12,8 +12,9 @@ from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources
 from magkit.synth.scene import SceneConfig
 from magkit.synth.sources import TensorCache
-from magkit.synth.stream import SceneBatches, loader
+from magkit.synth.stream import SceneBatches
 from magkit.synth.triplets import Triplets
+from magkit.training.loader import load_batches
 
 CONFIG = SceneConfig(size=32, objects=(2, 3))
 
@@ -43,14 +44,14 @@ def test_a_small_memory_changes_nothing(procedural: Sources) -> None:
 
 def test_a_start_in_the_middle(procedural: Sources) -> None:
     data = batches(procedural)
-    made = list(loader(data, 2, workers=0))
+    made = list(load_batches(data, 2, workers=0))
     assert len(made) == 2
     assert equal(made[0], data[2])
 
 
 def test_other_processes_render_the_same(procedural: Sources) -> None:
     data = batches(procedural, 3)
-    made = list(loader(data, 0, workers=2))
+    made = list(load_batches(data, 0, workers=2))
     assert len(made) == 3
     assert all(equal(batch, data[step]) for step, batch in enumerate(made))
 
@@ -111,5 +112,5 @@ class Complaining:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_what_workers_log_is_heard(workers: int, log: pytest.LogCaptureFixture) -> None:
-    assert list(loader(Complaining(), 0, workers)) == [0, 1]
+    assert list(load_batches(Complaining(), 0, workers)) == [0, 1]
     assert log.messages == ["batch 0 is odd", "batch 1 is odd"]

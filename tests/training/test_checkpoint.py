@@ -17,9 +17,10 @@ from magkit.training.config import TrainConfig
 from magkit.training.loop import TrainState
 from magkit.training.metrics import read_metrics
 from magkit.training.run import Run, open_run
-from magkit.training.train import train, write_picture
+from magkit.training.train import train
+from magkit.video.tiles import save_png
 
-CONFIG = TrainConfig(steps=12, lr=0.01, warmup=3, final=0.1, save_every=4, sample_every=6)
+CONFIG = TrainConfig(steps=12, lr=0.01, warmup=3, final_lr_ratio=0.1, save_every=4, sample_every=6)
 
 
 class Stop(BaseException):
@@ -49,9 +50,9 @@ class Task:
     def after_step(self, model: nn.Module, step: int) -> None:
         self.steps.append(("after", step))
 
-    def observe(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
+    def evaluate(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
         shown: torch.Tensor = model(torch.ones(2, 4))[:1]
-        write_picture(run.samples / f"step-{step:06d}.png", shown.expand(3, 5, 4))
+        save_png(run.samples / f"step-{step:06d}.png", shown.expand(3, 5, 4))
         return {"seen": float(shown.sum())}
 
 

@@ -141,7 +141,7 @@ def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path: Path) -
     half = [run.folder / ".checkpoint-6-0123abcd.pt", run.samples / ".step-000006-0123abcd.png"]
     for path in kept + half:
         path.write_bytes(b"")
-    run.sweep()
+    run.remove_temporary()
     assert all(path.exists() for path in kept)
     assert not any(path.exists() for path in half)
 
