@@ -19,7 +19,7 @@ RENAMED_WORDS: dict[str, dict[str, str]] = {}
 RENAMED_FILES: dict[str, str] = {}
 """Regular expressions of old paths in a step's folder, and their replacements."""
 
-RENAMED_KEYS: dict[str, str] = {}
+RENAMED_KEYS: dict[str, str] = {"final": "final_lr_ratio"}
 """Keys of JSON objects and of checkpoints, and the new ones."""
 
 # Real clips, if there are any: a path below the data, and options.

@@ -51,7 +51,7 @@ def launched_shard(environment: Mapping[str, str] = os.environ) -> Shard:
         rank, world = int(environment["RANK"]), int(environment["WORLD_SIZE"])
         return parse_shard(f"{rank + 1}/{world}")
     except (ValueError, UsageError) as error:
-        raise UsageError("RANK or WORLD_SIZE is invalid", "torchrun sets both") from error
+        raise UsageError("RANK and WORLD_SIZE of torchrun are invalid") from error
 
 
 def processor_count(environment: Mapping[str, str] = os.environ) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 import torch
@@ -51,11 +51,15 @@ class BYOL(nn.Module):
         """
         if len(views[0].images_NCHW) * world_size() < 2:
             raise UsageError("a batch of one picture can't be normalised", "use a larger --batch")
-        online = [self.predictor(self.projector(maps.mean((2, 3)))) for maps in queries]
+        pooled = ((maps.mean((2, 3)) for maps in each) for each in (queries, keys))
+        return {"regression": self.distances(*pooled).mean()}
+
+    def distances(self, queries: Iterable[Tensor], keys: Iterable[Tensor]) -> Tensor:
+        """Return equation 2 of features (M, C) of two views, both directions summed: (M,)."""
+        online = [self.predictor(self.projector(features)) for features in queries]
         with torch.no_grad():
-            targets = [self.target_projector(maps.mean((2, 3))) for maps in keys]
-        both = cosine_distances(online[0], targets[1]) + cosine_distances(online[1], targets[0])
-        return {"regression": both.mean()}
+            targets = [self.target_projector(features) for features in keys]
+        return cosine_distances(online[0], targets[1]) + cosine_distances(online[1], targets[0])
 
     def embed(self, maps_NCHW: Tensor, /) -> Tensor:
         """Return the projections of whole pictures, (N, dim)."""

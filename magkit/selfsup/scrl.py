@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.ops import roi_align
 
 from magkit.protocols import View
 from magkit.runtime.distributed import all_reduce, rank, world_size
-from magkit.selfsup.modules import (
-    cosine_distances,
-    cosine_momentum,
-    full_precision,
-    mlp,
-    momentum_copy,
-    update_momentum,
-)
+from magkit.selfsup.byol import BYOL
+from magkit.selfsup.modules import full_precision
 from magkit.selfsup.scrl_spec import ScrlConfig
 
 DRAWS = 4  # for each side of a box: number of cells, which one, length, place in it
@@ -190,80 +183,48 @@ def box_features(
     return means.flatten(1)
 
 
-class SCRL(nn.Module):
-    """Projector, predictor and target projector, and the loss on boxes."""
-
-    keyed = True
-    shuffled = False
+class SCRL(BYOL):
+    """BYOL's networks, and the loss on boxes."""
 
     def __init__(self, config: ScrlConfig, channels: int, centre: float | None = None) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config, channels)
+        self._scrl = config
         self.centre = centre if config.centre is None else config.centre
         self.box_sampling = BoxSampling(config.boxes, config.min_size, config.max_iou, config.whole)
-        self.projector = mlp(channels, config.hidden, config.dim, norm=True)
-        self.predictor = mlp(config.dim, config.hidden, config.dim, norm=True)
-        self.target_projector = momentum_copy(self.projector)
-
-    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Return those of the projector and the predictor: the target isn't trained."""
-        return chain(self.projector.parameters(recurse), self.predictor.parameters(recurse))
-
-    def before_keys(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
-        """Do nothing: targets come from the networks as the last step left them."""
 
     def loss(
         self, views: Sequence[View], queries: Sequence[Tensor], keys: Sequence[Tensor], /
     ) -> dict[str, Tensor]:
         """Return BYOL's loss of boxes, averaged over those of all processes.
 
-        Boxes are drawn from torch's global generator, which must stand alike in all processes, as
-        many pictures in each.
+        Boxes are drawn from torch's global generator, whose state and the number of pictures must
+        be equal in all processes.
         """
         matched = match_boxes(views, self._draws(len(views[0].images_NCHW)), self.box_sampling)
         total = int(all_reduce(torch.tensor(len(matched.image_M), device=matched.image_M.device)))
         if total < 2:
             return {"regression": self._zero(queries)}
-        places = list(zip(views, matched.boxes_M4, strict=True))
-        online = [
-            self.predictor(self.projector(self._means(maps, *place, matched)))
-            for maps, place in zip(queries, places, strict=True)
-        ]
-        with torch.no_grad():
-            targets = [
-                self.target_projector(self._means(maps, *place, matched))
-                for maps, place in zip(keys, places, strict=True)
-            ]
-        both = cosine_distances(online[0], targets[1]) + cosine_distances(online[1], targets[0])
-        return {"regression": both.sum() * (world_size() / total)}
-
-    def embed(self, maps_NCHW: Tensor, /) -> Tensor:
-        """Return the projections of whole pictures, (N, dim)."""
-        found: Tensor = self.projector(maps_NCHW.mean((2, 3)))
-        return found
-
-    def after_step(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
-        """Update the target network's moving average."""
-        tau = cosine_momentum(self.config.tau, progress)
-        update_momentum(self.target_projector, self.projector, tau)
-        if keys is not None:
-            update_momentum(keys, encoder, tau)
+        image_M, places = matched.image_M, list(zip(views, matched.boxes_M4, strict=True))
+        features = (
+            (self._features(m, *place, image_M) for m, place in zip(maps, places, strict=True))
+            for maps in (queries, keys)
+        )
+        return {"regression": self.distances(*features).sum() * (world_size() / total)}
 
     def _draws(self, count: int) -> Tensor:
-        """Draw for the pictures of all processes, and return this one's: results don't depend on
-        the number of processes."""
-        draws = torch.rand(world_size() * count, self.config.candidates, 2, DRAWS)
+        """Draw for the pictures of all processes, however many, and return this one's."""
+        draws = torch.rand(world_size() * count, self._scrl.candidates, 2, DRAWS)
         return draws[rank() * count :][:count]
 
-    def _means(self, maps: Tensor, view: View, boxes_M4: Tensor, matched: MatchedBoxes) -> Tensor:
+    def _features(self, maps: Tensor, view: View, boxes_M4: Tensor, image_M: Tensor) -> Tensor:
         return box_features(
             maps,
             view,
             boxes_M4,
-            matched.image_M,
-            centre=self.centre if self.config.aligned else None,
-            sampling=self.config.sampling,
-            aligned=self.config.aligned,
+            image_M,
+            centre=self.centre if self._scrl.aligned else None,
+            sampling=self._scrl.sampling,
+            aligned=self._scrl.aligned,
         )
 
     def _zero(self, queries: Sequence[Tensor]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from magkit.selfsup.byol_spec import ByolConfig
 from magkit.selfsup.recipe import CPU_PRESET, CPU_SETTINGS
 from magkit.specs import MapInfo, MethodSpec, Preset
 
@@ -13,14 +14,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScrlConfig:
+class ScrlConfig(ByolConfig):
     """Defaults are those of the code of Roh et al., CVPR 2021, for 1,000 epochs, less its flaws."""
 
-    hidden: int = field(default=4096, metadata={"help": "width of projector and predictor"})
-    dim: int = field(default=256, metadata={"help": "length of a projection"})
-    tau: float = field(
-        default=0.996, metadata={"help": "first decay of the target's average; rises to 1"}
-    )
     boxes: int = field(default=10, metadata={"help": "boxes where the views of a frame overlap"})
     min_size: int = field(
         default=32, metadata={"help": "least side of a box, in pixels of the view it is smaller in"}

@@ -25,12 +25,10 @@ def test_the_papers_network_is_trained_as_in_the_paper() -> None:
 def test_every_preset_is_made_of_settings(name: str) -> None:
     preset = registry().magnifier(name).preset
     recipe = make_recipe(preset)
-    assert json.loads(json.dumps(recipe.result_settings())) == recipe.result_settings() | {
-        key: list(value)
-        for key, value in recipe.result_settings().items()
-        if isinstance(value, tuple)
-    }
-    assert {key: recipe.result_settings()[key] for key in preset} == dict(preset)
+    found = recipe.result_settings()
+    tuples = {key: list(value) for key, value in found.items() if isinstance(value, tuple)}
+    assert json.loads(json.dumps(found)) == found | tuples
+    assert {key: found[key] for key in preset} == dict(preset)
 
 
 def test_later_layers_outdo_earlier_ones_and_texts_are_understood() -> None:
@@ -39,6 +37,10 @@ def test_later_layers_outdo_earlier_ones_and_texts_are_understood() -> None:
     )
     assert (recipe.train.lr, recipe.train.warmup, recipe.batches.batch) == (0.5, 10, 2)
     assert recipe.scenes.factors == (3.0, 7.0)
+
+
+def test_the_settings_of_magkit_0_1_are_understood() -> None:
+    assert make_recipe({"final": 0.25}).train.final_lr_ratio == 0.25
 
 
 def test_how_often_something_is_written_changes_no_result() -> None:
