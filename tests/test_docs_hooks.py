@@ -13,7 +13,7 @@ from magkit.collect import HOOKS
 ROOT = Path(__file__).parents[1]
 SOURCES = ("hookspecs", "specs", "protocols")
 """Of which all must be there that is public."""
-OTHERS = ("runtime/ranks", "testing/methods", "testing/targets", "testing/magnifiers")
+OTHERS = ("runtime/distributed", "testing/methods", "testing/targets", "testing/magnifiers")
 
 Definition = ast.ClassDef | ast.FunctionDef
 

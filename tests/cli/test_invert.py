@@ -141,9 +141,9 @@ def test_what_a_person_is_shown(bear: list[str], material: Path, capsys: Capture
 SLOW = """
 import time
 from magkit.cli import run
-from magkit.invert import maker
+from magkit.invert import frame_optimizer
 from magkit.invert.frames_on_disk import Folder
-keep, maker.SAVED_EVERY = Folder.keep, 0.0
+keep, frame_optimizer.SAVED_EVERY = Folder.keep, 0.0
 Folder.keep = lambda *given: (keep(*given), time.sleep(0.2))
 run()
 """

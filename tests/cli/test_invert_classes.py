@@ -135,9 +135,9 @@ def test_two_shares_equal_one_process(capsys: Capture) -> None:
 SLOW = """
 import time
 from magkit.cli import run
-from magkit.invert import class_maker
+from magkit.invert import class_optimizer
 from magkit.invert.frames_on_disk import Folder
-keep, class_maker.SAVED_EVERY = Folder.keep, 0.0
+keep, class_optimizer.SAVED_EVERY = Folder.keep, 0.0
 Folder.keep = lambda *given: (keep(*given), time.sleep(0.2))
 run()
 """
