@@ -145,7 +145,7 @@ def evaluate_encoders(
     Returns:
         A JSON object: `encoder`, `magnifier`, `method`, `steps`, `branches`, `distances` (pixels),
         and `rows`: for each encoder and branch `weights` ("own", "random", "shipped"), `branch`,
-        `fitness`, and `collapse` of the maps' means with its `collapse_warnings`.
+        `fitness`, and `collapse` of the maps' means with its `warnings`.
     """
     rows: list[dict[str, Any]] = []
     for done, (weights, encoder) in enumerate(comparison.encoders.items(), 1):

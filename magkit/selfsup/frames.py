@@ -57,7 +57,7 @@ class VideoFrames:
         size: S.
         place: name of all of them, for messages.
         memory: bytes at most; one frame of each video is taken in any case.
-        progress: told of the videos.
+        progress: called with the videos decoded.
 
     Raises:
         MagkitError: a video can't be read, or breaks off; the message names it.
@@ -272,7 +272,7 @@ def open_frames(
         size: side of the square frames in pixels.
         scenes: number of procedural scenes.
         seed: of procedural scenes.
-        progress: told of the videos that are decoded.
+        progress: called with the videos decoded.
 
     Raises:
         MagkitError: there is nothing at the place, a single frame, or what can't be read.

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -162,6 +163,11 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(tmp_path: Path, damage
     assert equal(state, whole)
 
 
+def test_equal_states_give_equal_bytes(tmp_path: Path) -> None:
+    one, other = (save_checkpoint(tmp_path / name, start()) for name in ("one", "other"))
+    assert one.read_bytes() == other.read_bytes()
+
+
 def test_when_no_checkpoint_can_be_read_it_says_so_and_nothing_is_lost(tmp_path: Path) -> None:
     for step in (4, 8):
         (tmp_path / f"checkpoint-{step}.pt").write_bytes(b"cut")
@@ -202,8 +208,8 @@ def test_a_full_disk_leaves_the_checkpoint_before(
     state = start()
     save_checkpoint(tmp_path, state)
 
-    def full(_: object, path: Path) -> None:
-        path.write_bytes(b"half")
+    def full(_: object, file: BinaryIO) -> None:
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
