@@ -232,7 +232,7 @@ def test_a_training_goes_on_with_a_frozen_encoder(
 def test_encoders_that_are_refused(outcome: FinetuneResult, encoder: Path, tmp_path: Path) -> None:
     job = further(encoder)
     refused = [
-        (replace(job, weights=outcome.run.model), UsageError, "not both"),
+        (replace(job, weights=outcome.run.model), UsageError, "exclude each other"),
         (replace(job, encoder=tmp_path / "none"), MagkitError, "there is no encoder"),
         (replace(job, encoder=outcome.run.folder), MagkitError, "'finetune', not of 'pretrain'"),
         (replace(job, encoder=outcome.run.model), MagkitError, "holds no encoder"),

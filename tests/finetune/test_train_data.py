@@ -82,7 +82,7 @@ def test_formats_hold_the_same_scenes(made: Made, tmp_path: Path) -> None:
 
 def test_the_published_layout_trains_what_needs_no_motion(made: Made, tmp_path: Path) -> None:
     job = replace(FAST, data=made("published"))
-    with pytest.raises(UsageError, match="says nothing of the motion"):
+    with pytest.raises(UsageError, match="has no motion maps"):
         finetune(job, output=tmp_path / "fast")
     settings = {"steps": 1, "batch": 1, "size": 64}
     paper = replace(job, magnifier="magnet", options=(), settings=settings)

@@ -208,7 +208,7 @@ def test_missing_stray_and_broken_tensors(fast: Path) -> None:
     for tensors, words in (
         ({k: v for k, v in whole.items() if k != name}, f"{name} is missing"),
         ({**whole, "head": torch.ones(1)}, "head is unknown"),
-        ({**whole, name: torch.full((16,), float("nan"))}, f"no numbers, in {name}"),
+        ({**whole, name: torch.full((16,), float("nan"))}, f"non-finite values, in {name}"),
     ):
         save_file(tensors, fast)
         damaged(fast)
@@ -245,6 +245,6 @@ def test_nothing_is_written_over_or_of_no_numbers(fast: Path, tmp_path: Path) ->
     with pytest.raises(MagkitError, match="exists"):
         save_encoder(fast, load_file(fast), info(fast_spec.SPEC, FAST))
     bad = {"x": torch.tensor([float("inf")])}
-    with pytest.raises(MagkitError, match="no numbers, in x"):
+    with pytest.raises(MagkitError, match="non-finite values, in x"):
         save_encoder(tmp_path / "bad", bad, info(fast_spec.SPEC, FAST))
     assert not (tmp_path / "bad").exists()

@@ -136,7 +136,7 @@ MALFORMED = {
     "pickle": "pickled Python object|is damaged",
     "list": "holds no state_dict",
     "no tensors": "'epoch' is not a tensor",
-    "nan": "values that are no numbers, in a",
+    "nan": "non-finite values, in a",
     "other": r"(\d+) of its \1 tensors are missing .*, 2 are unknown \(a\)",
 }
 

@@ -79,7 +79,7 @@ def test_dead_channels() -> None:
     found = collapse_stats(x)
     assert found.dead == 0.75
     assert collapse_warnings(found) == [
-        "75% of the channels say nothing: the learning rate or the weight decay is too high"
+        "75% of the channels are dead: the learning rate or the weight decay is too high"
     ]
 
 
@@ -109,6 +109,6 @@ def test_a_training_built_to_collapse_is_noticed() -> None:
 def test_nothing_to_measure() -> None:
     with pytest.raises(MagkitError, match="fewer than two"):
         collapse_stats(torch.ones(1, 4))
-    with pytest.raises(MagkitError, match="no numbers"):
+    with pytest.raises(MagkitError, match="non-finite"):
         collapse_stats(torch.tensor([[1.0], [math.nan]]))
     assert isinstance(collapse_stats(normal(2, 1)), CollapseStats)
