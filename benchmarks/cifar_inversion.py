@@ -1,12 +1,13 @@
-"""DeepInversion's CIFAR-10 experiment: pictures made from one network, judged by another.
+"""DeepInversion's CIFAR-10 experiment: invert one network, judge the pictures by another.
 
     pip install ./plugins/magkit-vision
     python benchmarks/cifar_inversion.py $DATA/weights/cifar10_resnet -o DIR
 
-As `magkit invert --target cifar-resnet20 --weights FILE --classes all` does it, ten pictures of
-each class are made from noise by ResNet-20 alone; ResNet-32, which took no part, says what it sees
-in them (Yin et al., CVPR 2020, section 4.1). Prints a table; the contact sheet is DIR/contact.png.
-What is finished in DIR is not made again. Exit code 1 where fewer are seen as asked than the bar.
+Like `magkit invert --target cifar-resnet20 --weights FILE --classes all`, this makes ten pictures
+of each class from noise with ResNet-20 alone. ResNet-32, which is not part of the optimisation,
+classifies them (Yin et al., CVPR 2020, section 4.1). Prints a table; the contact sheet is
+DIR/contact.png. Finished pictures in DIR are not made again. Exit code 1 if fewer pictures than the
+bar are classified as requested.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def choice(name: str, folder: Path) -> TargetChoice:
 
 
 def experiment(given: argparse.Namespace) -> dict[str, Any]:
-    """Make the pictures and judge them, or read what is there."""
+    """Make the pictures and judge them, or read the stored results."""
     if (given.output / RESULT).is_file():
         report: dict[str, Any] = json.loads((given.output / RESULT).read_text(encoding="utf-8"))
         return report
@@ -66,7 +67,7 @@ def experiment(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """Return the part of pictures that each network takes for what was asked, class by class."""
+    """Return the fraction of pictures that each network classifies as requested, per class."""
     rows = [*report["classes"].items(), ("all", {**report["mean"], "noise": report["noise"]})]
     lines = [f"{'':12}{TARGET:>16}{VERIFIER:>16}{'of noise':>10}{'sure':>8}"]
     for label, row in rows:
@@ -81,7 +82,7 @@ def _sure(rows: Sequence[Mapping[str, Any]], label: str) -> list[float]:
 
 
 def seconds(folder: Path) -> float:
-    """Return how long the pictures of a job took."""
+    """Return the seconds that the pictures of a job took."""
     records = sorted((folder / "records").rglob("*.json"))
     return sum(float(json.loads(each.read_text(encoding="utf-8"))["seconds"]) for each in records)
 

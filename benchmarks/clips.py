@@ -1,13 +1,13 @@
-"""Magnify every real clip of a folder in several ways, check what comes out, and show it.
+"""Magnify every real clip of a folder in several ways, check the results and draw slices.
 
     python benchmarks/clips.py FOLDER -o OUT
     python benchmarks/clips.py FOLDER -o OUT --only evm_baby --end 3
 
-Every clip is magnified 10 times in static and in dynamic mode, and the clips of the literature as
-it does (`PUBLISHED`). The result must have the source's number of frames, rate and size, exactly:
-both are decoded anew and counted. For every result OUT receives the clip and a slice, one line of
-pixels over time, before and after side by side. The line is chosen by the source alone: of all
-columns and rows the one where the brightness varies most across it, see `choose_line`.
+Every clip is magnified 10 times in static and in dynamic mode, and clips of the literature also
+with the published settings (`PUBLISHED`). The result must have exactly the number of frames, rate
+and size of the source: both are decoded again and counted. OUT receives each result and a slice,
+one line of pixels over time, before and after side by side. Only the source determines the line: it
+is the column or row across which the brightness varies most, see `choose_line`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from magkit.magnify.band import Band, Mode
 from magkit.magnify.load import load_magnifier
 from magkit.magnify.pipeline import magnify_file
 from magkit.protocols import Magnifier
-from magkit.video import VideoSource, open_video
-from magkit.video.stitch import beside, time_slice
+from magkit.video import VideoSource, WriteOptions, open_video
+from magkit.video.stitch import side_by_side, time_slice
 
 Frame = NDArray[np.uint8]
 Line = Literal["row", "column"]
@@ -43,7 +43,7 @@ SLICE_WIDTH = 400  # pixels: slices of short clips are enlarged to about this
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A way to magnify a clip; `capture_rate` in frames a second where it isn't the file's."""
+    """Settings to magnify a clip; `capture_rate` in frames per second if not the file's rate."""
 
     factor: float
     mode: Mode = "static"
@@ -66,7 +66,7 @@ PUBLISHED = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one clip and setting; `wrong` says what differs from the source."""
+    """The result for one clip and setting; `wrong` lists differences from the source."""
 
     clip: str
     setting: str
@@ -79,12 +79,12 @@ class Outcome:
 
     @property
     def speed(self) -> float:
-        """Frames a second, reading and writing included."""
+        """Frames per second, including reading and writing."""
         return self.frames / self.seconds
 
 
 def settings(clip: str) -> list[Setting]:
-    """Every way in which a clip is magnified."""
+    """All settings with which a clip is magnified."""
     return [*EVERY, *([PUBLISHED[clip]] if clip in PUBLISHED else [])]
 
 
@@ -116,11 +116,11 @@ def draw_slice(source: VideoSource, result: VideoSource, line: Line, position: i
         pictures = [picture.swapaxes(0, 1) for picture in pictures]
     # Short clips are stretched in time alone, so that the height stays in the clip's pixels.
     times = max(1, round(SLICE_WIDTH / pictures[0].shape[1]))
-    return beside([picture.repeat(times, 1) for picture in pictures])
+    return side_by_side([picture.repeat(times, 1) for picture in pictures])
 
 
 def difference(source: VideoSource, frames: int, result: VideoSource, after: int) -> str:
-    """What a result has not kept of its source, or nothing."""
+    """Properties of the source that a result has lost; empty if none."""
     old, new = source.info, result.info
     kept = {
         "frames": (frames, after),
@@ -147,7 +147,7 @@ def run(
         mode=setting.mode,
         band=setting.band,
         capture_rate=setting.capture_rate,
-        overwrite=True,
+        options=WriteOptions(overwrite=True),
     )
     seconds = time.perf_counter() - start
     result = open_video(output)
@@ -167,7 +167,7 @@ def run(
 
 
 def main() -> int:
-    """Run what is asked for; the exit code is 0 where every result is like its source."""
+    """Run the benchmark; exit code 0 if every result matches its source."""
     parser = argparse.ArgumentParser(description="Do real clips come out as they should?")
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")

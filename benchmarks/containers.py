@@ -1,14 +1,14 @@
-"""Frames, times and sound of every container, in and out, against ffmpeg's own decode.
+"""Compare frames, times and sound of every container with ffmpeg's decode.
 
     python benchmarks/containers.py [-o DIR]
 
-A clip of 25 frames a second and one of unevenly spaced frames, each with a beep in a sound that
-starts before the picture, are written by ffmpeg (Pillow for WebP and APNG) into every container
-that is read. magkit copies each into every container that it writes. What ffmpeg decodes of the
-copy is compared with what it decodes of the source: the number of frames, the times of the first
-and the last one and the end, and when the beep is heard after the first frame. A folder has its
-times in its sidecar. Exits with 1 where a copy differs by more than a container's ticks (1 ms, 10
-ms in a GIF) or 20 ms of sound.
+ffmpeg (Pillow for WebP and APNG) writes two clips into every readable container: one of 25 frames
+per second and one of unevenly spaced frames, each with a beep in a sound track that starts before
+the picture. magkit copies each into every writable container. ffmpeg's decode of the copy is
+compared with its decode of the source: the number of frames, the times of the first frame, the last
+frame and the end, and the time of the beep relative to the first frame. A folder stores its times
+in the sidecar. Exit code 1 if a copy differs by more than a tick of the container (1 ms, 10 ms in a
+GIF) or 20 ms of sound.
 """
 
 import argparse
@@ -55,7 +55,7 @@ UNEVEN = (*(number / 10 for number in range(10)), *(1 + number / 25 for number i
 
 @dataclass(frozen=True)
 class Decoded:
-    """What ffmpeg decodes: times in seconds from the first frame.
+    """The decode of ffmpeg: times in seconds from the first frame.
 
     Args:
         frames: How many there are.
@@ -83,7 +83,7 @@ def ffmpeg(*args: str | Path | float) -> subprocess.CompletedProcess[bytes]:
 
 
 def film(folder: Path, suffix: str, times: tuple[float, ...]) -> Path:
-    """Write a source: frames that are shown at these times."""
+    """Write a source with frames at these times."""
     path = folder / f"source{suffix}"
     frames = [
         np.full((*SIZE[::-1], 3), 16 + 37 * n % LEVELS, np.uint8) for n in range(len(times) - 1)
@@ -121,7 +121,7 @@ def film(folder: Path, suffix: str, times: tuple[float, ...]) -> Path:
 
 
 def decode(path: Path) -> Decoded:
-    """What ffmpeg makes of a file, in one run that sees picture and sound."""
+    """Decode picture and sound of a file in one run of ffmpeg."""
     if path.is_dir():
         record = json.loads((path / "magkit.json").read_text())
         count = len(list(path.glob("*.png")))
@@ -162,7 +162,7 @@ def onset(path: Path) -> float:
 
 
 def copy(source: Path, output: Path) -> str:
-    """Copy a clip through magkit; the sentence by which it was refused, or nothing."""
+    """Copy a clip with magkit; returns the error message, empty if none."""
     try:
         video = open_video(source)
         write_video(output, video, video.info, sound=video.sound)
@@ -172,7 +172,7 @@ def copy(source: Path, output: Path) -> str:
 
 
 def faults(source: Decoded, made: Decoded, suffix: str, *, silent: bool) -> Iterator[str]:
-    """In what a copy differs from its source."""
+    """The differences of a copy from its source."""
     tick = GIF_TICK if suffix == ".gif" else TICK
     if made.frames != source.frames:
         yield f"{made.frames} frames, not {source.frames}"
@@ -188,7 +188,7 @@ def faults(source: Decoded, made: Decoded, suffix: str, *, silent: bool) -> Iter
 
 
 def rows(folder: Path) -> Iterator[tuple[str, str, Decoded, dict[str, str]]]:
-    """Each source: its container and kind, what ffmpeg decodes, and what is wrong with copies."""
+    """Each source: container, kind, decode of ffmpeg and faults of the copies."""
     for suffix in (*CODECS, ".webp", ".apng", ""):
         for kind, times in (("even", EVEN), ("uneven", UNEVEN)):
             place = folder / f"{suffix[1:] or 'folder'} {kind}"

@@ -1,12 +1,12 @@
-"""Floating-point operations a frame, everything counted.
+"""Count the floating-point operations per frame.
 
     python benchmarks/flops.py
     python benchmarks/flops.py --height 720 --width 1280
 
-Both frames are encoded. Convolutions and matrix products are counted by torch; every other
-operation that computes by the table below, and one that the table doesn't know is an error. What
-only moves numbers (views, padding, concatenation, pixel shuffling) is free. Exit code 1 above the
-bar, which is for `magnet-fast` at 384x384.
+Both frames are encoded. torch counts convolutions and matrix products; the table below counts every
+other arithmetic operation, and an operation that is not in the table is an error. Operations that
+only move data (views, padding, concatenation, pixel shuffling) are free. Exit code 1 above the bar,
+which is for `magnet-fast` at 384x384.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Cost = Callable[[tuple[Any, ...], Any], float]  # (arguments, result) -> operati
 
 
 def each(cost: float) -> Cost:
-    """Cost for each element of the result."""
+    """Cost per element of the result."""
     return lambda _, result: cost * result.numel()
 
 
 def each_input(cost: float) -> Cost:
-    """Cost for each element of the first argument."""
+    """Cost per element of the first argument."""
     return lambda arguments, _: cost * arguments[0].numel()
 
 
@@ -90,7 +90,7 @@ COSTS: dict[str, Cost] = {
 
 
 class Rest(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts what FlopCounterMode doesn't, by the operation's name."""
+    """Counts operations that FlopCounterMode does not, by name."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -110,8 +110,8 @@ class Rest(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def counted(name: str, height: int, width: int) -> dict[str, Any]:
-    """Count a network's operations for a frame, its sides rounded up to whole strides."""
-    from magkit.registry import registry
+    """Count a network's operations for a frame, its sides rounded up to multiples of the stride."""
+    from magkit.plugins import registry
 
     spec = registry().magnifier(name)
     network = spec.build(spec.config())

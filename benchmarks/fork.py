@@ -1,15 +1,16 @@
-"""Magnify a filmed tuning fork and measure what its prongs do, without the magnifier's own eyes.
+"""Magnify a filmed tuning fork and measure the motion of its prongs by tracking.
 
     python benchmarks/fork.py CLIP
     python benchmarks/fork.py CLIP --slice docs/images/fork-slice.png
 
-The clip shows an upright fork, filmed at 250 frames a second, that rings at 31.8 Hz; each prong
-moves by a pixel or two. Magnified 5 times it should ring at the same pitch, 5 times as wide.
+The clip shows an upright fork, filmed at 250 frames per second, that rings at 31.8 Hz; each prong
+moves by a pixel or two. Magnified 5 times it should keep the frequency and have 5 times the
+amplitude.
 
-How it is measured: successive frames differ most where the fork rings widest, so the rows at the
-prongs' tips are those with at least half as much squared difference as the strongest (9 rows
-averaged); in them the energy lies in two groups of columns, split by 2-means. The patch around
-each is followed as `magkit evaluate clip` follows one (magkit/evaluate/vibration.py).
+Successive frames differ most where the amplitude is largest, so the prongs' tips are the rows with
+at least half as much squared difference as the strongest row (averaged over 9 rows). In these rows
+the energy lies in two groups of columns, which 2-means separates. The patch around each is tracked
+as in `magkit evaluate clip` (magkit/evaluate/vibration.py), independently of any magnifier.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from magkit.magnify.band import Band
 from magkit.magnify.load import load_magnifier
 from magkit.magnify.pipeline import magnify_file
 from magkit.video import open_video
-from magkit.video.stitch import beside, time_slice
+from magkit.video.stitch import side_by_side, time_slice
 
 Array = NDArray[np.floating[Any]]
 Frame = NDArray[np.uint8]
@@ -48,7 +49,7 @@ SHOWN, STRETCH, AROUND = 100, 4, 12  # of a slice: frames, pixels a frame, pixel
 
 
 def passes(prong: Vibration) -> bool:
-    """Whether the frequency stays and the amplitude grows as it should."""
+    """Whether the frequency is kept and the amplitude grows as requested."""
     in_tune = abs(prong.frequency_after - TRUE_TONE) <= TONE_WITHIN
     return in_tune and GROWTH[0] <= prong.growth <= GROWTH[1]
 
@@ -92,7 +93,7 @@ def _spread(energy: Array) -> tuple[int, int]:
 
 
 def measure(clip: Path, magnified: Path) -> list[Vibration]:
-    """The left and the right prong, in a clip and in what became of it."""
+    """The left and the right prong, in a clip and in its result."""
     source = open_video(clip)
     patches = find_prongs(source)
     first = next(iter(source))
@@ -108,11 +109,11 @@ def draw(clip: Path, magnified: Path) -> Frame:
     columns = slice(max(left.left - AROUND, 0), right.right + AROUND)
     clips = [islice(open_video(path), SHOWN) for path in (clip, magnified)]
     lines = [time_slice(frames, (left.top + left.bottom) // 2, "row") for frames in clips]
-    return beside([line[:, columns].swapaxes(0, 1).repeat(STRETCH, 1) for line in lines])
+    return side_by_side([line[:, columns].swapaxes(0, 1).repeat(STRETCH, 1) for line in lines])
 
 
 def main() -> int:
-    """Magnify, measure, print; the exit code is 0 where both prongs pass."""
+    """Magnify, measure, print; exit code 0 if both prongs pass."""
     parser = argparse.ArgumentParser(description="Is a tuning fork magnified in tune, and enough?")
     parser.add_argument("clip", type=Path)
     parser.add_argument("--weights", help="other weights than those that ship")
@@ -142,14 +143,13 @@ def report(prongs: list[Vibration], *, as_json: bool) -> None:
         rows = {n: p.as_dict() for n, p in zip(names, prongs, strict=True)}
         print(json.dumps({"prongs": rows, "passes": all(map(passes, prongs))}))
         return
-    print("prong   frequency, Hz    amplitude, px    growth  correlation, lowest")
+    print("prong   tone, Hz         amplitude, px    growth  likeness, lowest")
     print("        before   after   before   after           before   after")
     for name, p in zip(names, prongs, strict=True):
         print(
             f"{name:6}  {p.frequency_before:6.2f}  {p.frequency_after:6.2f}"
             f"   {p.amplitude_before:6.3f}  {p.amplitude_after:6.3f}   {p.growth:5.2f}"
-            f"   {p.correlation_before:6.3f}  {p.correlation_after:6.3f}"
-            f"   {'ok' if passes(p) else 'outside the bar'}"
+            f"   {p.correlation_before:6.3f}  {p.correlation_after:6.3f}   {'ok' if passes(p) else 'outside the bar'}"
         )
 
 

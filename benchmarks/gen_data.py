@@ -1,12 +1,12 @@
-"""Triplets a second that gen-data writes, and how fast a recipe data set is read.
+"""Measure the writing speed of gen-data and the reading speed of a recipe.
 
     python benchmarks/gen_data.py --images coco/train2017 --objects instances_train2017.json
 
-Writes `--count` scenes with `--processes` processes, by the clock and in seconds of processor time
-a scene, which other work on the machine hardly changes. Then reads scenes of a recipe in random
-order beside rendering the same scenes without one, in turns, sources in memory. Exit code 1 below a
-bar: 6 triplets a second with two processes (by processor time: a third of a second each), and 0.9
-of the generator's rate.
+Writes `--count` scenes with `--processes` processes; measures wall time and processor time per
+scene, which other load hardly changes. Then reads scenes of a recipe in random order, alternating
+with rendering the same scenes without a recipe, with sources in memory. Exit code 1 below a bar: 6
+triplets per second with two processes (by processor time: a third of a second each), and 0.9 of the
+generator's speed.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def main() -> None:
 
 
 def _writing(plan: Any, sources: Any, processes: int) -> dict[str, float]:
-    from magkit.data.write import write
+    from magkit.data.write import write_dataset
 
     before = os.times()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "set"
-        write(place, plan, sources, processes=processes)
+        write_dataset(place, plan, sources, processes=processes)
         size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
     after = os.times()
     own, children = after.user + after.system, after.children_user + after.children_system
@@ -68,7 +68,7 @@ def _writing(plan: Any, sources: Any, processes: int) -> dict[str, float]:
 
 
 def _start(processes: int) -> float:
-    """Measure what it costs to start processes that do nothing: it is paid once, not a scene."""
+    """Measure the cost of starting idle processes, which is paid once, not per scene."""
     before = os.times()
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         pool.map(_import, range(processes), chunksize=1)
@@ -84,7 +84,7 @@ def _import(_: int) -> None:
 
 
 def _reading(plan: Any, sources: Any) -> dict[str, float]:
-    """Compare a recipe with the generator, in turns, so that both meet the same machine."""
+    """Compare a recipe with the generator, alternating, under equal load."""
     from magkit.data.open import RenderedScenes
     from magkit.synth.render import render
     from magkit.synth.scene import draw_scene

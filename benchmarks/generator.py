@@ -1,10 +1,10 @@
-"""Triplets a second and core of the scene generator: rendering only, sources already in memory.
+"""Measure triplets per second and core of the scene generator, with sources in memory.
 
     python benchmarks/generator.py
     python benchmarks/generator.py --images coco/train2017 --objects instances_train2017.json
 
-One thread; seconds of processor time, so that other work on the machine hardly counts. Exit code 1
-below the bar.
+Uses one thread and measures processor time, so other load hardly matters. Exit code 1 below the
+bar.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
-"""Check the judge's verdict on scenes that it did not render.
+"""Check the evaluation of magnifiers on scenes of an independent renderer.
 
     python benchmarks/independent_scenes.py [--magnifier NAME] [--weights FILE] [--images DIR]
 
-`magkit evaluate magnifier` renders its scenes with the splines that training scenes are rendered
-with. Here a scene is a function of continuous coordinates: two textured objects with sharp
-outlines over a textured background, waves of random lengths and directions, or pictures (--images)
-of which a pixel covers two texels. It is sampled 16 times along either side of a pixel and brought
-to pixels by a box or a Gaussian; a displaced object is the same function at displaced coordinates.
-Nothing of the judge's renderer is used; SSIM is the only thing in common. Both verdicts are
-printed, for the same displacements and factors.
+`magkit evaluate magnifier` renders its scenes with the same splines as training scenes. Here a
+scene is a function of continuous coordinates: two textured objects with sharp outlines over a
+textured background, waves of random lengths and directions, or pictures (--images) with two texels
+per pixel. It is sampled 16 times along either side of a pixel and reduced to pixels by a box or a
+Gaussian; a displaced object is the same function at displaced coordinates. Nothing is shared with
+the standard renderer except SSIM. Both results are printed, for the same displacements and factors.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ TEXELS = 2.0  # of a picture, to a pixel
 
 @dataclass(frozen=True)
 class Thing:
-    """An object: its texture, its outline (radius over angle), where it is, where it moves to."""
+    """An object: texture, outline (radius over angle), position and displacement."""
 
     texture: Texture
     centre: tuple[float, float]
@@ -57,7 +56,7 @@ class Thing:
 
 
 def wavy(rng: np.random.Generator) -> Texture:
-    """Waves from 3 to 60 pixels long, the longer the stronger, around a random colour."""
+    """Waves of 3 to 60 pixels, longer ones with larger amplitudes, around a random colour."""
     length = np.exp(rng.uniform(np.log(3), np.log(60), 24))
     angle, phase = rng.uniform(0, 2 * np.pi, (2, 24))
     strength = 0.16 * np.sqrt(length / 60) * rng.normal(1, 0.3, (3, 24))
@@ -76,7 +75,7 @@ def wavy(rng: np.random.Generator) -> Texture:
 
 
 def pictured(path: Path, rng: np.random.Generator) -> Texture:
-    """A picture, linear between texels, mirrored at its borders."""
+    """A picture with linear interpolation between texels and mirrored borders."""
     texels = np.asarray(Image.open(path).convert("RGB"), np.float64) / 255
     corner = rng.uniform(0, 0.3, 2) * texels.shape[:2]
 
@@ -101,7 +100,7 @@ def prefilter(first: int, last: int, gaussian: bool) -> tuple[Array, Array]:
 
 
 class Picture:
-    """A scene whose objects may be anywhere; the background is rendered once."""
+    """A scene with objects at any positions; the background is rendered once."""
 
     def __init__(self, background: Texture, things: list[Thing], gaussian: bool) -> None:
         self.things, self.gaussian = things, gaussian
@@ -113,7 +112,7 @@ class Picture:
         self.empty = (light @ self.samples @ light.T).astype(float)
 
     def frame(self, length: float) -> tuple[Array, Array]:
-        """The frame with objects displaced by so many pixels, and where they are, (SIZE, SIZE)."""
+        """The frame with displaced objects (in pixels), and their mask (SIZE, SIZE)."""
         frame, mask = self.empty.copy(), np.zeros((SIZE, SIZE))
         for thing in self.things:
             cx, cy = (c + length * d for c, d in zip(thing.centre, thing.direction, strict=True))
@@ -140,7 +139,7 @@ class Picture:
 
 
 def draw(rng: np.random.Generator, textures: list[Path], gaussian: bool) -> Picture:
-    """Two objects, one in either half so that they never meet, over a background."""
+    """Two objects over a background, one in each half so that they never overlap."""
 
     def texture() -> Texture:
         return pictured(textures[rng.integers(len(textures))], rng) if textures else wavy(rng)
@@ -164,7 +163,7 @@ def draw(rng: np.random.Generator, textures: list[Path], gaussian: bool) -> Pict
 def score(
     predict: Predict, picture: Picture, pair: tuple[float, float], rng: np.random.Generator
 ) -> dict[str, float]:
-    """Gain and similarities in one scene, dithered and rounded to 8 bit."""
+    """Gain and SSIM in one scene, dithered and rounded to 8 bit."""
     length, factor = pair
     poses = [picture.frame(moved) for moved in (0.0, length, length * factor)]
     a, b, m = (tensor(frame, rng) for frame, _ in poses)
@@ -194,13 +193,13 @@ def score(
 
 
 def tensor(frame: Array, rng: np.random.Generator) -> torch.Tensor:
-    """A frame as it would be stored: dithered, 8 bit; (1, 3, SIZE, SIZE)."""
+    """A frame as stored: dithered, 8 bit; (1, 3, SIZE, SIZE)."""
     stored = np.floor(frame * 255 + rng.random(frame.shape)).clip(0, 255) / 255
     return torch.from_numpy(stored).float()[None]
 
 
 def main() -> None:
-    """Measure both ways and print both."""
+    """Measure with both renderers and print both results."""
     parser = argparse.ArgumentParser(description="The judge's verdict, on scenes of other make.")
     parser.add_argument("--magnifier", default="magnet-fast")
     parser.add_argument("--weights", help="other weights than those that ship")

@@ -1,9 +1,9 @@
-"""How well the networks that ship for inversion see real frames: J by video.
+"""Measure J by video of the networks for inversion on real frames.
 
     MAGKIT_DAVIS=DAVIS python benchmarks/inversion_networks.py
 
-`maskrcnn-small` was trained on the even frames, `segmenter` on the odd ones: each is judged on the
-others, their neighbours, at 256 rows, by full detection. Prints one JSON object; exit code 1 where
+`maskrcnn-small` was trained on the even frames and `segmenter` on the odd ones: each is tested on
+the others, their neighbours, at 256 rows, by full detection. Prints one JSON object; exit code 1 if
 the verifier's mean over videos is below its bar.
 """
 

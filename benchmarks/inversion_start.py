@@ -1,14 +1,14 @@
-"""Frames that start from the one before, warped, against frames that each start from noise.
+"""Compare frames that start from the warped previous frame with frames that start from noise.
 
     MAGKIT_DAVIS=DAVIS python benchmarks/inversion_start.py -o DIR
     python benchmarks/inversion_start.py -o DIR --seeds 3 --plot FILE.png
 
-Both make the same frames with the same settings, from the noise of each seed. For each frame: the
-full objective (without the temporal term, without shifts) over that of the frame from noise, and
-its steps over those that noise took until it gained less than a hundredth in ten steps. For the
-clip, as means over seeds: flicker of the background, J of the verifier. And the curve: seconds a
-frame against the verifier's J, for several limits of steps. What is finished in DIR is not made
-again. Exit code 1 below a bar.
+Both make the same frames with the same settings, from the noise of each seed. Per frame: the ratio
+of the full objectives (without the temporal term and random shifts), and the ratio of the steps,
+where a frame from noise counts until it gains less than a hundredth in ten steps. Per clip, as
+means over seeds: flicker of the background and J of the verifier. The curve shows the verifier's J
+over seconds per frame, for several limits of steps. Finished frames in DIR are not made again. Exit
+code 1 below a bar.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Made:
-    """A clip that was made, and what was measured of it."""
+    """A finished clip and its measurements."""
 
     done: Inverted
     report: Mapping[str, Any]
@@ -58,7 +58,7 @@ class Made:
 
 
 def made(given: argparse.Namespace, name: str, settings: Mapping[str, Any]) -> Made:
-    """Make a clip in DIR/name and judge it, or read what is there."""
+    """Make a clip in DIR/name and judge it, or read the stored result."""
     # What was set is in the name: nothing is taken for what was made with other settings.
     parts = (given.video, given.frames, str(given.size), *given.set, name)
     folder: Path = given.output / "-".join(parts)
@@ -77,7 +77,7 @@ def made(given: argparse.Namespace, name: str, settings: Mapping[str, Any]) -> M
 
 
 def opened(folder: Path) -> Inverted:
-    """Open what was made before."""
+    """Open a stored result."""
     from magkit.invert.load_job import load_job
 
     run, plans, _ = load_job(folder, None, ())
@@ -85,7 +85,7 @@ def opened(folder: Path) -> Inverted:
 
 
 def objectives(found: Made) -> list[float]:
-    """Return the full objective of every frame, as it lies on disk."""
+    """Return the full objective of every stored frame."""
     plan = found.done.plans[0]
     folder = folder_of(found.done.run, plan)
     chosen = judges_of([TARGET], VERIFIER, CPU).targets
@@ -104,7 +104,7 @@ def steps(found: Made) -> list[float]:
 
 
 def compare(warm: Sequence[Made], cold: Sequence[Made]) -> dict[str, Any]:
-    """Return the figures that bars are about, over seeds; ratios of the frames after the first."""
+    """Return the figures with bars, over seeds; ratios of the frames after the first."""
     ratios, taken = list[float](), list[float]()
     for before, noise in zip(warm, cold, strict=True):
         ratios += [a / b for a, b in pairs(objectives(before), objectives(noise))]
@@ -130,7 +130,7 @@ def pairs(first: Sequence[float], second: Sequence[float]) -> list[tuple[float, 
 
 
 def below(found: Mapping[str, Any]) -> list[str]:
-    """Return which bars are missed."""
+    """Return the missed bars."""
     flicker, seen = found["flicker"], found["verifier_J"]
     bars = {
         "steps": found["steps_ratio"]["max"] <= STEPS,

@@ -1,10 +1,10 @@
-"""A step of inversion in bf16 against one in single precision, in turn.
+"""Compare the time of an inversion step in bf16 and in single precision, alternating.
 
     python benchmarks/inversion_step.py                         # the default target
     python benchmarks/inversion_step.py --target maskrcnn --height 480    # R50-FPN, random weights
 
-On a processor without instructions for bf16 the first is slower: the default setting then stays
-with single precision. Prints one JSON object.
+On a processor without bf16 instructions bf16 is slower, and the default setting uses single
+precision. Prints one JSON object.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Peak memory of magnifying a long clip, against that of its first 100 frames.
+"""Compare the peak memory of magnifying a long clip with that of its first 100 frames.
 
     python benchmarks/memory.py
     python benchmarks/memory.py --magnifier magnet --weights FILE --size 1280 720
 
-The clip is 900 frames of 640x360 moving texture unless told otherwise, magnified 10 times with a
-band, which needs the most. What counts is the largest resident set of the process; that of the
-programs that decode and encode is listed beside it. Exit code 1 above 10 % of growth or 1.5 GB.
+The default clip is 900 frames of 640x360 moving texture, magnified 10 times with a band, which
+needs the most memory. The measure is the largest resident set of the process; that of the decoder
+and encoder processes is listed separately. Exit code 1 above 10 % of growth or 1.5 GB.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _peak(who: int) -> int:
 
 
 def _texture(count: int, width: int, height: int) -> Iterator[NDArray[np.uint8]]:
-    """Noise that swings by a pixel once in 20 frames."""
+    """Noise that oscillates by a pixel with a period of 20 frames."""
     noise = np.random.default_rng(0).integers(0, 256, (height, width + 2, 3), np.uint8)
     for index in range(count):
         left = 1 + round(np.sin(2 * np.pi * index / 20))

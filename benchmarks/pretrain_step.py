@@ -1,13 +1,13 @@
-"""A step of MoCo and of BYOL against the same step put together from lightly's modules.
+"""Compare a step of MoCo and of BYOL with the same step built from lightly's modules.
 
     python benchmarks/pretrain_step.py
     python benchmarks/pretrain_step.py --threads 2 --repeats 31
 
-The views are given; encoder (that of `magnet-fast`, both branches), heads, batch and optimiser are
-the same. The sides take turns, so that whatever else the machine does meets both. On Linux, freed
-memory stays with the process: else, whose step takes it anew from the system is a matter of chance,
-and costs a tenth of a step. Boxes for SCRL are timed too, by the clock and by processor time. Needs
-lightly. Exit code 1 where magkit is slower by more than the noise of 5 %.
+Views, encoder (that of `magnet-fast`, both branches), heads, batch and optimiser are the same. The
+two sides alternate, so that other load affects both. On Linux, freed memory stays with the process:
+otherwise it is random which side's step requests it again from the system, which costs a tenth of a
+step. Boxes for SCRL are timed too, in wall time and processor time. Needs lightly. Exit code 1 if
+magkit is slower by more than the noise of 5 %.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def keep_memory() -> None:
-    """Let the GNU C library take memory from the system once and for all."""
+    """Make the GNU C library keep freed memory in the process."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
         for parameter, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):
@@ -69,7 +69,7 @@ def keep_memory() -> None:
 
 
 def in_turn(sides: dict[str, Callable[[], None]], repeats: int) -> dict[str, Any]:
-    """Time steps of both sides, either first in every other turn."""
+    """Time steps of both sides, each first in every other round."""
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     work: dict[str, list[float]] = {side: [] for side in sides}
     for turn in range(repeats + 2):
@@ -91,7 +91,7 @@ def in_turn(sides: dict[str, Callable[[], None]], repeats: int) -> dict[str, Any
 
 
 def encoder() -> nn.Module:
-    """Build what is trained: frames to both branches' maps (N, 64, 24, 24)."""
+    """Build the encoder: frames to both branches' maps (N, 64, 24, 24)."""
     import torch
 
     from magkit.magnify.fast import MagnetFast
@@ -124,7 +124,7 @@ def ours(name: str, more: dict[str, Any], views: list[View]) -> Callable[[], Non
     """Return a step by magkit's method."""
     import torch
 
-    from magkit.registry import registry
+    from magkit.plugins import registry
     from magkit.selfsup.model import LazyMaps
     from magkit.specs import MapInfo
 
@@ -212,7 +212,7 @@ def their_byol(views: list[View]) -> Callable[[], None]:
 
 
 def boxes(count: int) -> dict[str, int]:
-    """Return pictures a second for which ten matched boxes are drawn."""
+    """Return pictures per second for which ten matched boxes are drawn."""
     import torch
 
     from magkit.selfsup.scrl import DRAWS, BoxSampling, match_boxes

@@ -1,9 +1,10 @@
-"""Draw slices, a line of pixels over time, of clips that magkit renders itself.
+"""Draw slices, a line of pixels over time, of rendered clips.
 
     python benchmarks/rendered_slices.py -o docs/images/rendered-slices.png
 
-In each of three clips of procedural textures an object swings by a tenth of a pixel: before,
-magnified 50 times, and as it should be, rendered 50 times as far.
+In each of three clips of procedural textures an object oscillates by a tenth of a pixel. The slices
+show it before, magnified 50 times, and rendered with 50 times the motion, which is the exact
+result.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from magkit.magnify.pipeline import magnify
 from magkit.protocols import Magnifier
 from magkit.synth.build import build_sources
 from magkit.synth.render import Sources, render
-from magkit.video.stitch import beside, time_slice
+from magkit.video.stitch import side_by_side, time_slice
 
 Frame = NDArray[np.uint8]
 
@@ -40,7 +41,7 @@ def slices(magnifier: Magnifier, case: Case, sources: Sources) -> Frame:
     after = list(magnify(before, magnifier, case.factor))
     column = int(np.stack(exact).std(0).sum((0, 2)).argmax())
     lines = [time_slice(clip, column) for clip in (before, after, exact)]
-    return beside([line.repeat(STRETCH, 1) for line in lines])
+    return side_by_side([line.repeat(STRETCH, 1) for line in lines])
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
-"""Peak memory of drawing objects from a COCO instances file of the size of `train2017`'s.
+"""Measure the peak memory of sampling objects from a COCO file of the size of `train2017`.
 
     python benchmarks/sources_memory.py
 
-Makes an instances file of 800,000 objects in 118,000 pictures (links to a few real files) in a
-temporary folder, indexes it, and renders scenes of it in two spawned processes, until what they
-keep of pictures and objects has reached its bound. Prints seconds and the largest resident set of
-each process; exit code 1 where one is above 1.5 GB.
+Writes an instances file of 800,000 objects in 118,000 pictures (links to a few real files) to a
+temporary folder, indexes it, and renders scenes from it in two spawned processes until their caches
+of pictures and objects are full. Prints seconds and the largest resident set of each process; exit
+code 1 if one is above 1.5 GB.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _measure(instances: str, scenes: int) -> dict[str, object]:
-    """Do what a command does, with two workers; returns seconds and peaks in bytes."""
+    """Sample objects with two workers as a command does; returns seconds and peaks in bytes."""
     from magkit.synth.build import build_sources
 
     begun = time.perf_counter()
@@ -85,7 +85,7 @@ def _start(sources: object) -> None:
 
 
 def _draw(worker: int, scenes: int) -> tuple[int, int]:
-    """Render scenes; returns the peak in bytes and how many bytes the memos hold."""
+    """Render scenes; returns the peak and the size of the caches, in bytes."""
     import gc
 
     from magkit.synth.render import render

@@ -1,11 +1,11 @@
-"""`magnet-fast` against `magnet`: seconds a frame, side by side in one process.
+"""Compare the time per frame of `magnet-fast` and `magnet` in one process.
 
     python benchmarks/speed.py
     python benchmarks/speed.py --threads 2 --repeats 9
 
-The two take turns, so that whatever else the machine does meets both. Once as clips are magnified
-in static mode, the reference's features computed before (encode, motion, render), and once with
-both frames encoded. Weights are random: they change no time. Exit code 1 below a bar.
+The two alternate, so that other load affects both. They are timed in static mode, with the
+reference's features computed before (encode, motion, render), and with both frames encoded. Weights
+are random, which does not change the time. Exit code 1 below a bar.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ def compared(height: int, width: int, repeats: int) -> dict[str, Any]:
 
 
 def passes(name: str, height: int, width: int) -> dict[str, Callable[[], Any]]:
-    """Return what a network does for a frame of a clip, by way of doing it."""
+    """Return functions that process one frame of a clip, by name."""
     import numpy as np
     import torch
 
     from magkit.magnify.pipeline import to_frame, to_tensor
-    from magkit.registry import registry
+    from magkit.plugins import registry
 
     torch.manual_seed(0)
     spec = registry().magnifier(name)

@@ -1,10 +1,10 @@
-"""Steps a second of a training that renders its scenes as it goes, over those on one batch.
+"""Compare training steps per second with scenes rendered on the fly and with one fixed batch.
 
     python benchmarks/training_throughput.py --threads 2 --workers 1
 
-Both are measured in turn, in rounds, within one process, so that whatever else the machine does
-weighs on both. Batches that were rendered ahead while the other half ran are used up before the
-clock starts. Exit code 1 below the bar.
+Both are measured alternately in rounds within one process, so that other load affects both. Batches
+that were prefetched during the other half are consumed before the clock starts. Exit code 1 below
+the bar.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _training(
 
     from magkit.finetune.recipe import make_recipe
     from magkit.finetune.task import SceneTask, SyntheticData
-    from magkit.registry import registry
+    from magkit.plugins import registry
     from magkit.training.loop import TrainState, train_step
 
     spec = registry().magnifier(magnifier)

@@ -1,19 +1,19 @@
-"""What pretraining is worth: a magnifier trained on few or many scenes, from several encoders.
+"""Train a magnifier on few or many scenes from several pretrained encoders.
 
     python benchmarks/transfer.py -o DIR [--images SRC] --starts scratch,frozen,moco,byol,scrl
     python benchmarks/transfer.py -o DIR --encoder mine=RUN
     python benchmarks/transfer_report.py DIR --plot FILE.png
 
-A cell is one training: from `scratch`, with a `frozen` random encoder, from the encoder that a
-method of `magkit pretrain` makes (once, in DIR/pretrain-METHOD, of what is trained on), or from one
-given as NAME=RUN|FILE; on 1, 5, 10 or 100 % of a fixed set of scenes; with one of three seeds.
-Every cell has as many steps, and is judged after all, a half, a quarter, ... of them, by scenes
-whose pictures and objects no training saw: DIR/train.txt and DIR/judged.txt name the pictures;
-procedural ones have other numbers.
+A cell is one training. It starts from `scratch`, with a `frozen` random encoder, from the encoder
+of a method of `magkit pretrain` (trained once, in DIR/pretrain-METHOD, on the training pictures),
+or from one given as NAME=RUN|FILE. It uses 1, 5, 10 or 100 % of a fixed set of scenes and one of
+three seeds. Every cell has the same number of steps and is evaluated after all, a half, a quarter,
+... of them, on scenes whose pictures and objects no training saw: DIR/train.txt and DIR/judged.txt
+list the pictures; procedural ones have other numbers.
 
-Sixty cells take about seven minutes each on two cores. Each finished one is a file,
-DIR/START-SHARE-SEED.json: the same command does those that are left. Scenes are rendered once, half
-a second each, and kept in DIR.
+Sixty cells take about seven minutes each on two cores. Each finished cell is a file,
+DIR/START-SHARE-SEED.json; the same command runs the remaining ones. Scenes are rendered once, half
+a second each, and cached in DIR.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from magkit.evaluate.protocols import summarize
 from magkit.finetune.initialization import Initialization, parameter_groups
 from magkit.finetune.recipe import Recipe, make_recipe
 from magkit.magnify.encoder import encoder_file
-from magkit.registry import registry
+from magkit.plugins import registry
 from magkit.runtime.files import atomic_path
 from magkit.runtime.weights import to_storable, write_tensors
 from magkit.selfsup.pretrain import PretrainJob, pretrain
@@ -76,7 +76,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """As its file is called."""
+        """The stem of its file."""
         return f"{self.start}-{self.share:g}-{self.seed}"
 
 
@@ -142,7 +142,7 @@ class FixedScenes:
 
 
 def split(images: Sequence[str], folder: Path) -> list[str]:
-    """Write which pictures are trained on and which judged on; return the places of both."""
+    """Write the lists of training and evaluation pictures; return their paths."""
     if not images:
         return []
     listings = [FilePictures(place).listing for place in images]
@@ -158,7 +158,7 @@ def split(images: Sequence[str], folder: Path) -> list[str]:
 
 
 def sources_of(given: argparse.Namespace) -> tuple[Sources, Sources]:
-    """Return what scenes are made of that are trained on, and those that are judged on."""
+    """Return the sources of the training scenes and of the evaluation scenes."""
     places = split(given.images or (), given.output)
     train = build_sources(places[:1], given.objects or (), None, 0)
     judged = Sources(HeldOutPictures(HELD_OUT), HeldOutCutouts(HELD_OUT))
@@ -187,7 +187,7 @@ def train_cell(
     encoder: Path | None,
     sources: tuple[Sources, Sources],
 ) -> list[dict[str, float]]:
-    """Train, judging on the way; return what was measured at each point."""
+    """Train with evaluations in between; return the measurements."""
     spec = registry().magnifier(given.magnifier)
     assert spec.losses is not None
     recipe = recipe_of(given, cell)
@@ -210,7 +210,7 @@ def train_cell(
 
 
 def recipe_of(given: argparse.Namespace, cell: Cell) -> Recipe:
-    """Return the magnifier's preset, with what the benchmark sets."""
+    """Return the magnifier's preset with the benchmark's settings."""
     own = {"steps": given.steps, "batch": given.batch, "size": given.size, "seed": cell.seed}
     frozen = {"freeze": given.steps} if cell.start == FROZEN else {}
     warmup = {"warmup": given.steps // 20}
@@ -228,12 +228,12 @@ def batches_of(
 
 
 def shown(point: Mapping[str, float]) -> str:
-    """Say what was measured."""
+    """Print the measurements."""
     return ", ".join(f"{name} {point[name]:.3f}" for name in MEASURES)
 
 
 def pretrained(method: str, given: argparse.Namespace) -> Path:
-    """Return the encoder that a method makes of what is trained on; train it unless it is there."""
+    """Return a method's encoder for the training pictures; train it unless it is stored."""
     run = given.output / f"pretrain-{method}"
     if not (run / "model.safetensors").is_file():
         pictures = given.output / "train.txt"
@@ -249,7 +249,7 @@ def pretrained(method: str, given: argparse.Namespace) -> Path:
 
 
 def settings_of(given: argparse.Namespace, sources: tuple[Sources, Sources]) -> dict[str, Any]:
-    """Return all that cells of one report must have in common."""
+    """Return the settings that all cells of one report share."""
     names = ("magnifier", "opt", "scenes", "steps", "batch", "size", "points", "repeats")
     recipe = recipe_of(given, Cell(SCRATCH, 100.0, 0)).result_settings()
     made_of = [describe(part) for part in sources]
@@ -257,7 +257,7 @@ def settings_of(given: argparse.Namespace, sources: tuple[Sources, Sources]) -> 
 
 
 def run_cells(given: argparse.Namespace) -> None:
-    """Train the cells that are asked for and not done."""
+    """Train the requested cells that are not finished."""
     encoders, sources = encoders_of(given.encoder or ()), sources_of(given)
     settings = settings_of(given, sources)
     starts = given.starts.split(",") if given.starts else [SCRATCH, FROZEN, *encoders]
@@ -326,7 +326,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train what is left."""
+    """Train the remaining cells."""
     given = parsed(arguments)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("magkit").setLevel(logging.INFO)

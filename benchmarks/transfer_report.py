@@ -1,10 +1,10 @@
-"""The report of `transfer.py`: gain and similarity by share of scenes and start.
+"""Report the results of `transfer.py`: gain and SSIM by share of scenes and initialization.
 
     python benchmarks/transfer_report.py DIR
     python benchmarks/transfer_report.py DIR --plot FILE.png
 
-Means over seeds with their 95 % confidence intervals by Student's t, and the step at which each
-start is, in the mean, where scratch ends.
+Prints means over seeds with 95 % confidence intervals by Student's t, and the step at which each
+initialization reaches, in the mean, the final value of scratch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MEASURES = ("gain", "region_ssim", "ssim")
 
 
 def read_cells(folder: Path) -> dict[tuple[str, float], list[list[dict[str, float]]]]:
-    """Read the points of finished cells, by start and share."""
+    """Read the measurements of finished cells, by initialization and share."""
     found: dict[tuple[str, float], list[list[dict[str, float]]]] = {}
     for file in sorted(folder.glob("*-*-*.json")):
         record = json.loads(file.read_text(encoding="utf-8"))
@@ -51,7 +51,7 @@ def steps_to(
     cells: Sequence[Sequence[Mapping[str, float]]],
     scratch: Sequence[Sequence[Mapping[str, float]]],
 ) -> str:
-    """Return the first step at which cells are, in the mean, where scratch ends."""
+    """Return the first step at which cells reach, in the mean, the final value of scratch."""
     if not scratch:
         return "?"
     goal = fmean(points[-1]["region_ssim"] for points in scratch)
@@ -85,7 +85,7 @@ def table(found: Mapping[tuple[str, float], Sequence[Sequence[Mapping[str, float
 def draw(
     path: Path, found: Mapping[tuple[str, float], Sequence[Sequence[Mapping[str, float]]]]
 ) -> None:
-    """Draw the similarity of what moves over the share of scenes, a curve for each start."""
+    """Plot SSIM of the moving region over the share of scenes, one curve per initialization."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")

@@ -1,11 +1,11 @@
-"""Amplitude of a 2 Hz motion in unevenly spaced clips, magnified in a band, over even twins.
+"""Measure the amplitude of a magnified 2 Hz motion in unevenly spaced clips.
 
     python benchmarks/uneven.py [-o DIR] [--magnifier NAME]
 
-A bright spot swings at 2 Hz. It is filmed at 10 and then at 60 frames a second, and at 30 frames a
-second of which 5 % are missing at random. Each clip is magnified 5 times between 1.5 and 2.5 Hz,
-once with its own times and once at --fps 30, and the spot is measured by its centre of mass.
-Exits with 1 where an amplitude is more than 5 % off that of a constant 30 frames a second.
+A bright spot oscillates at 2 Hz. It is sampled at 10 and then at 60 frames per second, and at 30
+frames per second of which 5 % are missing at random. Each clip is magnified 5 times between 1.5 and
+2.5 Hz, once with its own times and once at --fps 30, and the spot is located by its centre of mass.
+Exit code 1 if an amplitude differs by more than 5 % from that at a constant 30 frames per second.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import numpy as np
 from magkit import load_magnifier, magnify_file, open_video
 from magkit.magnify.band import Band
 from magkit.protocols import Magnifier
-from magkit.video import Frame, plain_info, write_video
+from magkit.video import Frame, WriteOptions, plain_info, write_video
 
 HEIGHT, WIDTH = 64, 96
 TONE, SWING = 2.0, 0.66  # Hz, pixels
@@ -36,7 +36,7 @@ DARK = 60
 
 
 def spot(time: float) -> Frame:
-    """The frame at a time: a spot that swings sideways, on a dark ground."""
+    """The frame at a time: a spot that oscillates horizontally on a dark background."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     x = x - WIDTH / 2 - SWING * math.sin(2 * math.pi * TONE * time)
     light = np.exp(-((x / 8) ** 2 + ((y - HEIGHT / 2) / 10) ** 2) / 2)
@@ -56,11 +56,11 @@ def film(path: Path, times: Sequence[float]) -> None:
     info = plain_info(WIDTH, HEIGHT, RATE, len(times))
     if np.ptp(np.diff(times)) > 1e-9:
         info = replace(info, times=(*times, SECONDS))
-    write_video(path, map(spot, times), info, quality=0, overwrite=True)
+    write_video(path, map(spot, times), info, WriteOptions(quality=0, overwrite=True))
 
 
 def amplitude(path: Path) -> float:
-    """Pixels by which the spot swings at its tone, by least squares at the frames' own times."""
+    """Amplitude of the spot in pixels at its frequency, by least squares at the frames' times."""
     video = open_video(path)
     places = np.array([place(frame) for frame in video])
     times = np.array([video.info.time_of(number) for number in range(len(places))])
@@ -90,7 +90,14 @@ def measure(
         film(source, times)
         for rate in rates if name != "even" else (None,):
             output = source.with_name(f"{name} magnified.mp4")
-            magnify_file(source, output, magnifier, FACTOR, band=BAND, rate=rate, overwrite=True)
+            magnify_file(
+                source,
+                output,
+                magnifier,
+                FACTOR,
+                band=BAND,
+                options=WriteOptions(rate=rate, overwrite=True),
+            )
             found[name if rate is None else f"{name}, at {rate} fps"] = amplitude(output)
     return found
 

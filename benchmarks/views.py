@@ -1,12 +1,13 @@
-"""Views a second: magkit's batched ones against lightly's, the same kinds of change.
+"""Compare views per second of magkit's batched augmentations and of lightly's.
 
     python benchmarks/views.py
     python benchmarks/views.py --rounds 9
 
-96 px views out of the same frames of 192 and 384 px, batch 64. Two threads a side: two workers
-of a `DataLoader`, each with one, as lightly is used. Its transforms run on PIL pictures and, where
-they can, on tensors: the faster one counts. The sides take turns; a further column times magkit in
-this one process with two threads of torch. Exit code 1 below the bar. Needs lightly.
+Views of 96 px are made from the same frames of 192 and 384 px, batch 64. Each side has two threads:
+two workers of a `DataLoader` with one thread each, as lightly is used. Lightly's transforms run on
+PIL pictures and, where possible, on tensors: the faster one counts. The two sides alternate; a
+further column times magkit in this one process with two threads of torch. Exit code 1 below the
+bar. Needs lightly.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def main() -> None:
 
 
 def compared(kind: str, side: int, rounds: int) -> dict[str, Any]:
-    """Time all ways of making views of frames of a size, in turn."""
+    """Time all ways of making views of frames of one size, alternating."""
     frames = np.random.default_rng(0).integers(0, 256, (BATCH, side, side, 3), dtype=np.uint8)
     ways: dict[str, Iterable[Any]] = {
         "magkit": served(Ours(frames, kind)),
@@ -141,7 +142,7 @@ def transform(kind: str) -> Callable[[Any], Any]:
 
 
 def served(batches: Dataset[Any]) -> Iterable[Any]:
-    """Return what makes the batches anew in workers, which are idle between two times."""
+    """Return a function that makes batches in workers, which idle between measurements."""
     return DataLoader(
         batches,
         batch_size=None,

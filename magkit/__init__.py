@@ -1,9 +1,11 @@
-"""magkit: see motions that are too small to see, and what a network remembers."""
+"""Video motion magnification, self-supervised pretraining of its networks, and model inversion."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from magkit.lazy import lazy_exports
+from magkit.version import __version__
 
 if TYPE_CHECKING:
     from magkit.errors import MagkitError, UsageError
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
     from magkit.protocols import Annotation, Labels, Magnifier, Method, Statistic, Target, View
     from magkit.specs import EncoderSpec, MagnifierSpec, MapInfo, MethodSpec, Preset, TargetSpec
     from magkit.video.read import open_video
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Annotation",
@@ -41,36 +41,16 @@ __all__ = [
     "shows_progress",
 ]
 
-_HOMES = {
-    "Annotation": "magkit.protocols",
-    "EncoderSpec": "magkit.specs",
-    "Labels": "magkit.protocols",
-    "MagkitError": "magkit.errors",
-    "Magnifier": "magkit.protocols",
-    "MagnifierSpec": "magkit.specs",
-    "MapInfo": "magkit.specs",
-    "Method": "magkit.protocols",
-    "MethodSpec": "magkit.specs",
-    "Preset": "magkit.specs",
-    "Statistic": "magkit.protocols",
-    "Target": "magkit.protocols",
-    "TargetSpec": "magkit.specs",
-    "UsageError": "magkit.errors",
-    "View": "magkit.protocols",
-    "hookimpl": "magkit.hookspecs",
-    "load_magnifier": "magkit.magnify.load",
-    "magnify_file": "magkit.magnify.pipeline",
-    "open_video": "magkit.video.read",
-    "shows_progress": "magkit.progress",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Resolved when asked for, so that `import magkit` costs nothing.
-    if name not in _HOMES:
-        raise AttributeError(f"module 'magkit' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "magkit.errors": "MagkitError UsageError",
+        "magkit.hookspecs": "hookimpl",
+        "magkit.magnify.load": "load_magnifier",
+        "magkit.magnify.pipeline": "magnify_file",
+        "magkit.progress": "shows_progress",
+        "magkit.protocols": "Annotation Labels Magnifier Method Statistic Target View",
+        "magkit.specs": "EncoderSpec MagnifierSpec MapInfo MethodSpec Preset TargetSpec",
+        "magkit.video.read": "open_video",
+    },
+)

@@ -1,4 +1,4 @@
-"""The exceptions that reach a user: one sentence each, a hint, and no traceback."""
+"""Exceptions with a message and a hint for the user, shown without a traceback."""
 
 from collections.abc import Iterable
 
@@ -6,11 +6,11 @@ MOST_LISTED = 20
 
 
 class MagkitError(Exception):
-    """Something went wrong that the user can understand, and often mend.
+    """An error that the user can understand, and often fix.
 
     Args:
-        message: One sentence that names what is wrong: the path, the value, the plugin.
-        hint: What to do about it, or an empty string.
+        message: One sentence that names the faulty path, value or plugin.
+        hint: How to fix it, or an empty string.
     """
 
     exit_code: int = 1
@@ -26,13 +26,13 @@ class MagkitError(Exception):
 
 
 class UsageError(MagkitError):
-    """The command line, an option or a configuration file asks for something impossible."""
+    """An invalid command line, option or configuration file."""
 
     exit_code = 2
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint that names the likeliest of the known words, and all of them where they are few."""
+    """A hint with the closest known word, and the first `MOST_LISTED` of all."""
     names = list(known)
     if not names:
         return "there are none"
@@ -41,7 +41,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint that names the likeliest of the known words alone; empty where none is likely."""
+    """A hint with the closest known word; empty where none is close."""
     from difflib import get_close_matches  # not worth its time until something is wrong
 
     close = get_close_matches(word, known, n=1)

@@ -1,4 +1,4 @@
-"""The hooks that a plugin may implement. Its entry point stands in the group `magkit`."""
+"""The hooks that a plugin may implement; its entry point is in the group `magkit`."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""KEY=VALUE texts and TOML tables become a frozen dataclass, checked; its fields become help."""
+"""Parses KEY=VALUE texts, TOML tables and JSON records into frozen dataclasses; makes help rows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def parse_options(config: type[C], pairs: Sequence[str], owner: str = "") -> C:
     Args:
         config: A frozen dataclass.
         pairs: Texts such as "queue_size=4096".
-        owner: Whose options they are ("magnifier 'magnet'"), for messages.
+        owner: The owner of the options ("magnifier 'magnet'"), for messages.
 
     Raises:
         UsageError: An unknown key, a text that isn't of the field's type, or a value that the
@@ -73,7 +73,7 @@ def key_values(pairs: Iterable[str], known: Iterable[str] = ()) -> dict[str, str
 
 
 def option_key(text: str) -> str:
-    """The name of the field that a key means, however it is spelt: "queue-size", "queue_size"."""
+    """The field name of a key, which may be spelt with hyphens: "queue-size" -> "queue_size"."""
     return text.strip().replace("-", "_")
 
 
@@ -94,7 +94,7 @@ def from_mapping(config: type[C], mapping: Mapping[str, Any], owner: str = "") -
 
 
 def option_pairs(mapping: Mapping[str, Any]) -> list[str]:
-    """A table of options as the KEY=VALUE texts that say the same."""
+    """A table of options as KEY=VALUE texts, the inverse of `parse_options`."""
     return [f"{key}={_text(value)}" for key, value in mapping.items()]
 
 
@@ -113,7 +113,7 @@ def option_rows(config: type[Any]) -> list[OptionRow]:
 
 
 def type_name(hint: Any) -> str:
-    """How a type is written in help: "int", "a|b", "float or none", "int,int", "float,..."."""
+    """A type as help shows it: "int", "a|b", "float or none", "int,int", "float,..."."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Literal:
         return "|".join(map(str, args))
@@ -164,24 +164,26 @@ def _value(read: Callable[[Any, Any], Any], key: str, value: Any, hint: Any, own
     except (ValueError, OverflowError) as error:
         option, text = f"option '{key}'" + (f" of {owner}" if owner else ""), _text(value)
         if get_origin(hint) is Literal:
-            raise none_of(option, text, list(map(str, get_args(hint)))) from error
-        raise UsageError(f"{option} must be {_asked(hint)}, not '{text}'") from error
+            raise invalid_choice(option, text, list(map(str, get_args(hint)))) from error
+        raise UsageError(f"{option} must be {_expected(hint)}, not '{text}'") from error
 
 
-def none_of(option: str, text: str, choices: Sequence[str], hint: str = "") -> UsageError:
-    """What a text is answered with that is none of an option's choices.
+def invalid_choice(option: str, text: str, choices: Sequence[str], hint: str = "") -> UsageError:
+    """The error for a text that is none of an option's choices.
 
     Args:
-        option: Which, such as "option 'norm'".
-        hint: Where no choice is near.
+        option: The option, such as "option 'norm'".
+        text: The text.
+        choices: The valid values.
+        hint: The hint where no choice is close to the text.
     """
     message = f"{option}: {text!r} is none of {', '.join(choices)}"
     return UsageError(message, nearest(text, choices) or hint)
 
 
-def _asked(hint: Any) -> str:
+def _expected(hint: Any) -> str:
     if get_origin(hint) in _UNIONS:
-        return " or ".join(map(_asked, get_args(hint)))
+        return " or ".join(map(_expected, get_args(hint)))
     if hint is types.NoneType:
         return "none"
     if hint is float:

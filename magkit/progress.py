@@ -1,4 +1,4 @@
-"""How long work tells how far it is, without knowing who listens."""
+"""The progress callback of long operations, and whether to show progress."""
 
 import os
 import sys
@@ -9,13 +9,13 @@ Progress = Callable[[int, int | None], None]
 
 
 def silent(_done: int, _total: int | None) -> None:
-    """A `Progress` that nobody listens to: the default of functions that report."""
+    """A `Progress` that does nothing: the default of functions that report."""
 
 
 QUIET = "MAGKIT_QUIET"
-"""The variable that is 1 while a command is to be quiet."""
+"""The environment variable that is 1 under --quiet."""
 
 
 def shows_progress() -> bool:
-    """Return whether long work is to be shown: on a terminal, unless a command is to be quiet."""
+    """Return whether to show progress: on a terminal, unless under --quiet."""
     return sys.stderr.isatty() and os.environ.get(QUIET) != "1"

@@ -1,4 +1,4 @@
-"""What a magnifier, a method and a target must do. Each is usually a `torch.nn.Module`.
+"""Protocols of magnifiers, methods and targets; each is usually a `torch.nn.Module`.
 
 Shapes: N pictures, C or K channels, H x W pixels, h x w cells of a feature map. Pictures are RGB
 floats in [0, 1]. Coordinates are pixels of the source picture, x to the right and y downwards,
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Magnifier(Protocol):
-    """Encode two frames, take the motion between them, show more or less of it."""
+    """Encodes two frames, takes the motion between them, and renders it magnified."""
 
     @property
     def stride(self) -> int:
@@ -56,7 +56,7 @@ class Method(Protocol):
     It is a `torch.nn.Module`: its state is saved and restored with the training's. Layers that
     normalise over a batch may be torch's own: the trainer makes them see the batch of all
     processes. Losses are means over the pictures of this process; whatever is a mean over another
-    number than theirs, or outlives a step, goes through `magkit.runtime.distributed`.
+    number than theirs, or outlives a step, goes through the collectives of `magkit.toolkit`.
 
     The trainer owns the encoder and, where `keyed`, a second one without gradients that starts
     as its copy. One step: `before_keys`, both encoders run on every view, `loss`, backward, the
@@ -95,7 +95,7 @@ class Method(Protocol):
         """
 
     def embed(self, maps_NCHW: Tensor, /) -> Tensor:
-        """Embeddings (N, D) of whole pictures as the loss compares them, to see a collapse by."""
+        """Embeddings (N, D) of whole pictures as the loss compares them, to detect a collapse."""
 
     def after_step(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
         """Called after the optimiser's step: moves `keys`, fills queues."""
@@ -103,12 +103,12 @@ class Method(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One thing in a picture, asked for or predicted.
+    """An object in a picture, requested or predicted.
 
     Attributes:
         label: The name of its class, as the target spells it; "any": whichever it takes it for.
         mask_HW: Where it is, a float in [0, 1] for each pixel; None: somewhere.
-        score: How sure a prediction is, in [0, 1].
+        score: The confidence of a prediction, in [0, 1].
     """
 
     label: str
@@ -117,7 +117,7 @@ class Annotation:
 
 
 class Labels(Protocol):
-    """What a target is to see in a batch of pictures, in its own form."""
+    """The labels of a batch of pictures, in the target's own form."""
 
     def moved(self, source_from_output_N23: Tensor, size: tuple[int, int], /) -> Labels:
         """The labels of pictures resampled by an affine map to a (height, width) in pixels.
@@ -133,12 +133,12 @@ L = TypeVar("L", bound=Labels)
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """What a normalisation layer remembers of the features it was trained on.
+    """The running statistics of a normalisation layer.
 
     Attributes:
         name: The layer's name in the model.
         module: The layer, whose inputs are to have these statistics.
-        mean_C, variance_C: What it remembers, for each channel.
+        mean_C, variance_C: Its running mean and variance, for each channel.
         group: "picture", or "region" for a layer that sees parts of pictures, whose statistics
             say less and weigh less.
     """
@@ -151,7 +151,7 @@ class Statistic:
 
 
 class Target(Protocol[L]):
-    """A trained model, frozen, seen from its input.
+    """A trained, frozen model that is differentiated with respect to its input.
 
     A model that was trained on pictures of one size may say so by an attribute `size`, (height,
     width) in pixels: what is made of whole classes is that large unless told otherwise. A model
@@ -181,7 +181,7 @@ class Target(Protocol[L]):
         """
 
     def statistics(self) -> Sequence[Statistic]:
-        """The layers that remember statistics; empty for a model that has none."""
+        """The running statistics of its normalisation layers; empty for a model without any."""
 
     def predict(self, images_NCHW: Tensor, /) -> list[list[Annotation]]:
-        """What the model sees in each picture, the surest first."""
+        """The predictions for each picture, the most confident first."""

@@ -1,8 +1,8 @@
-"""What the networks for inversion are trained on: DAVIS' objects, COCO's pictures, and mixtures.
+"""Training pictures of the networks for inversion: DAVIS, COCO and mixtures of both.
 
-A picture is one frame of DAVIS (its object whole, as in DAVIS 2016), one picture of COCO (what is
-of the classes, crowds left out), or an object of DAVIS laid over a picture of COCO, so that a
-network learns the object rather than the place where it was filmed.
+A picture is one frame of DAVIS (its object as a whole, as in DAVIS 2016), one picture of COCO
+(objects of the classes, crowds left out), or an object of DAVIS pasted onto a picture of COCO, so
+that a network learns the object rather than its usual surroundings.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NOISE = 0.15  # greatest standard deviation
 
 @dataclass(frozen=True)
 class Item:
-    """A picture and what is in it.
+    """A picture and its objects.
 
     Attributes:
         image_3HW: uint8.
@@ -66,7 +66,7 @@ def davis_item(frame: Path, label: int) -> Item:
 
 
 def item(image: np.ndarray, masks: np.ndarray, labels: Sequence[int]) -> Item:
-    """Make an item of arrays."""
+    """Make an item from arrays."""
     picture = torch.from_numpy(image.copy()).permute(2, 0, 1).contiguous()
     return Item(picture, torch.from_numpy(masks), torch.tensor(labels, dtype=torch.int64))
 
@@ -167,7 +167,7 @@ def placed(
 
 
 def disturbed(image_3HW: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
-    """Change colours a little, blur some pictures, lay noise over half of them.
+    """Jitter colours, blur some pictures, add noise to half of them.
 
     A network that sees through noise has gradients that look like pictures.
     """

@@ -1,12 +1,12 @@
-"""Train the networks that ship for inversion: `maskrcnn-small` and `segmenter`.
+"""Train the shipped networks for inversion: `maskrcnn-small` and `segmenter`.
 
     python recipes/inversion_networks.py maskrcnn-small --davis DAVIS --coco COCO -o RUN
     python recipes/inversion_networks.py segmenter --davis DAVIS --coco COCO -o RUN
 
-DAVIS is the folder with JPEGImages/480p, COCO that with train2017 and annotations. The first
-network sees the even frames and pictures, the second the odd ones: no picture was seen by both.
-Stopped at any time, the same command goes on from the last checkpoint. RUN/model.safetensors is
-what ships, in half precision.
+DAVIS is the folder with JPEGImages/480p, COCO the one with train2017 and annotations. The first
+network is trained on the even frames and pictures, the second on the odd ones; they share no
+picture. After an interruption the same command resumes from the last checkpoint.
+RUN/model.safetensors is the shipped file, in half precision.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from inversion_data import Batch, Pictures, coco_items, davis_items
 from torch import nn
 from torchvision.models.detection.image_list import ImageList
 
-from magkit import __version__
 from magkit.invert.classes import CLASSES
 from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
 from magkit.invert.targets.segmenter import Segmenter
@@ -32,8 +31,8 @@ from magkit.runtime.weights import to_storable, write_tensors
 from magkit.training.config import TrainConfig
 from magkit.training.loop import TrainState
 from magkit.training.run import Run, made_with, open_run
-from magkit.training.train import run_training
-from magkit.video.tiles import save_png
+from magkit.training.train import run_training, save_png
+from magkit.version import __version__
 
 SIZES = ((128, 224), (160, 288), (192, 320), (256, 448))
 SHARES = (0.35, 0.25, 0.2, 0.2)
@@ -44,7 +43,7 @@ SEED = {"maskrcnn-small": 0, "segmenter": 1}
 
 
 def normalised(images_NCHW: torch.Tensor) -> torch.Tensor:
-    """Return pictures as networks take them."""
+    """Return pictures normalised for the networks."""
     mean, std = (images_NCHW.new_tensor(v)[:, None, None] for v in (MEAN, STD))
     return ((images_NCHW - mean) / std).contiguous(memory_format=torch.channels_last)
 
@@ -61,7 +60,7 @@ def detector_losses(model: Any, batch: Batch) -> dict[str, torch.Tensor]:
 
 
 def segmenter_losses(model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
-    """Return cross-entropy a pixel, and one minus Dice's coefficient of what is not background."""
+    """Return cross-entropy per pixel, and 1 minus Dice's coefficient of the foreground."""
     images, targets = batch
     logits = F.interpolate(model(normalised(images)), images.shape[2:], mode="bilinear")
     truth = torch.zeros(len(images), *images.shape[2:], dtype=torch.int64)

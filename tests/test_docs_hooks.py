@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 import magkit
-from magkit.collect import HOOKS
+from magkit.plugins import HOOKS
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("hookspecs", "specs", "protocols")
-"""Of which all must be there that is public."""
+"""Modules whose public names are all documented, but for INTERNAL ones."""
+INTERNAL = {"LazyCallable"}
 OTHERS = ("runtime/distributed", "testing/methods", "testing/targets", "testing/magnifiers")
 
 Definition = ast.ClassDef | ast.FunctionDef
@@ -39,7 +40,8 @@ def member(node: ast.stmt) -> str:
     if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
         return signature(node)
     if isinstance(node, ast.AnnAssign) and "ClassVar" not in ast.unparse(node.annotation):
-        return re.sub(r" = field\((.*)\)$", lambda m: f" = {default(m[1])}", ast.unparse(node))
+        text = re.sub(r" = Reference\((.*)\)$", r" = \1", ast.unparse(node)).removesuffix(" = ")
+        return re.sub(r" = field\((.*)\)$", lambda m: f" = {default(m[1])}", text)
     return ""
 
 
@@ -67,7 +69,7 @@ def test_all_that_is_documented_is_as_it_is_written() -> None:
 
 
 def test_all_that_is_public_is_documented() -> None:
-    assert set(written(*SOURCES)) <= set(documented())
+    assert set(written(*SOURCES)) - INTERNAL <= set(documented())
     assert set(HOOKS) == set(written("hookspecs"))
 
 
@@ -81,6 +83,6 @@ def test_all_that_plugins_import_has_a_word() -> None:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_has_a_test(hook: str) -> None:
-    tree = ast.parse((ROOT / "tests" / "test_registry.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "tests" / "test_plugins.py").read_text(encoding="utf-8"))
     tests = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert f"test_{hook}" in tests

@@ -8,7 +8,7 @@ import pytest
 
 from magkit.finetune.recipe import PARTS, make_recipe
 from magkit.options import option_rows, parse_options
-from magkit.registry import registry
+from magkit.plugins import registry
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 FLAGS = ("steps", "batch", "size", "lr", "seed")

@@ -106,14 +106,14 @@ def _unexpected(error: Exception) -> int:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return _say("out of memory", "a smaller size, or another --device, needs less")
     text = " ".join(str(error).split()) or "no message"
-    if "magkit.registry" in sys.modules:
-        from magkit.registry import registry
+    if "magkit.plugins" in sys.modules:
+        from magkit.plugins import registry
 
         # Not loaded: a plugin raised while it was, which is asked for by MAGKIT_STRICT_PLUGINS.
         loaded = registry.cache_info().currsize
-        if loaded and (plugin := registry().owner(error)) is not None:
+        if loaded and (plugin := registry().raised_by(error)) is not None:
             said = f"the plugin {plugin} failed: {type(error).__name__}: {text}"
-            return _say(said, f"MAGKIT_DEBUG=1 shows where; {plugin.way_out}")
+            return _say(said, f"MAGKIT_DEBUG=1 shows where; {plugin.disable_hint}")
     return _say(
         f"stopped by an error of its own: {type(error).__name__}: {text}",
         "please report it with 'magkit --version', the command and what MAGKIT_DEBUG=1 shows",

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from magkit import __version__
 from magkit.cli.common import add, group
 from magkit.cli.completion import completion
 from magkit.cli.demo import demo
@@ -18,6 +17,7 @@ from magkit.cli.magnify import magnify
 from magkit.cli.plugins import plugins
 from magkit.cli.pretrain import pretrain
 from magkit.cli.stitch import stitch
+from magkit.version import __version__
 
 
 def _show_version(wanted: bool) -> None:

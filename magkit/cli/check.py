@@ -10,7 +10,7 @@ from typing import Any
 
 from magkit.cli.config import option_name
 from magkit.errors import UsageError
-from magkit.options import none_of
+from magkit.options import invalid_choice
 
 OUTPUTS = ("output", "plot")  # parameters that name what is written; other paths are read
 # "-", what ffmpeg calls it, and the names of a process' open files.
@@ -122,7 +122,7 @@ def explained(error: Exception) -> UsageError | None:
         return UsageError(f"{option} must be {asked}, not {text!r}", help_)
     choices = [str(item.value) for item in param.shell_complete(context, "")]
     if choices:
-        return none_of(option, text, choices, help_)
+        return invalid_choice(option, text, choices, help_)
     return UsageError(f"{option}: {found['msg'].removeprefix('Value error, ')}", help_)
 
 

@@ -229,7 +229,7 @@ class _Command(TyperCommand):
 
 def _write_options(formatter: Any, kind: str, name: str) -> None:
     from magkit.options import option_rows
-    from magkit.registry import registry
+    from magkit.plugins import registry
 
     spec = getattr(registry(), kind)(name)
     rows = [

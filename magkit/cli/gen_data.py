@@ -15,7 +15,7 @@ from magkit.errors import UsageError
 if TYPE_CHECKING:
     from magkit.data.plan import Plan
     from magkit.data.summary import Estimate
-    from magkit.data.write import Written
+    from magkit.data.write import WriteResult
     from magkit.runtime.shard import Shard
     from magkit.synth.render import Sources
     from magkit.synth.scene import SceneConfig
@@ -122,11 +122,11 @@ def _write(
     *,
     overwrite: bool,
 ) -> None:
-    from magkit.data.write import write
+    from magkit.data.write import write_dataset
 
     label = "writing" if share.count == 1 else f"writing share {share}"
     with out.progress(label, "scenes") as progress:
-        done = write(
+        done = write_dataset(
             place,
             plan,
             sources,
@@ -155,7 +155,7 @@ def _write(
     )
 
 
-def _tell_broken(out: Output, done: Written) -> None:
+def _tell_broken(out: Output, done: WriteResult) -> None:
     if done.unreadable:
         out.warn(f"{len(done.unreadable)} broken pictures were replaced by others")
     for path in done.unreadable:

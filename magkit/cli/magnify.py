@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -140,24 +140,15 @@ def magnify(
     if capture_fps is not None and frequencies is None:
         raise UsageError("the rate of filming matters to a band alone", "add --band LO-HI")
 
-    from magkit.video import open_video
+    from magkit.video import ReadOptions, WriteOptions, open_video
     from magkit.video.stitch import parse_rate
 
     rate = None if fps is None else parse_rate(fps)
-    videos = [
-        open_video(
-            source,
-            start=start,
-            end=end,
-            rate=rate,
-            deep=True,
-            deinterlace=deinterlace,
-            pattern=pattern,
-            gaps=gaps,
-            bits=bits,
-        )
-        for source, _ in jobs
-    ]
+    reading = ReadOptions(
+        rate=rate, deep=True, bits=bits, deinterlace=deinterlace, pattern=pattern, gaps=gaps
+    )
+    writing = WriteOptions(audio=audio, quality=quality, pix_fmt=pix_fmt, overwrite=overwrite)
+    videos = [open_video(source, reading, start=start, end=end) for source, _ in jobs]
     if frequencies is not None:
         for video in videos:
             frequencies.check_rate(video.info.rate if capture_fps is None else capture_fps)
@@ -181,13 +172,9 @@ def magnify(
                 band=frequencies,
                 capture_rate=capture_fps,
                 order=order,
-                # Of a folder the rate is what its numbers count in: gaps stay.
-                rate=None if source.is_dir() else rate,
-                audio=audio,
-                quality=quality,
-                pix_fmt=pix_fmt,
                 device=place,
-                overwrite=overwrite,
+                # A folder's frames keep the times of their numbers.
+                options=replace(writing, rate=None if source.is_dir() else rate),
                 progress=progress,
             )
         results.append({"input": source, "output": target, "frames": frames})
@@ -232,14 +219,14 @@ def _jobs(inputs: list[Path], output: Path | None, mark: str) -> list[tuple[Path
 
 def _name(source: Path, mark: str) -> str:
     """What a result is called; a name that would be too long is the beginning of the input's."""
-    from magkit.video.animation import is_picture, is_stack
     from magkit.video.encode import CONTAINERS
+    from magkit.video.formats import clip_format
 
     path = source.resolve()
     if path.is_dir():
         # A dot would make it the name of a file.
         return fitted(path.name, mark).replace(".", "_")
-    if path.is_file() and is_picture(path) and not is_stack(path):
+    if path.is_file() and clip_format(path) not in {None, "TIFF"}:
         return fitted(path.stem, f"{mark}.gif")
     suffix = path.suffix.lower()
     return fitted(path.stem, mark + (suffix if suffix in CONTAINERS else ".mp4"))

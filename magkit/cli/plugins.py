@@ -16,8 +16,7 @@ from magkit.errors import UsageError
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from magkit.discovery import Plugin
-    from magkit.registry import Registry
+    from magkit.plugins import Plugin, Registry
 
 SLOW = 1.0
 """Seconds of loading that are worth a word."""
@@ -60,7 +59,7 @@ def _root(
 
 def listing(out: Output) -> None:
     """List the plugins, what they provide and their state."""
-    from magkit.registry import registry
+    from magkit.plugins import registry
 
     found = registry()
     for plugin in found.plugins:
@@ -99,7 +98,7 @@ def _provided(plugin: Plugin, width: int) -> Iterator[str]:
 
 def _remarks(found: Registry, plugin: Plugin) -> list[str]:
     """What the user should know of a plugin, and how to do without it."""
-    remarks = list(found.clashes(plugin))
+    remarks = list(found.name_conflicts(plugin))
     if plugin.state == "broken":
         remarks.append(f"{plugin.error}\n  MAGKIT_STRICT_PLUGINS=1 shows the traceback")
     elif plugin.state == "ok" and not plugin.specs:
@@ -111,7 +110,7 @@ def _remarks(found: Registry, plugin: Plugin) -> list[str]:
         remarks.append(f"it took {plugin.seconds:.1f} s to load")
     if plugin.printed:
         remarks.append(f"it printed while it was loaded: {plugin.printed.strip()!r}")
-    return [remark if plugin.builtin else f"{remark}; {plugin.way_out}" for remark in remarks]
+    return [remark if plugin.builtin else f"{remark}; {plugin.disable_hint}" for remark in remarks]
 
 
 def _record(found: Registry, plugin: Plugin) -> dict[str, Any]:
@@ -147,7 +146,7 @@ def new(
 
     It installs with pip, works, and passes its own tests.
     """
-    from magkit.registry import registry
+    from magkit.plugins import registry
     from magkit.scaffold import Names, refuse_installed, refuse_taken, write_package
 
     names = Names.of(name)

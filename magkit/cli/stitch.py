@@ -13,7 +13,7 @@ from magkit.cli.output import Output
 from magkit.runtime.files import fitted
 
 if TYPE_CHECKING:
-    from magkit.video.stitch import Strip
+    from magkit.video.stitch import Stitch
 
 # A list of more would be the size of the gap, not of the folder.
 MOST_MISSING = 1000
@@ -97,21 +97,21 @@ def stitch(
 
     Colours and the shape of pixels are those of the sidecar that magkit writes into a folder.
     """
-    from magkit.video.stitch import open_strip, parse_rate, write_strip
+    from magkit.video import ReadOptions, WriteOptions
+    from magkit.video.stitch import open_stitch, parse_rate, write_stitch
 
-    strip = open_strip(
+    rate = None if fps is None else parse_rate(fps)
+    strip = open_stitch(
         folder,
+        ReadOptions(rate=rate, gaps=gaps, pattern=pattern, bits=bits),
         others=beside or (),
         panels=[name.strip() for name in panels.split(",")] if panels else (),
-        rate=None if fps is None else parse_rate(fps),
-        gaps=gaps,
-        pattern=pattern,
-        bits=bits,
     )
     _tell(out, strip)
     target = output or Path(fitted(strip.name, ".mp4"))
+    options = WriteOptions(quality=quality, overwrite=overwrite)
     with out.progress(str(folder)) as progress:
-        count = write_strip(strip, target, quality=quality, overwrite=overwrite, progress=progress)
+        count = write_stitch(strip, target, options, progress=progress)
     info = strip.info
     out.finish(
         {
@@ -129,13 +129,16 @@ def stitch(
     )
 
 
-def _tell(out: Output, strip: Strip) -> None:
+def _tell(out: Output, strip: Stitch) -> None:
     """Name what is not as it should be, though the clip can be strung."""
-    from magkit.video.frame_names import few
+
+    from magkit.video.frame_names import summarize
 
     if strip.missing.count:
         out.warn(f"strung without the frames that are missing: {strip.missing}")
     if strip.foreign:
-        out.warn(f"left out, for they are no frames: {few(strip.foreign, len(strip.foreign))}")
+        others = summarize(strip.foreign, len(strip.foreign))
+        out.warn(f"left out, for they are no frames: {others}")
     if strip.spare:
-        out.note(f"left out, for no frame has their name: {few(strip.spare, len(strip.spare))}")
+        others = summarize(strip.spare, len(strip.spare))
+        out.note(f"left out, for no frame has their name: {others}")

@@ -44,7 +44,7 @@ def check_verifier(
     from magkit.errors import MagkitError
     from magkit.invert.targets.load import build_target
     from magkit.options import parse_options
-    from magkit.registry import registry
+    from magkit.plugins import registry
 
     spec = registry().target(verifier.name)
     parse_options(spec.config, verifier.options, verifier.owner)

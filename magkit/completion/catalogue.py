@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from magkit.completion.memory import BRIEF, LONGEST, recalled, remember
 
 if TYPE_CHECKING:
-    from magkit.registry import Registry
+    from magkit.plugins import Registry
     from magkit.specs import Spec
 
 Table = dict[str, Any]
@@ -25,7 +25,7 @@ def provided() -> Table:
     """
     table = recalled("plugins")
     if table is None:
-        from magkit.registry import registry
+        from magkit.plugins import registry
 
         found = registry()
         table = {

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from magkit import __version__
 from magkit.errors import MagkitError
 from magkit.runtime.files import cache_folder
+from magkit.version import __version__
 
 LONGEST = 3600.0
 """Seconds that a table is believed: a hook may look at things that can't be watched from here."""

@@ -1,4 +1,4 @@
-"""Data sets as training asks for them: scenes by number, batches in an order set by a seed."""
+"""Data sets for training: scenes by index, and batches in a seeded random order."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Protocol
 import torch
 from torch.utils.data import Dataset
 
-from magkit.data.encode import decode, decode_frame, names
-from magkit.data.plan import Kind, Plan, mark, sampled
+from magkit.data.encode import decode, decode_frame, picture_names
+from magkit.data.plan import Kind, Plan, digest, sample_indices
 from magkit.data.store import Store
 from magkit.errors import MagkitError, UsageError
 from magkit.runtime.seeds import epoch_order, generator
-from magkit.synth.triplets import CLEAN, Degradation, Triplets, degraded
+from magkit.synth.triplets import CLEAN, Degradation, Triplets, degrade
 
 
 class DataSet(Protocol):
-    """Numbered scenes, read in any order; it can be handed to other processes.
+    """Scenes with random access; it can be pickled.
 
     Attributes:
         kind: triplets, or single frames.
         shape: height and width of the frames in pixels.
         has_motion: whether `motion` and `moving` of its triplets are known; NaN otherwise.
-        fingerprint: a hash that tells data sets apart, wherever they stand. A training that was
-            stopped goes on only where it is the same.
+        fingerprint: a hash of the content, wherever it is stored. A training is resumed only with
+            the same one.
     """
 
     @property
@@ -59,11 +59,11 @@ class DataSet(Protocol):
         ...
 
 
-class Members(Protocol):
-    """How a format finds what belongs to a scene.
+class SceneReader(Protocol):
+    """Random access to the files of scenes in one format.
 
     Attributes:
-        listed: a hash of what is said of all scenes.
+        listed: a hash of the index of all scenes.
     """
 
     store: Store
@@ -71,10 +71,10 @@ class Members(Protocol):
     listed: str
 
     def read(self, index: int, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Return files of a scene; "json" is what is said about it.
+        """Return files of a scene; "json" is its record.
 
         Raises:
-            MagkitError: one is missing, damaged, or longer than it can be.
+            MagkitError: one is missing, damaged or too long.
         """
         ...
 
@@ -84,9 +84,9 @@ class StoredScenes:
 
     has_motion = True
 
-    def __init__(self, members: Members) -> None:
-        self._members = members
-        plan = members.plan
+    def __init__(self, reader: SceneReader) -> None:
+        self._reader = reader
+        plan = reader.plan
         self.kind = plan.kind
         self.shape = (plan.config.size, plan.config.size)
         self.count = plan.count
@@ -96,26 +96,26 @@ class StoredScenes:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return a hash of the plan, of what is said of all scenes, and of a sample of pictures.
+        """Return a hash of the plan, the index, and a sample of pictures.
 
         Raises:
             MagkitError: a picture of the sample is missing or can't be read.
         """
-        return mark(self._parts())
+        return digest(self._parts())
 
     def _parts(self) -> Iterator[tuple[str, bytes]]:
-        members = self._members
-        yield "plan", members.plan.text().encode()
-        yield "listed", members.listed.encode()
-        for index in sampled(self.count):
-            with naming(index, members.store):
-                found = members.read(index, names(members.plan.kind))
+        reader = self._reader
+        yield "plan", reader.plan.text().encode()
+        yield "listed", reader.listed.encode()
+        for index in sample_indices(self.count):
+            with scene_errors(index, reader.store):
+                found = reader.read(index, picture_names(reader.plan.kind))
             yield from ((f"{index}.{name}", content) for name, content in found.items())
 
     def triplets(self, indices: Sequence[int]) -> Triplets:
         """Return scenes as a batch; see `DataSet`."""
-        refuse_frames(self.kind, str(self._members.store))
-        return joined([self._triplet(index) for index in indices])
+        require_triplets(self.kind, str(self._reader.store))
+        return concatenate([self._triplet(index) for index in indices])
 
     def frames(self, indices: Sequence[int]) -> torch.Tensor:
         """Return frame A of scenes; see `DataSet`."""
@@ -123,19 +123,19 @@ class StoredScenes:
 
     def _triplet(self, index: int) -> Triplets:
         check_index(index, self.count)
-        with naming(index, self._members.store):
-            found = self._members.read(index, (*names(self.kind), "json"))
+        with scene_errors(index, self._reader.store):
+            found = self._reader.read(index, (*picture_names(self.kind), "json"))
             return decode(found, found["json"], self.shape)
 
     def _frame(self, index: int) -> torch.Tensor:
         check_index(index, self.count)
-        with naming(index, self._members.store):
-            return decode_frame(self._members.read(index, ("a.png",))["a.png"], self.shape)
+        with scene_errors(index, self._reader.store):
+            return decode_frame(self._reader.read(index, ("a.png",))["a.png"], self.shape)
 
 
 @contextmanager
-def naming(index: int, store: Store) -> Iterator[None]:
-    """Name the scene in errors raised within."""
+def scene_errors(index: int, store: Store) -> Iterator[None]:
+    """Add the scene to errors raised within."""
     try:
         yield
     except MagkitError as error:
@@ -143,8 +143,8 @@ def naming(index: int, store: Store) -> Iterator[None]:
         raise MagkitError(problem, error.hint) from error
 
 
-def refuse_frames(kind: Kind, where: str) -> None:
-    """Refuse to take single frames for triplets.
+def require_triplets(kind: Kind, where: str) -> None:
+    """Check that a data set holds triplets.
 
     Raises:
         UsageError: `kind` is "frames".
@@ -159,26 +159,26 @@ def check_index(index: int, count: int) -> None:
         raise IndexError(index)
 
 
-def joined(parts: Sequence[Triplets]) -> Triplets:
-    """Return batches as one."""
+def concatenate(parts: Sequence[Triplets]) -> Triplets:
+    """Concatenate batches."""
     tables = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Triplets)}
     return Triplets(**{name: torch.cat(tensors) for name, tensors in tables.items()})
 
 
-ORDER, CROP = 5, 6  # first parts of the keys of an epoch's order and of a batch's windows
+ORDER, CROP = 5, 6  # key prefixes of random draws
 
 
 class StoredBatches(Dataset[Triplets]):
     """Batch `step` of a training: a pure function of its arguments.
 
-    Scenes come in a new random order every epoch; an epoch may end within a batch.
+    Every epoch has its own random order, and may end within a batch.
 
     Args:
         data: triplets.
         seed: of order, windows and noise.
         batch: scenes in a batch.
         steps: number of batches.
-        size: side in pixels of the window that is cut out of each scene at random.
+        size: side of the random crop of each scene, pixels.
         degradation: of A, B and C.
     """
 
@@ -200,12 +200,14 @@ class StoredBatches(Dataset[Triplets]):
     def __getitem__(self, step: int) -> Triplets:
         places = range(step * self.batch, (step + 1) * self.batch)
         indices = [number for _, number in epoch_order(places, len(self.data), self.seed, ORDER)]
-        scenes = _cut(self.data.triplets(indices), self.size, generator(self.seed, CROP, step))
-        return degraded(scenes, self.degradation, self.seed, step)
+        scenes = _random_crop(
+            self.data.triplets(indices), self.size, generator(self.seed, CROP, step)
+        )
+        return degrade(scenes, self.degradation, self.seed, step)
 
 
-def _cut(scenes: Triplets, size: int, draws: torch.Generator) -> Triplets:
-    """Return a window of size x size pixels of each scene, each at its own place."""
+def _random_crop(scenes: Triplets, size: int, draws: torch.Generator) -> Triplets:
+    """Return a random crop of size x size pixels of each scene."""
     height, width = scenes.a.shape[-2:]
     if (height, width) == (size, size):
         return scenes
@@ -216,5 +218,7 @@ def _cut(scenes: Triplets, size: int, draws: torch.Generator) -> Triplets:
         windows = zip(maps, tops.tolist(), lefts.tolist(), strict=True)
         return torch.stack([m[:, y : y + size, x : x + size] for m, y, x in windows])
 
-    names = [f.name for f in fields(Triplets) if f.name != "factor"]
-    return Triplets(factor=scenes.factor, **{name: cut(getattr(scenes, name)) for name in names})
+    picture_names = [f.name for f in fields(Triplets) if f.name != "factor"]
+    return Triplets(
+        factor=scenes.factor, **{name: cut(getattr(scenes, name)) for name in picture_names}
+    )

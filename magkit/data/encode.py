@@ -20,12 +20,12 @@ from magkit.synth.scene import Scene, draw_scene
 from magkit.synth.triplets import Triplets
 
 ZERO = 32768  # the level of no displacement
-KINDS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha", 6: "RGB and alpha"}
-"""What a PNG's header says of its channels (PNG specification, 11.2.1)."""
+PNG_COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha", 6: "RGB and alpha"}
+"""Colour types of a PNG header (PNG specification, 11.2.1)."""
 
 
-def most_bytes(height: int, width: int) -> int:
-    """Return how long a PNG of a frame or a map of motion can be: three planes of 16 bits."""
+def max_png_bytes(height: int, width: int) -> int:
+    """Return the maximal size of a PNG of a frame or a motion map: three planes of 16 bits."""
     return 7 * height * width + (64 << 10)
 
 
@@ -39,17 +39,17 @@ def decode_frame(png: bytes, shape: tuple[int, int] | None = None) -> torch.Tens
     """Return a PNG as float RGB (3, H, W) in [0, 1].
 
     Raises:
-        MagkitError: it is damaged, not of the given height and width, of more than 8 bits a
-            channel, or transparent. Grey and palettes are taken, as nothing is lost of them.
+        MagkitError: it is damaged, not of the given height and width, of more than 8 bits per
+            channel, or transparent. Grey and palettes are accepted.
     """
-    levels = _opened(png, shape, _rgb)
+    levels = _decode_png(png, shape, _rgb)
     return torch.from_numpy(levels).permute(2, 0, 1).float() / 255
 
 
 def encode_motion(motion: torch.Tensor, moving: torch.Tensor) -> tuple[bytes, float]:
-    """Return displacements (2, H, W) and what moves (1, H, W) as a PNG, and its unit in pixels."""
+    """Return a PNG of displacements (2, H, W) and the moving mask (1, H, W), and its unit."""
     unit = float(motion.abs().max()) / (ZERO - 1)
-    # In double precision: in single, what lies halfway between two steps may be rounded twice.
+    # In double precision, to round once.
     steps = torch.round(motion.double() / unit) if unit else torch.zeros_like(motion)
     planes = torch.cat([steps + ZERO, torch.round(moving.double() * 65535)])
     levels = planes.flatten(0, 1).numpy().astype(np.uint16)
@@ -59,13 +59,13 @@ def encode_motion(motion: torch.Tensor, moving: torch.Tensor) -> tuple[bytes, fl
 def decode_motion(
     png: bytes, unit: float, shape: tuple[int, int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return displacements (2, H, W) in pixels and what moves, (1, H, W) in [0, 1].
+    """Return displacements (2, H, W) in pixels and the moving mask (1, H, W) in [0, 1].
 
     Raises:
         MagkitError: the PNG is damaged, of other frames, or not of one channel of 16 bits.
     """
     height, width = shape
-    levels = _opened(png, (3 * height, width), _deep_grey)
+    levels = _decode_png(png, (3 * height, width), _deep_grey)
     planes = torch.from_numpy(levels.reshape(3, height, width))
     return ((planes[:2] - ZERO).double() * unit).float(), (planes[2:].double() / 65535).float()
 
@@ -85,43 +85,43 @@ def frame_shape(png: bytes) -> tuple[int, int]:
 
 def _png(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    # Dithered pictures hardly shrink however long one tries.
+    # Dithered pictures hardly compress.
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
 Levels = npt.NDArray[np.uint8] | npt.NDArray[np.int32]
-Form = tuple[int, str]  # bits a channel, and what the channels are
+PngFormat = tuple[int, str]  # bits per channel, colour type
 
 
-def _rgb(image: Image.Image, form: Form) -> Levels:
+def _rgb(image: Image.Image, form: PngFormat) -> Levels:
     if form[0] > 8 or image.has_transparency_data:
         raise MagkitError(f"a picture of {_said(image, form)} in place of 8-bit RGB")
     return np.array(image.convert("RGB"))
 
 
-def _deep_grey(image: Image.Image, form: Form) -> Levels:
+def _deep_grey(image: Image.Image, form: PngFormat) -> Levels:
     if form != (16, "grey"):
         raise MagkitError(f"a map of motion of {_said(image, form)} in place of 16-bit grey")
     return np.array(image, np.int32)
 
 
-def _said(image: Image.Image, form: Form) -> str:
+def _said(image: Image.Image, form: PngFormat) -> str:
     transparent = image.has_transparency_data and "alpha" not in form[1]
     return f"{form[0]}-bit {form[1]}{' with transparency' * transparent}"
 
 
-def _form(png: bytes) -> Form:
-    """Return what a PNG's header says: Pillow makes 8 bits of some that are deeper."""
+def _form(png: bytes) -> PngFormat:
+    """Return the format that the header states; Pillow reduces some deeper ones to 8 bits."""
     if len(png) < 26 or png[12:16] != b"IHDR":
         raise MagkitError("a PNG that can't be read: it doesn't begin with its header")
-    return png[24], KINDS.get(png[25], "unknown")
+    return png[24], PNG_COLOUR_TYPES.get(png[25], "unknown")
 
 
-def _opened(
-    png: bytes, shape: tuple[int, int] | None, pixels: Callable[[Image.Image, Form], Levels]
+def _decode_png(
+    png: bytes, shape: tuple[int, int] | None, pixels: Callable[[Image.Image, PngFormat], Levels]
 ) -> Levels:
-    """Return a PNG's pixels; its size is looked at first, so that none grows beyond it."""
+    """Return a PNG's pixels; its size is checked before it is decoded."""
     try:
         with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
             if shape is not None and (image.height, image.width) != shape:
@@ -135,39 +135,39 @@ def _opened(
 
 
 FRAMES = ("a", "b", "c", "m")
-MOST_JSON = 1 << 20  # bytes of what is said about a scene
+MAX_RECORD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A scene: its files by their names, and what is said about it."""
+class EncodedScene:
+    """The files of a scene by their names, and its record."""
 
     files: Mapping[str, bytes]
-    line: Mapping[str, Any]
+    record: Mapping[str, Any]
 
 
-def names(kind: Kind) -> tuple[str, ...]:
+def picture_names(kind: Kind) -> tuple[str, ...]:
     """Return the names of a scene's pictures."""
     return ("a.png",) if kind == "frames" else (*(f"{n}.png" for n in FRAMES), "motion.png")
 
 
-def encode(plan: Plan, sources: Sources, index: int) -> Stored:
+def encode(plan: Plan, sources: Sources, index: int) -> EncodedScene:
     """Render scene `index` of a plan."""
     counts = len(sources.pictures), len(sources.cutouts)
     scene = draw_scene(plan.config, *counts, plan.seed, index)
     made = render([scene], plan.config, sources)
-    line = scene_line(scene, plan, sources)
+    record = scene_record(scene, plan, sources)
     if plan.kind == "frames":
-        return Stored({"a.png": encode_frame(made.a[0])}, line)
+        return EncodedScene({"a.png": encode_frame(made.a[0])}, record)
     files = {f"{name}.png": encode_frame(getattr(made, name)[0]) for name in FRAMES}
     if plan.format == "published":
-        return Stored(files, line)
+        return EncodedScene(files, record)
     files["motion.png"], unit = encode_motion(made.motion[0], made.moving[0])
-    return Stored(files, {**line, "motion_unit": unit})
+    return EncodedScene(files, {**record, "motion_unit": unit})
 
 
-def scene_line(scene: Scene, plan: Plan, sources: Sources) -> dict[str, Any]:
-    """Return what is said about a scene; lengths are in pixels."""
+def scene_record(scene: Scene, plan: Plan, sources: Sources) -> dict[str, Any]:
+    """Return the record of a scene; lengths are in pixels."""
     objects = [
         {
             "source": sources.cutouts.name(layer.number),
@@ -189,13 +189,13 @@ def scene_line(scene: Scene, plan: Plan, sources: Sources) -> dict[str, Any]:
 
 
 def decode(files: Mapping[str, bytes], line: bytes, shape: tuple[int, int]) -> Triplets:
-    """Return a stored scene as it was rendered; motion to 1/32767 of its largest.
+    """Return a stored scene; motion has a resolution of 1/32767 of its maximum.
 
     Raises:
-        MagkitError: a file is damaged, or the line makes no sense.
+        MagkitError: a file or the record is invalid.
     """
-    said = read_line(line)
-    factor, unit = number(said, "factor", 1000), number(said, "motion_unit", 1)
+    said = json_object(line, "what is said about it")
+    factor, unit = _number(said, "factor", 1000), _number(said, "motion_unit", 1)
     motion, moving = decode_motion(files["motion.png"], unit, shape)
     return Triplets(
         **{name: decode_frame(files[f"{name}.png"], shape)[None] for name in FRAMES},
@@ -205,17 +205,8 @@ def decode(files: Mapping[str, bytes], line: bytes, shape: tuple[int, int]) -> T
     )
 
 
-def read_line(line: bytes) -> dict[str, Any]:
-    """Read what is said about a scene.
-
-    Raises:
-        MagkitError: it is no JSON object.
-    """
-    return json_object(line, "what is said about it")
-
-
-def number(said: Mapping[str, Any], key: str, largest: float) -> float:
-    """Return a number of a scene's line, in [0, `largest`].
+def _number(said: Mapping[str, Any], key: str, largest: float) -> float:
+    """Return a number of a scene's record, in [0, `largest`].
 
     Raises:
         MagkitError: it isn't there, or no such number.

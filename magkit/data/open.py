@@ -1,4 +1,4 @@
-"""Data sets of any format, opened; those without pixels are rendered again."""
+"""Data sets of any format, opened; a recipe's scenes are rendered on demand."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import torch
 
 from magkit.data import plan as plans
 from magkit.data import published
-from magkit.data.dataset import DataSet, StoredScenes, check_index, refuse_frames
-from magkit.data.folder import FolderMembers
-from magkit.data.plan import Plan, drawn, mark, read_plan, sources_mark
+from magkit.data.dataset import DataSet, StoredScenes, check_index, require_triplets
+from magkit.data.layouts import FolderReader, TarReader
+from magkit.data.plan import Plan, digest, draw_digest, read_plan, sources_digest
 from magkit.data.published import PublishedScenes
-from magkit.data.shards import TarMembers
 from magkit.data.store import Store
 from magkit.errors import MagkitError
 from magkit.runtime.text import MALFORMED
@@ -24,12 +23,12 @@ from magkit.synth.triplets import Triplets
 
 
 class RenderedScenes:
-    """A plan's scenes, rendered as they are asked for, as a `DataSet`.
+    """A plan's scenes, rendered on demand, as a `DataSet`.
 
     Args:
-        plan: what is rendered.
-        sources: what the scenes are made of.
-        where: how the data set is called in messages.
+        plan: the scenes.
+        sources: of pictures and objects.
+        where: the data set's name in messages.
     """
 
     has_motion = True
@@ -44,25 +43,25 @@ class RenderedScenes:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return a hash of the plan, and of a sample of the files that scenes are made of.
+        """Return a hash of the plan and of a sample of source files.
 
         Raises:
             MagkitError: the files can't be read.
         """
-        sample = sources_mark(self.sources)
+        sample = sources_digest(self.sources)
         parts = [("plan", self.plan.text().encode()), ("sample", sample.encode())]
-        return mark(parts) if sample else self.plan.fingerprint
+        return digest(parts) if sample else self.plan.fingerprint
 
     def triplets(self, indices: Sequence[int]) -> Triplets:
         """Return scenes as a batch; see `DataSet`."""
-        refuse_frames(self.kind, self._where)
-        return self._rendered(indices)
+        require_triplets(self.kind, self._where)
+        return self._render(indices)
 
     def frames(self, indices: Sequence[int]) -> torch.Tensor:
         """Return frame A of scenes; see `DataSet`."""
-        return self._rendered(indices).a
+        return self._render(indices).a
 
-    def _rendered(self, indices: Sequence[int]) -> Triplets:
+    def _render(self, indices: Sequence[int]) -> Triplets:
         counts = len(self.sources.pictures), len(self.sources.cutouts)
         for index in indices:
             check_index(index, len(self))
@@ -71,15 +70,15 @@ class RenderedScenes:
 
 
 def open_recipe(plan: Plan, where: str) -> RenderedScenes:
-    """Find a recipe's sources again.
+    """Open a recipe.
 
     Args:
         plan: the recipe.
-        where: the place of its file. One that lies elsewhere than on this machine may name only
-            sources of its own origin, see `magkit.synth.listing`.
+        where: the location of its file. A remote one may name only sources of its own origin, see
+            `magkit.synth.listing`.
 
     Raises:
-        MagkitError: they are missing, hold something else or may not be named, or this magkit draws
+        MagkitError: sources are missing, have changed or are not permitted, or this magkit draws
             other scenes.
     """
     hint = f"{where} says under 'sources' where they were"
@@ -94,7 +93,7 @@ def open_recipe(plan: Plan, where: str) -> RenderedScenes:
     if changed:
         raise MagkitError(f"{where} can't be rendered again: {changed[0]}", hint)
     try:
-        draws = drawn(plan.config, len(sources.pictures), len(sources.cutouts), plan.seed)
+        draws = draw_digest(plan.config, len(sources.pictures), len(sources.cutouts), plan.seed)
     except MALFORMED as error:
         raise MagkitError(f"{where} describes scenes that can't be drawn: {error}") from error
     if draws != plan.draws:
@@ -107,11 +106,10 @@ def open_dataset(location: str) -> DataSet:
     """Open a data set: a folder, tar files, a recipe, or the published layout.
 
     Args:
-        location: the folder, local or a URL such as `gs://bucket/triplets`; a recipe's one file
-            may be named as well.
+        location: the folder, a path or a URL such as `gs://bucket/triplets`, or a recipe's file.
 
     Raises:
-        MagkitError: there is none, it is incomplete or damaged, or its sources have changed.
+        MagkitError: it is missing, incomplete or damaged, or its sources have changed.
     """
     place, slash, name = location.rpartition("/")
     if name.endswith(".json"):
@@ -123,9 +121,9 @@ def open_dataset(location: str) -> DataSet:
             return PublishedScenes(store)
         hint = f"magkit gen-data writes one; others hold {published.ALPHAS}"
         raise MagkitError(f"{location} is no data set: it has no {file}", hint)
-    plan = read_plan(store.read(file, plans.MOST_BYTES), store.path(file))
+    plan = read_plan(store.read(file, plans.MAX_BYTES), store.path(file))
     if plan.format == "recipe":
         return open_recipe(plan, store.path(file))
     if plan.format == "published":
         return PublishedScenes(store)
-    return StoredScenes((FolderMembers if plan.format == "folder" else TarMembers)(store, plan))
+    return StoredScenes((FolderReader if plan.format == "folder" else TarReader)(store, plan))

@@ -1,4 +1,4 @@
-"""The plan of a data set: everything that determines its scenes, presets by name, digests."""
+"""The plan of a data set, which determines its scenes; presets and fingerprints."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Format = Literal["folder", "tar", "recipe", "published"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FORMATS: tuple[Format, ...] = get_args(Format)
 
-VERSION = 2  # of what is written
+VERSION = 2  # of the file format
 FILE = "dataset.json"
-MOST_BYTES = 4 << 20  # of that file
-MOST_SCENES = 100_000_000
-MOST_PIXELS = 8192  # a side
-CHECKED = 8  # scenes whose draws are put on record
+MAX_BYTES = 4 << 20  # of that file
+MAX_SCENES = 100_000_000
+MAX_SIDE = 8192  # a side
+DIGEST_SCENES = 8  # scenes whose random draws are hashed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,8 @@ class Plan:
     """A data set of `count` scenes, as triplets or as single frames (A of each scene).
 
     Attributes:
-        sources: what the scenes are made of, as `synth.build.describe` says it.
-        draws: what the first scenes were drawn as, see `drawn`.
+        sources: the sources of the scenes, as `synth.build.describe` returns them.
+        draws: a hash of the first scenes, see `draw_digest`.
     """
 
     kind: Kind = "triplets"
@@ -46,7 +46,7 @@ class Plan:
     draws: str = ""
 
     def text(self) -> str:
-        """Return the plan as it stands in `dataset.json`."""
+        """Return the content of `dataset.json`."""
         scene = {"scene": asdict(self.config)}
         table = {name: getattr(self, name) for name in ("kind", "format", "count", "seed")}
         rest = {"sources": self.sources, "draws": self.draws}
@@ -54,26 +54,26 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """Return a hash of the plan, that tells data sets apart."""
+        """Return a hash of the plan."""
         return sha256(self.text().encode()).hexdigest()
 
 
 def make_plan(
     kind: Kind,
-    format: Format,  # noqa: A002 - what the field is called
+    format: Format,  # noqa: A002 - the field's name
     count: int,
     seed: int,
     config: SceneConfig,
     sources: Sources,
 ) -> Plan:
-    """Make a plan, and put on record what the sources hold and what is drawn.
+    """Make a plan, with a description of the sources and a hash of the draws.
 
     Raises:
-        UsageError: the published layout is asked to hold single frames.
+        UsageError: the published layout can't hold single frames.
     """
     if kind == "frames" and format == "published":
         raise UsageError("the published layout holds triplets", "--format folder holds frames")
-    draws = drawn(config, len(sources.pictures), len(sources.cutouts), seed)
+    draws = draw_digest(config, len(sources.pictures), len(sources.cutouts), seed)
     return Plan(
         kind=kind,
         format=format,
@@ -86,10 +86,10 @@ def make_plan(
 
 
 def read_plan(text: bytes, where: str) -> Plan:
-    """Read a plan from the bytes of `dataset.json`.
+    """Parse `dataset.json`.
 
     Raises:
-        MagkitError: it is no plan, or one of another version.
+        MagkitError: it is no plan, or has another version.
     """
     try:
         table = json_object(text, where)
@@ -100,35 +100,35 @@ def read_plan(text: bytes, where: str) -> Plan:
         raise MagkitError(f"{where} does not describe a data set of magkit") from error
     if version != VERSION:
         raise MagkitError(f"{where} is of version {version!r}, and this magkit reads {VERSION}")
-    if not _sensible(**values) or not isinstance(config, dict):
+    if not _is_valid(**values) or not isinstance(config, dict):
         raise MagkitError(f"{where} describes a data set that can't be")
     plan = Plan(**values, config=from_mapping(SceneConfig, config, where), draws=draws)
-    if plan.config.size > MOST_PIXELS:
+    if plan.config.size > MAX_SIDE:
         raise MagkitError(f"{where} describes scenes of {plan.config.size} pixels: too large")
     return plan
 
 
-def _sensible(kind: Any, format: Any, count: Any, seed: Any, sources: Any) -> bool:  # noqa: A002
+def _is_valid(kind: Any, format: Any, count: Any, seed: Any, sources: Any) -> bool:  # noqa: A002
     named = kind in KINDS and format in FORMATS and isinstance(sources, dict)
     whole = all(type(number) is int for number in (count, seed))
-    return named and whole and 1 <= count <= MOST_SCENES and 0 <= seed < 2**64
+    return named and whole and 1 <= count <= MAX_SCENES and 0 <= seed < 2**64
 
 
-def drawn(config: SceneConfig, pictures: int, cutouts: int, seed: int) -> str:
-    """Return a hash of what the first scenes are drawn as, to six digits.
+def draw_digest(config: SceneConfig, pictures: int, cutouts: int, seed: int) -> str:
+    """Return a hash of the first scenes, rounded to six digits.
 
-    Another version of magkit, or of NumPy, that draws other scenes is told by it.
+    It differs if this version of magkit or NumPy draws other scenes.
     """
-    scenes = [draw_scene(config, pictures, cutouts, seed, index) for index in range(CHECKED)]
-    text = json.dumps([_rounded(asdict(scene)) for scene in scenes])
+    scenes = [draw_scene(config, pictures, cutouts, seed, index) for index in range(DIGEST_SCENES)]
+    text = json.dumps([_round(asdict(scene)) for scene in scenes])
     return sha256(text.encode()).hexdigest()[:16]
 
 
-def _rounded(value: Any) -> Any:
+def _round(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: _round(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
+        return [_round(item) for item in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
@@ -143,7 +143,7 @@ PAPER = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """What `gen-data` is asked for by one word; `scene` are settings of `SceneConfig`."""
+    """A preset of `gen-data`; `scene` are settings of `SceneConfig`."""
 
     kind: Kind = "triplets"
     count: int = 1000
@@ -152,7 +152,6 @@ class Preset:
 
 
 PRESETS = {
-    # Five kinds of scene in equal parts, which is how `SceneConfig` draws them.
     "paper": Preset(count=100_000, scene=PAPER),
     # 200,000 frames: A, B, C and M of each scene.
     "seed-triplets": Preset(count=50_000, scene=PAPER),
@@ -160,17 +159,17 @@ PRESETS = {
 }
 
 
-SAMPLED = 16  # scenes: at most 80 files, a few seconds from a bucket
-AS_IT_IS = 1 << 20  # pixels: no object is so large that it would be shrunk to this
+SAMPLE_SIZE = 16  # scenes: at most 80 files, a few seconds from a bucket
+UNSCALED = 1 << 20  # pixels: a limit on an object's side that shrinks none
 
 
-def sampled(count: int) -> list[int]:
-    """Return the numbers of the scenes or files whose content is looked at, of `count`."""
-    return sorted({round(k * (count - 1) / (SAMPLED - 1)) for k in range(SAMPLED)})
+def sample_indices(count: int) -> list[int]:
+    """Return evenly spaced indices below `count`, of the items whose content is hashed."""
+    return sorted({round(k * (count - 1) / (SAMPLE_SIZE - 1)) for k in range(SAMPLE_SIZE)})
 
 
-def mark(parts: Iterable[tuple[str, bytes]]) -> str:
-    """Return a hash of named contents, in their order."""
+def digest(parts: Iterable[tuple[str, bytes]]) -> str:
+    """Return a hash of named contents in their order."""
     digest = sha256()
     for name, content in parts:
         digest.update(f"{name}\0{len(content)}\0".encode(errors="surrogateescape"))
@@ -178,34 +177,34 @@ def mark(parts: Iterable[tuple[str, bytes]]) -> str:
     return digest.hexdigest()
 
 
-def sources_mark(sources: Sources) -> str:
-    """Return a hash of a sample of the pictures and objects that come out of files; "" of none.
+def sources_digest(sources: Sources) -> str:
+    """Return a hash of a sample of the pictures and objects from files; "" if there are none.
 
     Raises:
-        MagkitError: none of a place can be read.
+        MagkitError: none of a location can be read.
     """
-    parts = list(_sampled_pixels(sources))
-    return mark(parts) if parts else ""
+    parts = list(_sample_pixels(sources))
+    return digest(parts) if parts else ""
 
 
-def _sampled_pixels(sources: Sources) -> Iterator[tuple[str, bytes]]:
+def _sample_pixels(sources: Sources) -> Iterator[tuple[str, bytes]]:
     pictures, objects = sources.pictures, sources.cutouts
-    numbers = _in_files(pictures.describe())
+    numbers = _sample_files(pictures.describe())
     pictures.prepare(numbers)
     for number in numbers:
         yield f"picture {number}", pictures.picture(number).numpy().tobytes()
-    numbers = _in_files(objects.describe())
+    numbers = _sample_files(objects.describe())
     objects.prepare(numbers)
     for number in numbers:
-        levels = (objects.cutout(number, AS_IT_IS) * 255).round().byte()
+        levels = (objects.cutout(number, UNSCALED) * 255).round().byte()
         yield f"object {number}", levels.numpy().tobytes()
 
 
-def _in_files(parts: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return numbers of items to look at, of the parts that are no procedural ones."""
+def _sample_files(parts: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return indices of sampled items, of all but procedural parts."""
     found, start = list[int](), 0
     for part in parts:
         if part["kind"] != "procedural":
-            found += [start + number for number in sampled(part["count"])]
+            found += [start + number for number in sample_indices(part["count"])]
         start += part["count"]
     return found

@@ -2,10 +2,9 @@
 
     frameA/000000.png   frameB/   frameC/   amplified/   train_mf.txt
 
-Pictures are numbered from 0. `frameC` is `frameB` without its change of colour, and
-`amplified` is coloured like `frameB`. Line n of `train_mf.txt` is the alpha of picture n. The paper
-(equation 2) magnifies to (1 + alpha) times the displacement: alpha is magkit's factor less one,
-and this file is where one becomes the other.
+`frameC` is `frameB` without its change of colour, and `amplified` is coloured like `frameB`. Line n
+of `train_mf.txt` is the alpha of picture n. The paper (equation 2) magnifies to (1 + alpha) times
+the displacement: alpha is magkit's factor minus one, which is converted here.
 """
 
 from __future__ import annotations
@@ -20,55 +19,58 @@ from typing import Any
 
 import torch
 
-from magkit.data.dataset import check_index, joined, naming
-from magkit.data.encode import Stored, decode_frame, frame_shape, most_bytes
-from magkit.data.plan import MOST_PIXELS, Kind, Plan, mark, sampled
+from magkit.data.dataset import check_index, concatenate, scene_errors
+from magkit.data.encode import EncodedScene, decode_frame, frame_shape, max_png_bytes
+from magkit.data.layouts import Layout
+from magkit.data.plan import MAX_SIDE, Kind, Plan, digest, sample_indices
 from magkit.data.store import Store
 from magkit.errors import MagkitError
 from magkit.synth.triplets import Triplets
 
 ALPHAS = "train_mf.txt"
 FOLDERS = {"a": "frameA", "b": "frameB", "c": "frameC", "m": "amplified"}
-UNIT = 1  # scenes that are written in one go
-MOST_TEXT = 256 << 20  # bytes of the list of alphas
+MAX_ALPHAS_BYTES = 256 << 20
 
 
 def alpha(factor: float) -> float:
-    """Return the alpha of the paper for a factor."""
+    """Return the paper's alpha of a factor."""
     return factor - 1
 
 
 def factor(alpha: float) -> float:
-    """Return the factor for an alpha of the paper."""
+    """Return the factor of the paper's alpha."""
     return alpha + 1
 
 
-def write_unit(folder: Path, _plan: Plan, _unit: int, scenes: Iterable[Stored]) -> list[Any]:
-    """Write scenes, and return what is said about them."""
-    lines = []
+def _write_unit(folder: Path, _plan: Plan, _unit: int, scenes: Iterable[EncodedScene]) -> list[Any]:
+    """Write scenes, and return their records."""
+    records = []
     for scene in scenes:
         for name, data in scene.files.items():
-            place = folder / FOLDERS[name.removesuffix(".png")] / f"{scene.line['index']:06}.png"
+            place = folder / FOLDERS[name.removesuffix(".png")] / f"{scene.record['index']:06}.png"
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)
-        lines.append(dict(scene.line))
-    return lines
+        records.append(dict(scene.record))
+    return records
 
 
-def finish(folder: Path, _plan: Plan, units: Iterable[list[Any]]) -> None:
-    """Write the alphas of what `write_unit` returned, in order."""
+def _write_alphas(folder: Path, _plan: Plan, units: Iterable[list[Any]]) -> None:
+    """Write the alphas."""
     with (folder / ALPHAS).open("w", encoding="ascii", newline="\n") as file:
-        for lines in units:
-            file.writelines(f"{alpha(line['factor'])!r}\n" for line in lines)
+        for records in units:
+            file.writelines(f"{alpha(record['factor'])!r}\n" for record in records)
+
+
+LAYOUT = Layout(1, _write_unit, _write_alphas)
 
 
 class PublishedScenes:
-    """A data set in this layout, whoever made it, as a `DataSet`: its motion is not known.
+    """A data set in this layout as a `DataSet`; its motion is unknown.
 
-    Where there are as many pictures as alphas they belong together in order, else by number.
+    Pictures and alphas are matched in order if they are equally many, otherwise by number.
 
     Raises:
-        MagkitError: the layout is incomplete, or its list is not one of numbers.
+        MagkitError: the layout is incomplete, or the alphas are no numbers.
     """
 
     kind: Kind = "triplets"
@@ -76,7 +78,7 @@ class PublishedScenes:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        text = store.read(ALPHAS, MOST_TEXT)
+        text = store.read(ALPHAS, MAX_ALPHAS_BYTES)
         alphas = _numbers(text, store)
         self._names = _pictures(store)
         if len(self._names) != len(alphas):
@@ -84,10 +86,10 @@ class PublishedScenes:
         self._factors = torch.tensor([factor(value) for value in alphas])
         if not self._factors.isfinite().all():
             raise MagkitError(f"{store.path(ALPHAS)} holds numbers that are too large")
-        first = store.read(f"frameA/{self._names[0]}", most_bytes(MOST_PIXELS, MOST_PIXELS))
-        with naming(0, store):
+        first = store.read(f"frameA/{self._names[0]}", max_png_bytes(MAX_SIDE, MAX_SIDE))
+        with scene_errors(0, store):
             self.shape = frame_shape(first)
-            if max(self.shape) > MOST_PIXELS:
+            if max(self.shape) > MAX_SIDE:
                 raise MagkitError(f"a picture of {self.shape[1]}x{self.shape[0]} is too large")
 
     def __len__(self) -> int:
@@ -95,27 +97,27 @@ class PublishedScenes:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return a hash of alphas, of all pictures' names and sizes, and of a sample of pictures.
+        """Return a hash of alphas, names and sizes of all pictures, and a sample of pictures.
 
         Raises:
             MagkitError: a picture of the sample can't be read.
         """
-        return mark(self._parts())
+        return digest(self._parts())
 
     def _parts(self) -> Iterator[tuple[str, bytes]]:
         yield "factors", self._factors.numpy().tobytes()
         for name in FOLDERS.values():
             sizes = self._store.sizes(name)
             yield name, json.dumps([[each, sizes.get(each)] for each in self._names]).encode()
-            for index in sampled(len(self)):
+            for index in sample_indices(len(self)):
                 if self._names[index] in sizes:  # single frames are read without the other folders
                     path = f"{name}/{self._names[index]}"
-                    with naming(index, self._store):
-                        yield path, self._store.read(path, most_bytes(*self.shape))
+                    with scene_errors(index, self._store):
+                        yield path, self._store.read(path, max_png_bytes(*self.shape))
 
     def triplets(self, indices: Sequence[int]) -> Triplets:
         """Return scenes as a batch; see `DataSet`."""
-        return joined([self._triplet(index) for index in indices])
+        return concatenate([self._triplet(index) for index in indices])
 
     def frames(self, indices: Sequence[int]) -> torch.Tensor:
         """Return frame A of scenes; see `DataSet`."""
@@ -129,9 +131,9 @@ class PublishedScenes:
 
     def _frame(self, index: int, name: str) -> torch.Tensor:
         check_index(index, len(self))
-        with naming(index, self._store):
+        with scene_errors(index, self._store):
             path = f"{FOLDERS[name]}/{self._names[index]}"
-            return decode_frame(self._store.read(path, most_bytes(*self.shape)), self.shape)
+            return decode_frame(self._store.read(path, max_png_bytes(*self.shape)), self.shape)
 
 
 def _numbers(text: bytes, store: Store) -> list[float]:

@@ -1,4 +1,4 @@
-"""A data set at a glance: contact sheet, histograms of motion, the estimated effort."""
+"""Contact sheet and histograms of a data set, and an estimate of its time and size."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ THUMBNAIL = 160  # pixels
 
 
 def contact_sheet(data: DataSet) -> Image.Image:
-    """Return thumbnails: A, B, C and M of eight scenes, a row each; or 32 single frames."""
+    """Return thumbnails of A, B, C and M of eight scenes, one per row, or of 32 single frames."""
     count = min(len(data), ROWS if data.kind == "triplets" else ROWS * COLUMNS)
     tiles = [tile for index in range(count) for tile in _tiles(data, index)]
     return to_image(image_grid(tiles, COLUMNS))
@@ -49,12 +49,12 @@ BINS = 40
 
 
 class Histogram:
-    """Counts of positive values in bins of equal ratio; what is zero is counted apart.
+    """A histogram of positive values in logarithmic bins; zeros are counted separately.
 
     Args:
         title: of the chart.
-        low: lower edge of the first bin; lesser values are counted there.
-        high: upper edge of the last; greater values are counted there.
+        low: lower edge of the first bin, which counts smaller values too.
+        high: upper edge of the last bin, which counts larger values too.
     """
 
     def __init__(self, title: str, low: float, high: float) -> None:
@@ -94,7 +94,7 @@ class Histogram:
 
 
 class Statistics:
-    """Of all scenes: the factor; of all layers: how far they move, and how far when magnified."""
+    """Histograms of factors, and of displacements and magnified displacements of layers."""
 
     def __init__(self) -> None:
         self.scenes = 0
@@ -106,7 +106,7 @@ class Statistics:
         }
 
     def add(self, kind: str, factor: float, motions: Iterable[Sequence[float]]) -> None:
-        """Count a scene of a kind, and the displacements (x, y) in pixels of its layers."""
+        """Count a scene and the displacements (x, y) of its layers in pixels."""
         self.scenes += 1
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
         self.charts["factor"].add(factor)
@@ -126,21 +126,21 @@ class Statistics:
         return draw_histograms([chart.bars() for chart in self.charts.values()])
 
 
-FEWEST, MOST = 4, 64  # scenes that are made
-PATIENCE = 15.0  # seconds after which no more are
-OVERHEAD = 1024  # bytes of headers and unused blocks, a file
+MIN_SCENES, MAX_SCENES = 4, 64  # rendered for an estimate
+TIME_LIMIT = 15.0  # seconds
+OVERHEAD = 1024  # bytes of headers and unused blocks per file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What the scenes of a share will take.
+    """Time and size of a shard.
 
     Attributes:
-        scenes: how many they are.
-        tried: how many were made to find out.
-        seconds: by the clock, with all processes at work.
+        scenes: number of its scenes.
+        tried: number of scenes that were rendered for the estimate.
+        seconds: wall time with all processes.
         size: bytes on disk.
-        free: bytes that are free there.
+        free: free bytes on that disk.
     """
 
     scenes: int
@@ -164,7 +164,7 @@ def estimate(
     """
     ground = next(place for place in folder.resolve().parents if place.is_dir())
     free = shutil.disk_usage(ground).free
-    times, sizes = _tried(plan, sources)
+    times, sizes = _measure_scenes(plan, sources)
     late = times[len(times) // 2 :]
     scenes = len(range(share.number - 1, plan.count, share.count))
     seconds, size = sum(late) / len(late) * scenes, sum(sizes) * scenes // len(sizes)
@@ -179,23 +179,23 @@ def estimate(
     )
 
 
-def _tried(plan: Plan, sources: Sources) -> tuple[list[float], list[int]]:
-    """Make scenes for as long as patience lasts; return seconds and bytes of each."""
+def _measure_scenes(plan: Plan, sources: Sources) -> tuple[list[float], list[int]]:
+    """Render scenes up to the time limit; return seconds and bytes of each."""
     times: list[float] = []
     sizes: list[int] = []
-    for index in range(min(MOST, plan.count)):
+    for index in range(min(MAX_SCENES, plan.count)):
         began = time.perf_counter()
-        sizes.append(_made(plan, sources, index))
+        sizes.append(_measure_scene(plan, sources, index))
         times.append(time.perf_counter() - began)
-        if sum(times) > PATIENCE and len(times) >= FEWEST:
+        if sum(times) > TIME_LIMIT and len(times) >= MIN_SCENES:
             break
     return times, sizes
 
 
-def _made(plan: Plan, sources: Sources, index: int) -> int:
+def _measure_scene(plan: Plan, sources: Sources, index: int) -> int:
     if plan.format == "recipe":
         draw_scene(plan.config, len(sources.pictures), len(sources.cutouts), plan.seed, index)
         return 0
     stored = encode(plan, sources, index)
-    sizes = (*map(len, stored.files.values()), len(json.dumps(stored.line)))
+    sizes = (*map(len, stored.files.values()), len(json.dumps(stored.record)))
     return sum(length + OVERHEAD for length in sizes)

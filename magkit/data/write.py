@@ -1,4 +1,4 @@
-"""Writes a data set by one or many processes, resumed where it was stopped."""
+"""Data sets written by one or several processes, with resumption."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar
 
-from magkit.data import folder as plain
 from magkit.data import plan as plans
-from magkit.data import published, shards
+from magkit.data import published
 from magkit.data.encode import encode
+from magkit.data.layouts import FOLDER, TAR
 from magkit.data.open import RenderedScenes, open_dataset
 from magkit.data.plan import Plan
 from magkit.data.summary import Statistics, contact_sheet
@@ -31,7 +30,7 @@ from magkit.runtime.text import MALFORMED, read_json_object
 from magkit.synth.render import Sources
 from magkit.synth.scene import draw_scene
 
-PATIENCE = 2.0  # seconds: a lock may be held for a moment by who looks at it or clears away
+LOCK_TIMEOUT = 2.0  # seconds: another process may hold a lock while it checks or removes work
 DATA, RECORDS, LOCK = "data", "records", ".lock-"
 WHOLE = Shard()
 
@@ -39,57 +38,57 @@ T = TypeVar("T")
 
 
 def work_folder(folder: Path, plan: Plan) -> Path:
-    """Return where the data set of a plan is written that will appear at `folder`."""
+    """Return the work folder of a plan whose data set will be moved to `folder`."""
     return folder.with_name(f".{folder.name}.unfinished") / plan.fingerprint[:16]
 
 
-def clear_the_way(work: Path, *, overwrite: bool) -> None:
-    """Remove what other plans left beside `work`, and what can't be gone on with.
+def discard_other_work(work: Path, *, overwrite: bool) -> None:
+    """Remove work of other plans beside `work`, and work that can't be resumed.
 
     Args:
         work: as `work_folder` returns it.
-        overwrite: whether unfinished work of other plans is thrown away.
+        overwrite: delete unfinished work of other plans.
 
     Raises:
-        MagkitError: there is such work, and it is to be kept or a process is writing it.
+        MagkitError: there is such work, and it must be kept or another process is writing it.
     """
     beside = work.parent.iterdir() if work.parent.is_dir() else ()
     for other in sorted(path for path in beside if path != work and path.is_dir()):
-        if _begun(other) and not overwrite:
+        if _is_started(other) and not overwrite:
             problem = f"{other} holds unfinished work with other settings or sources"
             raise MagkitError(problem, "the same ones finish it; --overwrite throws it away")
-        _patiently(partial(_discard, other))
-    # Records without data: a process was killed just after it had moved the data to their place.
-    if not _begun(work) and _has_records(work):
-        _patiently(partial(_discard, work, unless=_begun))
+        _retry(partial(_discard, other))
+    # Records without data: a process was killed after it had moved the data.
+    if not _is_started(work) and _has_records(work):
+        _retry(partial(_discard, work, unless=_is_started))
 
 
 @contextmanager
-def held(work: Path, share: Shard, plan: Plan) -> Iterator[None]:
-    """Hold a share of the work, or with all of them the whole, until the block ends.
+def locked_work(work: Path, share: Shard, plan: Plan) -> Iterator[None]:
+    """Lock a shard of the work for the block, or all of it if there is one shard.
 
     Raises:
-        MagkitError: another process holds it.
+        MagkitError: another process has locked it.
     """
-    with _patiently(partial(_entered, work, share)):
+    with _retry(partial(_acquire, work, share)):
         path = work / DATA / plans.FILE
         if not path.is_file():
             with atomic_path(path, overwrite=True) as temporary:
                 temporary.write_text(plan.text(), encoding="utf-8")
         yield
     if sys.platform == "win32" and not (work / RECORDS).exists():
-        _remove_locks(work)  # which it does not while they are open
+        _remove_locks(work)  # Windows keeps open files
 
 
-def remove(work: Path) -> None:
-    """Remove work that this process holds as a whole."""
-    # Records first: what has none is written again, should this be stopped in between.
+def remove_work(work: Path) -> None:
+    """Remove work that this process has locked."""
+    # Records first: if this is interrupted, data without records are written again.
     for name in (RECORDS, DATA):
         shutil.rmtree(work / name, ignore_errors=True)
     _remove_locks(work)
 
 
-def _begun(work: Path) -> bool:
+def _is_started(work: Path) -> bool:
     return (work / DATA / plans.FILE).is_file()
 
 
@@ -98,9 +97,9 @@ def _has_records(work: Path) -> bool:
     return records.is_dir() and any(records.iterdir())
 
 
-def _patiently(attempt: Callable[[], T]) -> T:
-    """Return what an attempt gives, which is made again for a moment while it is refused."""
-    deadline = time.monotonic() + PATIENCE
+def _retry(attempt: Callable[[], T]) -> T:
+    """Call `attempt` until it succeeds, up to the lock's timeout."""
+    deadline = time.monotonic() + LOCK_TIMEOUT
     while True:
         try:
             return attempt()
@@ -110,18 +109,18 @@ def _patiently(attempt: Callable[[], T]) -> T:
             time.sleep(0.05)
 
 
-def _entered(work: Path, share: Shard) -> ExitStack:
+def _acquire(work: Path, share: Shard) -> ExitStack:
     try:
         for name in (DATA, RECORDS):
             (work / name).mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            is_there = stack.enter_context(_lock(work, _name(share)))
+            is_there = stack.enter_context(_lock(work, _shard_name(share)))
             if share.count == 1:
-                _enter_all(stack, work)
+                _lock_all(stack, work)
             else:
-                with _lock(work, _name(WHOLE)):
+                with _lock(work, _shard_name(WHOLE)):
                     pass
-            # Whoever held the whole until now may have removed the lock of the share.
+            # The process that had locked all work may have removed this lock.
             if not is_there():
                 raise FileNotFoundError(work)
             return stack.pop_all()
@@ -131,23 +130,23 @@ def _entered(work: Path, share: Shard) -> ExitStack:
 
 
 def _discard(work: Path, unless: Callable[[Path], bool] = lambda _: False) -> None:
-    with suppress(FileNotFoundError), ExitStack() as stack:  # another process may be as quick
-        stack.enter_context(_lock(work, _name(WHOLE)))
-        _enter_all(stack, work)
+    with suppress(FileNotFoundError), ExitStack() as stack:  # another process may remove it
+        stack.enter_context(_lock(work, _shard_name(WHOLE)))
+        _lock_all(stack, work)
         if not unless(work):
-            remove(work)
+            remove_work(work)
     if sys.platform == "win32":
         _remove_locks(work)
 
 
-def _enter_all(stack: ExitStack, work: Path) -> None:
-    """Take the locks of all shares, beside that of the whole."""
+def _lock_all(stack: ExitStack, work: Path) -> None:
+    """Take the locks of all shards."""
     for path in sorted(work.glob(f"{LOCK}*")):
-        if path.name != LOCK + _name(WHOLE):
+        if path.name != LOCK + _shard_name(WHOLE):
             stack.enter_context(_lock(work, path.name.removeprefix(LOCK)))
 
 
-def _name(share: Shard) -> str:
+def _shard_name(share: Shard) -> str:
     return f"{share.number}-of-{share.count}"
 
 
@@ -156,7 +155,7 @@ def _lock(work: Path, name: str) -> AbstractContextManager[Callable[[], bool]]:
 
 
 def _remove_locks(work: Path) -> None:
-    """Remove the locks and, where they are empty then, the folders."""
+    """Remove the locks and empty folders."""
     for path in work.glob(f"{LOCK}*"):
         with suppress(OSError):
             path.unlink()
@@ -165,19 +164,18 @@ def _remove_locks(work: Path) -> None:
             folder.rmdir()
 
 
-LAYOUTS: dict[str, ModuleType] = {"folder": plain, "tar": shards, "published": published}
-"""Of each format the module with `UNIT`, `write_unit` and `finish`."""
-REPORTED = 1000  # scenes that are drawn between two words of progress
+LAYOUTS = {"folder": FOLDER, "tar": TAR, "published": published.LAYOUT}
+REPORT_EVERY = 1000  # scenes of a recipe between two reports of progress
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """What came of it.
+class WriteResult:
+    """Result of writing.
 
     Attributes:
-        whole: whether the data set is there; False: other shares are missing.
-        resumed: scenes that were found done.
-        unreadable: files that were broken and replaced by others.
+        whole: whether the data set is complete; False: other shards are missing.
+        resumed: number of scenes that an earlier call had written.
+        unreadable: broken source files that were replaced by others.
     """
 
     whole: bool
@@ -185,7 +183,7 @@ class Written:
     unreadable: tuple[str, ...]
 
 
-def write(
+def write_dataset(
     folder: Path,
     plan: Plan,
     sources: Sources,
@@ -194,41 +192,41 @@ def write(
     share: Shard = Shard(),  # noqa: B008 - it is frozen
     overwrite: bool = False,
     progress: Progress = silent,
-) -> Written:
-    """Write a data set to a folder, which appears when it is whole.
+) -> WriteResult:
+    """Write a data set to a folder, which appears when it is complete.
 
-    Called again with the same plan, it goes on where it was stopped. Of several shares none makes
-    the data set appear: a last call without one finds their work done, and does.
+    A call with the same plan resumes interrupted work. Shards are written by separate calls; a last
+    call without a shard joins them.
 
     Args:
-        folder: where the data set goes.
-        plan: what is written.
-        sources: what the scenes are made of.
-        processes: how many render.
-        share: which units are this call's work.
-        overwrite: whether a data set that is there is replaced, and unfinished work of another
-            plan thrown away unless a process is writing it.
-        progress: called with the number of this call's scenes that are done.
+        folder: the output.
+        plan: the scenes and their format.
+        sources: of pictures and objects.
+        processes: number of rendering processes.
+        share: the shard of this call.
+        overwrite: replace an existing data set, and delete unfinished work of other plans unless a
+            process is writing it.
+        progress: called with the number of scenes that are done.
 
     Raises:
         MagkitError: the folder exists, unfinished work of another plan or another process is in
-            the way, or a source can't be read at all.
-        UsageError: a recipe is to be shared out.
+            the way, or no source can be read.
+        UsageError: a recipe can't be sharded.
     """
     _check_place(folder, overwrite)
     if plan.format == "recipe":
         return _write_recipe(folder, plan, sources, share, overwrite, progress)
     work = work_folder(folder, plan)
-    clear_the_way(work, overwrite=overwrite)
-    with held(work, share, plan):
+    discard_other_work(work, overwrite=overwrite)
+    with locked_work(work, share, plan):
         resumed = _write_units(work, plan, sources, processes, share, progress)
         if share.count > 1:
-            return Written(False, resumed, ())
+            return WriteResult(False, resumed, ())
         unreadable = _finish(work, plan)
         _check_place(folder, overwrite)  # another process may have been faster
         replace_path(work / DATA, folder)
-        remove(work)
-    return Written(True, resumed, unreadable)
+        remove_work(work)
+    return WriteResult(True, resumed, unreadable)
 
 
 def _check_place(folder: Path, overwrite: bool) -> None:
@@ -236,7 +234,6 @@ def _check_place(folder: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise MagkitError(f"{folder} exists", hint="--overwrite replaces it")
-    # A slip of the pen must not cost a folder of something else.
     if not (folder / plans.FILE).is_file():
         raise MagkitError(f"{folder} is no data set of magkit, and is not replaced")
 
@@ -244,10 +241,10 @@ def _check_place(folder: Path, overwrite: bool) -> None:
 def _write_units(
     work: Path, plan: Plan, sources: Sources, processes: int, share: Shard, progress: Progress
 ) -> int:
-    """Write the units of a share that are left, and return how many scenes were done before."""
-    unit = LAYOUTS[plan.format].UNIT
+    """Write the missing units of a shard; return the number of scenes that were done before."""
+    unit = LAYOUTS[plan.format].scenes_per_unit
     mine = range(share.number - 1, -(-plan.count // unit), share.count)
-    found = bytearray(len(mine))  # one byte a unit, where a set of numbers would take fifty
+    found = bytearray(len(mine))
     for entry in os.scandir(work / RECORDS):
         name, _, suffix = entry.name.partition(".")
         if suffix == "json" and name.isdecimal() and int(name) in mine:
@@ -270,10 +267,10 @@ def _size(count: int, unit: int, number: int) -> int:
 
 
 def write_unit(work: Path, plan: Plan, sources: Sources, number: int) -> int:
-    """Write a unit and then its record, which says that it is done; return its number."""
+    """Write a unit, then its record, which marks it as done; return its number."""
     layout = LAYOUTS[plan.format]
-    first = number * layout.UNIT
-    indices = range(first, first + _size(plan.count, layout.UNIT, number))
+    first = number * layout.scenes_per_unit
+    indices = range(first, first + _size(plan.count, layout.scenes_per_unit, number))
     scenes = (encode(plan, sources, index) for index in indices)
     lines = layout.write_unit(work / DATA, plan, number, scenes)
     broken = sorted(map(str, {*sources.pictures.unreadable, *sources.cutouts.unreadable}))
@@ -288,11 +285,11 @@ def _record(work: Path, number: int) -> Path:
 
 
 def _finish(work: Path, plan: Plan) -> tuple[str, ...]:
-    """Write what is about all scenes; return the broken files."""
+    """Write the index, statistics and contact sheet; return the broken files."""
     layout, statistics, unreadable = LAYOUTS[plan.format], Statistics(), set[str]()
 
     def units() -> Iterator[list[Any]]:
-        for number in range(-(-plan.count // layout.UNIT)):
+        for number in range(-(-plan.count // layout.scenes_per_unit)):
             record = _record(work, number)
             hint = "delete it, and the same command makes its scenes once more"
             said = read_json_object(record, hint)
@@ -305,15 +302,15 @@ def _finish(work: Path, plan: Plan) -> tuple[str, ...]:
                 raise MagkitError(f"{record} does not say what was written", hint) from error
             yield said["lines"]
 
-    for leftover in (work / DATA).glob(".*"):  # of a process that was killed while it wrote
+    for leftover in (work / DATA).glob(".*"):  # of killed processes
         leftover.unlink()
     layout.finish(work / DATA, plan, units())
-    _show(work / DATA, statistics)
+    _write_statistics(work / DATA, statistics)
     contact_sheet(open_dataset(str(work / DATA))).save(work / DATA / "contact.png")
     return tuple(sorted(unreadable))
 
 
-def _show(folder: Path, statistics: Statistics) -> None:
+def _write_statistics(folder: Path, statistics: Statistics) -> None:
     numbers = json.dumps(statistics.numbers(), indent=2) + "\n"
     (folder / "statistics.json").write_text(numbers, encoding="utf-8")
     statistics.picture().save(folder / "histograms.png")
@@ -321,8 +318,8 @@ def _show(folder: Path, statistics: Statistics) -> None:
 
 def _write_recipe(
     folder: Path, plan: Plan, sources: Sources, share: Shard, overwrite: bool, progress: Progress
-) -> Written:
-    """Draw all scenes, which takes no pixels, for their statistics, and write the plan."""
+) -> WriteResult:
+    """Write the plan, and statistics of all scenes, which are drawn without rendering."""
     if share.count > 1:
         raise UsageError("a recipe is written at once: there is nothing to share out")
     statistics, counts = Statistics(), (len(sources.pictures), len(sources.cutouts))
@@ -330,12 +327,12 @@ def _write_recipe(
         scene = draw_scene(plan.config, *counts, plan.seed, index)
         layers = [scene.motion, *(layer.motion for layer in scene.layers)]
         statistics.add(scene.kind, scene.factor, layers)
-        if index % REPORTED == 0:
+        if index % REPORT_EVERY == 0:
             progress(index, plan.count)
     with atomic_path(folder, kind="folder", overwrite=overwrite) as temporary:
         (temporary / plans.FILE).write_text(plan.text(), encoding="utf-8")
-        _show(temporary, statistics)
+        _write_statistics(temporary, statistics)
         shown = contact_sheet(RenderedScenes(plan, sources, str(folder)))
         shown.save(temporary / "contact.png")
     progress(plan.count, plan.count)
-    return Written(True, 0, ())
+    return WriteResult(True, 0, ())

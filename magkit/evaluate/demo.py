@@ -29,7 +29,7 @@ from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import Layer, Scene, SceneConfig
 from magkit.video import open_video, plain_info, write_video
-from magkit.video.stitch import beside, enlarge, time_slice
+from magkit.video.stitch import side_by_side, time_slice, upscale
 
 Frame = NDArray[np.uint8]
 
@@ -117,10 +117,10 @@ def run_demo(
             progress=lambda done, _: progress(FRAMES + done, total),
         )
         before, after = open_video(source), open_video(output)
-        pairs = (beside(pair) for pair in zip(before, after, strict=True))
+        pairs = (side_by_side(pair) for pair in zip(before, after, strict=True))
         write_video(both, pairs, replace(info, width=2 * WIDTH + 8))
-        slices = [enlarge(time_slice(video, COLUMN), 3) for video in (before, after)]
-        Image.fromarray(beside(slices)).save(picture)
+        slices = [upscale(time_slice(video, COLUMN), 3) for video in (before, after)]
+        Image.fromarray(side_by_side(slices)).save(picture)
         gains = []
         for index, frame in _turning_points(output):
             gains.append(measure_gain(frame, index, sources))

@@ -22,8 +22,8 @@ from magkit.magnify.encoder import (
 )
 from magkit.magnify.load import load_magnifier
 from magkit.options import from_mapping
+from magkit.plugins import registry
 from magkit.progress import Progress, silent
-from magkit.registry import registry
 from magkit.runtime.seeds import derived_seed
 from magkit.runtime.weights import read_weights, recorded_config
 from magkit.selfsup.model import BACKBONES, build_backbone

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from magkit import __version__
 from magkit.data.open import open_dataset
 from magkit.errors import UsageError
 from magkit.finetune.initialization import Initialization, parameter_groups
@@ -21,8 +20,8 @@ from magkit.finetune.recipe import Recipe, make_recipe
 from magkit.finetune.task import DataSetData, SceneTask, SyntheticData, TrainData
 from magkit.magnify.encoder import LoadReport, encoder_file
 from magkit.magnify.load import save_weights
+from magkit.plugins import registry
 from magkit.progress import Progress, silent
-from magkit.registry import registry
 from magkit.runtime.shard import default_workers
 from magkit.specs import MagnifierSpec
 from magkit.synth.build import build_sources
@@ -30,6 +29,7 @@ from magkit.synth.scene import SceneConfig
 from magkit.training.loop import TrainState
 from magkit.training.run import Run, made_with, open_run
 from magkit.training.train import TrainingResult, run_training
+from magkit.version import __version__
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from magkit.data.dataset import DataSet, StoredBatches
-from magkit.data.plan import sources_mark
+from magkit.data.plan import sources_digest
 from magkit.errors import UsageError
 from magkit.finetune.recipe import Recipe
 from magkit.runtime.seeds import derived_seed
@@ -69,7 +69,7 @@ class SyntheticData:
 
     def describe(self) -> dict[str, Any]:
         """Describe the sources, with a hash of a sample of their files."""
-        sample = sources_mark(self._sources)
+        sample = sources_digest(self._sources)
         return {**describe(self._sources), **({"sample": sample} if sample else {})}
 
 

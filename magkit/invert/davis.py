@@ -16,7 +16,8 @@ from magkit.invert.davis_root import (
     object_folders,
     video_folders,
 )
-from magkit.video.folder import SUFFIXES, list_frames, natural_order
+from magkit.video.formats import SUFFIXES
+from magkit.video.frame_names import list_frames, natural_key
 
 __all__ = ["Clip", "ClipFrame", "find_davis", "list_videos", "open_masks", "open_video_masks"]
 
@@ -63,7 +64,7 @@ def list_videos(root: Path) -> list[str]:
     Raises:
         MagkitError: There are no masks, or their folder can't be read.
     """
-    return [path.name for path in sorted(video_folders(root), key=natural_order)]
+    return [path.name for path in sorted(video_folders(root), key=natural_key)]
 
 
 def open_video_masks(root: Path, video: str) -> Clip:
@@ -131,7 +132,7 @@ def _joined(parts: Sequence[Path], images: Mapping[str, Path]) -> tuple[ClipFram
     for label, part in enumerate(parts, 1):
         for stem, path in _masks(part).items():
             found.setdefault(stem, []).append((label, path))
-    stems = sorted(found, key=lambda stem: natural_order(Path(stem)))
+    stems = sorted(found, key=lambda stem: natural_key(Path(stem)))
     return tuple(
         ClipFrame(number, stem, found[stem][0][1], images.get(stem), tuple(found[stem]))
         for number, stem in enumerate(stems)

@@ -26,7 +26,7 @@ RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
 
 MASKS, FRAMES = "Annotations", "JPEGImages"
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-"""Suffixes of frames and masks: those of `magkit.video.kinds`, which is slow to import, without
+"""Suffixes of frames and masks: those of `magkit.video.formats`, which is slow to import, without
 those that need an optional decoder."""
 
 _SHAPE = (

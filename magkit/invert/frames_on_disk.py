@@ -29,9 +29,10 @@ from magkit.invert import priors
 from magkit.invert.optimize import OptimState
 from magkit.runtime.files import atomic_path
 from magkit.runtime.text import read_json_object
-from magkit.synth.pictures import decoding
-from magkit.video.folder import DEFAULT_RATE, SIDECAR, read_picture, write_sidecar
-from magkit.video.info import plain_info
+from magkit.synth.pictures import decode_errors
+from magkit.video.folder import SIDECAR, write_sidecar
+from magkit.video.info import DEFAULT_RATE, plain_info
+from magkit.video.pictures import read_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def check_size(path: Path, size: tuple[int, int]) -> None:
     Raises:
         MagkitError: it is one, or can't be read.
     """
-    with decoding(str(path)), Image.open(path, formats=("PNG",)) as image:
+    with decode_errors(str(path)), Image.open(path, formats=("PNG",)) as image:
         if (image.height, image.width) != size:
             shown = f"{image.width}x{image.height}"
             raise MagkitError(f"it is {shown}, but those of this job are {size[1]}x{size[0]}")

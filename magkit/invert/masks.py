@@ -11,7 +11,7 @@ from PIL import Image
 
 from magkit.errors import MagkitError
 from magkit.invert.davis import MOST_OBJECTS, ClipFrame
-from magkit.synth.pictures import decoding, open_picture
+from magkit.synth.pictures import decode_errors, open_picture
 from magkit.synth.storage import read_bytes
 
 FORMATS = ("BMP", "PNG", "TIFF", "WEBP")
@@ -44,7 +44,7 @@ def read_labels(path: Path) -> Labels:
             64 megapixels, or has more than 64 objects, or colours or levels too alike or too large.
     """
     image = _opened(path)
-    with decoding(str(path)):
+    with decode_errors(str(path)):
         return _labels(_without_alpha(image))
 
 
@@ -85,7 +85,7 @@ def _opened(path: Path) -> Image.Image:
     if image.format not in FORMATS:
         problem = f"{path} is a {image.format}, which does not keep the labels of a mask"
         raise MagkitError(problem, f"save masks as one of {', '.join(FORMATS)}")
-    with decoding(str(path)):
+    with decode_errors(str(path)):
         if getattr(image, "is_animated", False):
             raise MagkitError("it holds several pictures", "a mask is a file for each frame")
     return image

@@ -13,12 +13,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from magkit import __version__
 from magkit.errors import MagkitError, UsageError
 from magkit.options import from_mapping
 from magkit.runtime.weights import to_storable, write_tensors
 from magkit.specs import EncoderSpec, MagnifierSpec
 from magkit.training.run import Run, read_config
+from magkit.version import __version__
 
 KIND = "encoder"  # in a file's metadata
 RUN = "pretrain"  # the kind of run whose result is an encoder

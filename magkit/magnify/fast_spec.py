@@ -1,18 +1,11 @@
-"""Configuration and registration of `magnet-fast`. Imports no torch."""
+"""Options and registration of the magnifier `magnet-fast`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from magkit.specs import EncoderSpec, MagnifierSpec
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from magkit.magnify.fast import FastEncoder, MagnetFast
-    from magkit.synth.triplets import Triplets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,35 +22,14 @@ class FastConfig:
             raise ValueError("every number of channels must be at least 4")
 
 
-def build(config: FastConfig) -> MagnetFast:
-    """Build the network with random weights."""
-    from magkit.magnify.fast import MagnetFast
-
-    return MagnetFast(config)
-
-
-def build_encoder(config: FastConfig) -> FastEncoder:
-    """Build the encoder alone with random weights."""
-    from magkit.magnify.fast import FastEncoder
-
-    return FastEncoder(config)
-
-
-def losses(model: MagnetFast, batch: Triplets) -> dict[str, Tensor]:
-    """Return what training lowers."""
-    from magkit.magnify.fast import fast_losses
-
-    return fast_losses(model, batch)
-
-
 SPEC = MagnifierSpec(
     name="magnet-fast",
     summary="displacement by least squares, then a warp: made for a CPU",
     config=FastConfig,
-    build=build,
-    losses=losses,
+    build="magkit.magnify.fast:MagnetFast",
+    losses="magkit.magnify.fast:fast_losses",
     encoder=EncoderSpec(
-        build=build_encoder,
+        build="magkit.magnify.fast:FastEncoder",
         strides={"texture": 4, "motion": 4},
         # One layer makes both maps: half of its channels are each branch's.
         groups={

@@ -1,20 +1,16 @@
-"""Configuration and registration of `linear`. Imports no torch."""
+"""Options and registration of the magnifier `linear`."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from magkit.specs import MagnifierSpec
-
-if TYPE_CHECKING:
-    from magkit.magnify.classical import Linear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinearConfig:
-    """How much which wavelengths are amplified."""
+    """The amplification of each wavelength and of colour."""
 
     cutoff: float = field(
         default=16.0,
@@ -31,17 +27,10 @@ class LinearConfig:
             raise ValueError("chroma must be from 0 to 1")
 
 
-def build(config: LinearConfig) -> Linear:
-    """Build the magnifier."""
-    from magkit.magnify.classical import Linear
-
-    return Linear(config)
-
-
 SPEC = MagnifierSpec(
     name="linear",
     summary="linear Eulerian: the change of every pixel, amplified; no weights, small motions only",
     config=LinearConfig,
-    build=build,
+    build="magkit.magnify.classical:Linear",
     paper="Wu et al., SIGGRAPH 2012, https://doi.org/10.1145/2185520.2185561",
 )

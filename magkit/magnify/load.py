@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
 from magkit.options import from_mapping, key_values, parse_options
+from magkit.plugins import registry
 from magkit.protocols import Magnifier
-from magkit.registry import registry
 from magkit.runtime.weights import (
     WEIGHTS_HINT,
     Weights,
@@ -188,8 +188,11 @@ def _build(spec: MagnifierSpec[Any], config: Any, path: Path) -> Magnifier:
         return spec.build(config)
     except (RuntimeError, TypeError, OverflowError, MemoryError) as error:
         # A file may ask for more channels than there is memory for.
+        plugin = registry().raised_by(error)
+        who = f"the plugin {plugin}: " if plugin else ""
         raise MagkitError(
-            f"no network can be built of the configuration in {path}: {error}"
+            f"{who}no network can be built of the configuration in {path}: {error}",
+            plugin.disable_hint if plugin else "",
         ) from error
 
 

@@ -1,22 +1,16 @@
-"""Configuration and registration of `magnet`. Imports no torch."""
+"""Options and registration of the magnifier `magnet`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from magkit.specs import EncoderSpec, MagnifierSpec
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from magkit.magnify.magnet import MagNet, MagNetEncoder
-    from magkit.synth.triplets import Triplets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MagnetConfig:
-    """In what published networks differ from one another; the defaults are the smallest one's."""
+    """The differences between the published networks; the defaults are the smallest one's."""
 
     bias: bool = field(default=False, metadata={"help": "convolutions add a bias"})
     kernel: int = field(default=3, metadata={"help": "side of the manipulator's first kernel"})
@@ -38,36 +32,15 @@ class MagnetConfig:
             raise ValueError("kernel must be 3, 5 or 7")
 
 
-def build(config: MagnetConfig) -> MagNet:
-    """Build the network with random weights."""
-    from magkit.magnify.magnet import MagNet
-
-    return MagNet(config)
-
-
-def build_encoder(config: MagnetConfig) -> MagNetEncoder:
-    """Build the encoder alone with random weights."""
-    from magkit.magnify.magnet import MagNetEncoder
-
-    return MagNetEncoder(config)
-
-
-def losses(model: MagNet, batch: Triplets) -> dict[str, Tensor]:
-    """Return what training lowers: the paper's loss."""
-    from magkit.magnify.magnet import magnet_losses
-
-    return magnet_losses(model, batch)
-
-
 SPEC = MagnifierSpec(
     name="magnet",
     summary="encoder, manipulator, decoder, as published",
     config=MagnetConfig,
-    build=build,
-    losses=losses,
+    build="magkit.magnify.magnet:MagNet",
+    losses="magkit.magnify.magnet:magnet_losses",
     needs_motion=False,
     encoder=EncoderSpec(
-        build=build_encoder,
+        build="magkit.magnify.magnet:MagNetEncoder",
         strides={"texture": 4, "motion": 2},
         centres={"texture": 0.5, "motion": 0.5},  # kernels of odd sides start at the first pixel
         groups={

@@ -1,19 +1,16 @@
-"""Configuration and registration of `phase`. Imports no torch."""
+"""Options and registration of the magnifier `phase`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from magkit.specs import MagnifierSpec
-
-if TYPE_CHECKING:
-    from magkit.magnify.classical import Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseConfig:
-    """The pyramid, and what is done to its phases."""
+    """The pyramid and the processing of its phases."""
 
     octaves: int = field(default=5, metadata={"help": "octaves of the pyramid; the rest stays"})
     orientations: int = field(default=4, metadata={"help": "directions of the filters"})
@@ -41,17 +38,10 @@ class PhaseConfig:
             raise ValueError("sigma must be from 0 to 32")
 
 
-def build(config: PhaseConfig) -> Phase:
-    """Build the magnifier."""
-    from magkit.magnify.classical import Phase
-
-    return Phase(config)
-
-
 SPEC = MagnifierSpec(
     name="phase",
     summary="phase-based: phases of a complex steerable pyramid, amplified; no weights",
     config=PhaseConfig,
-    build=build,
+    build="magkit.magnify.classical:Phase",
     paper="Wadhwa et al., SIGGRAPH 2013, https://doi.org/10.1145/2461912.2461966",
 )

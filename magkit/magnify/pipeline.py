@@ -1,4 +1,4 @@
-"""Frames in, magnified frames out, one at a time: memory doesn't grow with a clip's length."""
+"""Streaming magnification of frames and clips, in constant memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from magkit.magnify.band import Band, Mode, check_request
 from magkit.magnify.filters import ORDER, BandPass
 from magkit.progress import Progress, silent
 from magkit.protocols import Magnifier
-from magkit.video import Choice, Frame, VideoSource, check_output, open_video, write_video
+from magkit.video import (
+    Frame,
+    ReadOptions,
+    VideoSource,
+    WriteOptions,
+    open_video,
+    write_video,
+)
 
 
 def magnify(
@@ -33,23 +40,22 @@ def magnify(
 ) -> Iterator[Frame]:
     """Stream frames in which motion is `factor` times as large.
 
-    The first frame comes out as it is: it is the one that motion is measured from.
+    The first frame is the reference, and returned unchanged.
 
     Args:
         frames: (H, W, 3) uint8 or uint16 RGB, of any size, all of one.
-        magnifier: What measures and shows motion, on `device` already.
+        magnifier: The magnifier, on `device`.
         factor: 0 removes the motion, 1 passes the frames through, up to 300.
         mode: "static" measures motion from the first frame, "dynamic" from the previous one.
-        band: Only the part of the motion within these frequencies is changed.
-        rate: Frames a second at which the scene was filmed, on average; needed with a band.
-        times: When each frame was filmed, in seconds, where they are unevenly spaced: a band steps
-            by the true intervals. What follows the last time comes at the rate.
-        order: Of the Butterworth filter that cuts out the band.
-        device: Where frames go to be magnified.
+        band: Only motion of these frequencies is magnified.
+        rate: Mean frames per second of filming; required with a band.
+        times: Times of unevenly spaced frames in seconds, for the band; later frames follow the
+            rate.
+        order: Of the band's Butterworth filter.
+        device: Of the magnifier.
 
     Returns:
-        As many frames as there were, of the same size and type. Each frame's features are computed
-        once.
+        As many frames, of the same size and type. Each frame is encoded once.
 
     Raises:
         UsageError: The factor, or the band, is impossible, or there is a band in dynamic mode.
@@ -72,41 +78,30 @@ def magnify_file(
     band: Band | None = None,
     capture_rate: float | None = None,
     order: int = ORDER,
-    rate: Fraction | None = None,
-    audio: Choice = "all",
-    quality: int | None = None,
-    pix_fmt: str | None = None,
     device: torch.device | str = "cpu",
-    overwrite: bool = False,
+    options: WriteOptions = WriteOptions(),  # noqa: B008 - it is frozen
     progress: Progress = silent,
 ) -> int:
     """Magnify a clip into another of the same size, times, length, colours and sound.
 
     Args:
-        source: A video file, an animated image or a folder of frames; or such a clip, or a part of
-            it, as `magkit.video.open_video` opens it.
+        source: A video file, an animated image or a folder of frames, or a `VideoSource`.
         output: A video by its suffix, or a folder of PNG frames without one.
-        capture_rate: Frames a second at which the scene was filmed, where the clip plays at
-            another speed: the band is in hertz of the scene.
-        rate: Unevenly spaced frames are written at this constant rate, in place of their times.
-        audio: Which sound tracks are kept.
-        quality: The encoder's constant rate factor; None: near lossless.
-        pix_fmt: The pixel format that is written, as ffmpeg names it; None: 4:2:0 with 8 bits, or
-            with 10 if the frames have more than 8.
-        overwrite: Whether an existing output is replaced.
-        progress: Hears of every frame written.
+        capture_rate: Frames per second of filming, if the clip plays at another speed: the band is
+            in hertz of the scene.
+        options: How the output is written.
+        progress: Called after every frame.
 
     The other arguments are those of `magnify`.
 
     Returns:
-        How many frames were written.
+        Number of frames written.
 
     Raises:
         UsageError: As `magnify`, or the output asked for is impossible.
         MagkitError: The clip can't be read, or the output exists or can't be written.
     """
-    video = open_video(source, deep=True) if isinstance(source, Path) else source
-    check_output(output, video.path, overwrite=overwrite)
+    video = open_video(source, ReadOptions(deep=True)) if isinstance(source, Path) else source
     filmed, times = filming(video, capture_rate)
     frames = magnify(
         video,
@@ -120,15 +115,9 @@ def magnify_file(
         device=device,
     )
     return write_video(
-        output,
-        frames,
-        video.info,
+        *(output, frames, video.info, options),
         sound=video.sound,
-        audio=audio,
-        rate=rate,
-        quality=quality,
-        pix_fmt=pix_fmt,
-        overwrite=overwrite,
+        source=video.path,
         progress=progress,
     )
 
@@ -136,11 +125,11 @@ def magnify_file(
 def filming(
     video: VideoSource, capture_rate: float | None
 ) -> tuple[float | Fraction, list[float] | None]:
-    """At how many frames a second a clip was filmed, and when each, where that is uneven.
+    """Frames per second of filming, and the times of unevenly spaced frames.
 
     Args:
         video: The clip.
-        capture_rate: Frames a second of the scene; None: as the clip plays.
+        capture_rate: Frames per second of filming; None: the clip's rate.
     """
     info = video.info
     if capture_rate is None or info.times is None:

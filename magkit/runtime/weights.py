@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from urllib.error import URLError
 from zipfile import is_zipfile
 
 import torch
@@ -16,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from magkit.errors import MagkitError
+from magkit.progress import shows_progress
 from magkit.runtime.files import atomic_path
 from magkit.runtime.text import json_object
 
@@ -162,3 +165,33 @@ def _sorted_metadata(content: bytes) -> bytes:
         header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     return content[:8] + text.ljust(end - 8) + content[end:]
+
+
+def download_weights(url: str, name: str, hint: str = "") -> Path:
+    """Return a published weights file in torch's cache, downloaded into it unless it is there.
+
+    Args:
+        url: Of the file, whose name ends in the start of its SHA-256, "resnet18-f37072fd.pth",
+            which is checked.
+        name: The network, for messages.
+        hint: What else the user can do, a clause for messages.
+
+    Raises:
+        MagkitError: It is not there and can't be downloaded.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if path.is_file():
+        return path
+    if shows_progress():
+        sys.stderr.write(f"downloading {url} to {path}\n")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        prefix = path.stem.rpartition("-")[2]
+        torch.hub.download_url_to_file(url, str(path), prefix, progress=shows_progress())
+    except (URLError, OSError, RuntimeError) as error:
+        raise MagkitError(
+            f"the weights of '{name}' are not in {path.parent}, nor to be downloaded: {error}",
+            f"--weights FILE, or fetch {url} where there is a network and put it there"
+            + (f"; {hint}" if hint else ""),
+        ) from error
+    return path

@@ -1,6 +1,6 @@
-"""Writes packages that provide a method, a target or a magnifier, for their authors to change."""
+"""Writes new plugin packages that provide a method, a target or a magnifier."""
 
-from magkit.scaffold.names import Kind, Names, refuse_installed, refuse_taken
-from magkit.scaffold.write import write_package
+from magkit.plugins import Kind
+from magkit.scaffold.package import Names, refuse_installed, refuse_taken, write_package
 
 __all__ = ["Kind", "Names", "refuse_installed", "refuse_taken", "write_package"]

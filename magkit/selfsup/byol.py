@@ -19,6 +19,7 @@ from magkit.selfsup.modules import (
     momentum_copy,
     update_momentum,
 )
+from magkit.specs import MapInfo
 
 
 class BYOL(nn.Module):
@@ -72,3 +73,8 @@ class BYOL(nn.Module):
         update_momentum(self.target_projector, self.projector, tau)
         if keys is not None:
             update_momentum(keys, encoder, tau)
+
+
+def build(config: ByolConfig, maps: MapInfo) -> BYOL:
+    """Build the method for such feature maps, with random weights."""
+    return BYOL(config, maps.channels)

@@ -1,15 +1,11 @@
-"""Configuration, presets and registration of BYOL. Imports no torch."""
+"""Options, presets and registration of the method BYOL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from magkit.selfsup.recipe import CPU_PRESET, CPU_SETTINGS
-from magkit.specs import MapInfo, MethodSpec, Preset
-
-if TYPE_CHECKING:
-    from magkit.selfsup.byol import BYOL
+from magkit.selfsup.recipe import CPU_PRESET, CPU_PRESET_SETTINGS
+from magkit.specs import MethodSpec, Preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,23 +25,16 @@ class ByolConfig:
             raise ValueError("tau must be in [0, 1]")
 
 
-def build(config: ByolConfig, maps: MapInfo) -> BYOL:
-    """Build the method for such feature maps, with random weights."""
-    from magkit.selfsup.byol import BYOL
-
-    return BYOL(config, maps.channels)
-
-
 SPEC = MethodSpec(
     name="byol",
     summary="predict a slower network's view of the frame, without negatives (BYOL)",
     config=ByolConfig,
-    build=build,
+    build="magkit.selfsup.byol:build",
     presets={
         "small": Preset(
             why=f"{CPU_PRESET}; tau from 0.99, which lags 100 of 2,000 steps, as the paper's "
             "0.996 for 300,000 would lag an eighth of them",
-            settings=CPU_SETTINGS,
+            settings=CPU_PRESET_SETTINGS,
             options={"hidden": 256, "dim": 64, "tau": 0.99},
         ),
         "paper": Preset(

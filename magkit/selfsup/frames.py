@@ -16,7 +16,7 @@ from magkit.data import plan as plans
 from magkit.data import published
 from magkit.data.dataset import DataSet
 from magkit.data.open import RenderedScenes, open_dataset
-from magkit.data.plan import make_plan, mark, sampled
+from magkit.data.plan import digest, make_plan, sample_indices
 from magkit.data.store import Store
 from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
@@ -172,10 +172,10 @@ class PictureFrames:
 
     def describe(self) -> dict[str, Any]:
         """Return the listing's description, a hash of a sample of its pictures, and the size."""
-        numbers = sampled(len(self))
+        numbers = sample_indices(len(self))
         self._pictures.prepare(numbers)
         pictures = ((str(n), self._pictures.picture(n).numpy().tobytes()) for n in numbers)
-        listed = {"pictures": self._pictures.describe(), "sample": mark(pictures)}
+        listed = {"pictures": self._pictures.describe(), "sample": digest(pictures)}
         return {**listed, "size": self._size}
 
     def _made(self, index: int) -> Tensor:

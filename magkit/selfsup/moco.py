@@ -8,11 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from magkit.errors import UsageError
 from magkit.protocols import View
 from magkit.runtime.distributed import all_gather
 from magkit.selfsup.moco_spec import MocoConfig
-from magkit.selfsup.modules import info_nce, mlp, momentum_copy, normalized, update_momentum
+from magkit.selfsup.modules import (
+    enqueue,
+    info_nce,
+    mlp,
+    momentum_copy,
+    normalized,
+    update_momentum,
+)
+from magkit.specs import MapInfo
 
 
 class Queue(nn.Module):
@@ -43,16 +50,8 @@ class Queue(nn.Module):
         Raises:
             UsageError: there are more of them than the queue holds.
         """
-        count, size = len(keys_ND), len(self.vectors)
-        if count > size:
-            raise UsageError(
-                f"a step's {count} keys don't fit a queue of {size}",
-                "ask for a longer queue or a smaller batch",
-            )
-        places = (self.place + torch.arange(count, device=self.place.device)) % size
-        self.vectors.index_copy_(0, places, keys_ND.to(self.vectors.dtype))
-        self.place.copy_((self.place + count) % size)
-        self.filled.add_(count).clamp_(max=size)
+        enqueue(self.vectors, self.place, keys_ND)
+        self.filled.add_(len(keys_ND)).clamp_(max=len(self.vectors))
 
 
 class MoCo(nn.Module):
@@ -110,3 +109,8 @@ class MoCo(nn.Module):
         if self._step:
             self.queue.push(torch.cat([all_gather(part) for part in self._step]))
         self._step.clear()
+
+
+def build(config: MocoConfig, maps: MapInfo) -> MoCo:
+    """Build the method for such feature maps, with random weights."""
+    return MoCo(config, maps.channels)

@@ -1,16 +1,12 @@
-"""Configuration, presets and registration of MoCo v2. Imports no torch."""
+"""Options, presets and registration of the method MoCo v2."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from magkit.errors import UsageError
-from magkit.selfsup.recipe import CPU_PRESET, CPU_SETTINGS
-from magkit.specs import MapInfo, MethodSpec, Preset
-
-if TYPE_CHECKING:
-    from magkit.selfsup.moco import MoCo
+from magkit.selfsup.recipe import CPU_PRESET, CPU_PRESET_SETTINGS
+from magkit.specs import MethodSpec, Preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +32,6 @@ class MocoConfig:
             raise ValueError("tau must be in [0, 1]")
 
 
-def build(config: MocoConfig, maps: MapInfo) -> MoCo:
-    """Build the method for such feature maps, with random weights."""
-    from magkit.selfsup.moco import MoCo
-
-    return MoCo(config, maps.channels)
-
-
 def check(config: MocoConfig, frames: int, batch: int) -> None:
     """Refuse a queue that holds a frame's own earlier keys, or less than a step's.
 
@@ -65,14 +54,14 @@ SPEC = MethodSpec(
     name="moco",
     summary="tell a frame's other view from the latest frames' (MoCo v2)",
     config=MocoConfig,
-    build=build,
+    build="magkit.selfsup.moco:build",
     check=check,
     presets={
         "small": Preset(
             why=f"{CPU_PRESET}; a queue of 512, half of 1,000 frames, since most negatives would "
             "else be the query's own frame or its neighbours (at 20,000 frames: --opt queue=4096); "
             "tau 0.99, which lags 100 steps, about as old as the oldest key of such queues",
-            settings=CPU_SETTINGS,
+            settings=CPU_PRESET_SETTINGS,
             options={"hidden": 256, "dim": 64, "queue": 512, "tau": 0.99},
         ),
         "paper": Preset(

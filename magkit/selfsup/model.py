@@ -14,8 +14,8 @@ from torchvision.transforms.functional import normalize
 from magkit.errors import UsageError, did_you_mean
 from magkit.magnify.encoder import encoder_spec
 from magkit.options import parse_options
+from magkit.plugins import registry
 from magkit.protocols import Method, View
-from magkit.registry import registry
 from magkit.runtime import distributed
 from magkit.runtime.seeds import derived_seed
 from magkit.selfsup.modules import momentum_copy

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from magkit.errors import UsageError
+
 
 def mlp(inputs: int, hidden: int, outputs: int, *, norm: bool) -> nn.Sequential:
     """Make a projection head of two linear layers: (M, inputs) to (M, outputs).
@@ -31,9 +33,32 @@ def full_precision(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def normalized(vectors_ND: Tensor) -> Tensor:
-    """Return vectors scaled to length 1, in single precision or better."""
-    return F.normalize(full_precision(vectors_ND), dim=1)
+def normalized(vectors: Tensor) -> Tensor:
+    """Return vectors (..., D) scaled to length 1, in single precision or better."""
+    return F.normalize(full_precision(vectors), dim=-1)
+
+
+@torch.no_grad()
+def enqueue(queue_KD: Tensor, position: Tensor, keys_ND: Tensor) -> None:
+    """Write keys into a ring of K vectors, in place, over the oldest ones.
+
+    Args:
+        queue_KD: the ring.
+        position: of the next key, a scalar; it moves on by N, past the end to the start.
+        keys_ND: the keys.
+
+    Raises:
+        UsageError: there are more keys than places.
+    """
+    count, size = len(keys_ND), len(queue_KD)
+    if count > size:
+        raise UsageError(
+            f"a step's {count} keys don't fit a queue of {size}",
+            "ask for a longer queue or a smaller batch",
+        )
+    places = (position + torch.arange(count, device=position.device)) % size
+    queue_KD.index_copy_(0, places, keys_ND.to(queue_KD.dtype))
+    position.copy_((position + count) % size)
 
 
 def info_nce(queries_ND: Tensor, keys_ND: Tensor, others_KD: Tensor, temperature: float) -> Tensor:

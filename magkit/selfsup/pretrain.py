@@ -13,8 +13,8 @@ import torch
 from magkit.errors import UsageError, did_you_mean
 from magkit.magnify.encoder import RUN, EncoderInfo, save_encoder
 from magkit.options import option_pairs, parse_options
+from magkit.plugins import registry
 from magkit.progress import Progress, silent
-from magkit.registry import registry
 from magkit.runtime import distributed
 from magkit.runtime.seeds import derived_seed
 from magkit.runtime.shard import default_workers

@@ -137,7 +137,7 @@ def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
     return Recipe(replace(train, lr=train.lr * frames.batch / REFERENCE_BATCH), frames, views)
 
 
-CPU_SETTINGS: dict[str, Any] = {
+CPU_PRESET_SETTINGS: dict[str, Any] = {
     "steps": 2000,
     "batch": 64,
     "optimizer": "adamw",

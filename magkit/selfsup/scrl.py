@@ -14,6 +14,7 @@ from magkit.runtime.distributed import all_reduce, rank, world_size
 from magkit.selfsup.byol import BYOL
 from magkit.selfsup.modules import full_precision
 from magkit.selfsup.scrl_spec import ScrlConfig
+from magkit.specs import MapInfo
 
 DRAWS = 4  # for each side of a box: number of cells, which one, length, place in it
 
@@ -231,3 +232,8 @@ class SCRL(BYOL):
         """Return 0, with a gradient of 0 for everything that is trained."""
         parts = [*queries, *self.parameters()]
         return torch.stack([part.sum() * 0 for part in parts]).sum()
+
+
+def build(config: ScrlConfig, maps: MapInfo) -> SCRL:
+    """Build the method for such feature maps, with random weights."""
+    return SCRL(config, maps.channels, maps.centre)

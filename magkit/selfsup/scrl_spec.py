@@ -1,16 +1,13 @@
-"""Configuration, presets and registration of SCRL. Imports no torch."""
+"""Options, presets and registration of the method SCRL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from magkit.selfsup.byol_spec import ByolConfig
-from magkit.selfsup.recipe import CPU_PRESET, CPU_SETTINGS
-from magkit.specs import MapInfo, MethodSpec, Preset
-
-if TYPE_CHECKING:
-    from magkit.selfsup.scrl import SCRL
+from magkit.selfsup.recipe import CPU_PRESET, CPU_PRESET_SETTINGS
+from magkit.specs import MethodSpec, Preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +55,6 @@ class ScrlConfig(ByolConfig):
             raise ValueError("centre has no meaning where aligned is false")
 
 
-def build(config: ScrlConfig, maps: MapInfo) -> SCRL:
-    """Build the method for such feature maps, with random weights."""
-    from magkit.selfsup.scrl import SCRL
-
-    return SCRL(config, maps.channels, maps.centre)
-
-
 PAPER: dict[str, Any] = {
     "batch": 8192,
     "optimizer": "lars",
@@ -90,13 +80,13 @@ SPEC = MethodSpec(
     name="scrl",
     summary="as BYOL, on boxes that both views of a frame show (SCRL)",
     config=ScrlConfig,
-    build=build,
+    build="magkit.selfsup.scrl:build",
     presets={
         "small": Preset(
             why=f"{CPU_PRESET}; boxes of 16 pixels and more, as 32 of 224 hardly fit into 96; "
             "features read at 4 x 4 places of a box, which takes a third of the time; tau from "
             "0.99, which lags 100 of 2,000 steps",
-            settings=CPU_SETTINGS,
+            settings=CPU_PRESET_SETTINGS,
             options={"hidden": 256, "dim": 64, "tau": 0.99, "min_size": 16, "sampling": 4},
         ),
         "paper": Preset(

@@ -1,4 +1,4 @@
-"""Sources from what a command line names, and what to write down of them."""
+"""Sources built from command-line arguments, described as JSON and rebuilt."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from magkit.errors import MagkitError, UsageError
 from magkit.synth.coco import CocoCutouts
-from magkit.synth.listing import check_named
+from magkit.synth.listing import check_origin
 from magkit.synth.pictures import FileCutouts, FilePictures
 from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources
-from magkit.synth.sources import Cutouts, JoinedCutouts, JoinedPictures, Pictures, TensorCache
+from magkit.synth.sources import ConcatCutouts, ConcatPictures, Cutouts, Pictures, TensorCache
 from magkit.synth.storage import scheme
 
 PROCEDURAL = 2048  # textures, and as many objects, where no files are given
@@ -24,11 +24,10 @@ def build_sources(
     object_images: str | None,
     procedural: int,
 ) -> Sources:
-    """Build the sources of scenes; what is left out is found elsewhere or drawn.
+    """Build the sources of scenes.
 
-    With nothing given there are 2048 procedural textures and objects, which need no file.
-    Without `images`, the pictures that objects are cut out of are the backgrounds; without
-    `objects`, the objects are procedural ones.
+    The default is 2048 procedural textures and objects. Without `images`, the pictures of the
+    objects are the backgrounds; without `objects`, the objects are procedural.
 
     Args:
         images: places of background pictures, as `find_files` takes them.
@@ -60,16 +59,16 @@ def build_sources(
         pictures.append(ProceduralPictures(procedural or PROCEDURAL, colours))
     if procedural or not cutouts:
         cutouts.append(ProceduralCutouts(procedural or PROCEDURAL, shapes))
-    return Sources(JoinedPictures(*pictures), JoinedCutouts(*cutouts))
+    return Sources(ConcatPictures(*pictures), ConcatCutouts(*cutouts))
 
 
 def is_instances(location: str) -> bool:
-    """Tell whether a place of objects is a COCO instances file, rather than one of cut-outs."""
+    """Tell whether a location is a COCO instances file, not one of cut-outs."""
     return location.lower().endswith(".json")
 
 
 def describe(sources: Sources) -> dict[str, Any]:
-    """Return a JSON object that tells what sources are made of, part by part.
+    """Return a JSON object that describes all parts of sources.
 
     `{"pictures": [PART, ...], "objects": [PART, ...]}`; a part has `kind`, `location` (absolute;
     none where procedural), `count` and `sha256`, which differs when what the part holds does. Two
@@ -98,7 +97,7 @@ def rebuild(described: Mapping[str, Any], document: str = "") -> Sources:
         # Mixed in, procedural ones stand on both sides; on one alone, they stand in for nothing.
         drawn = [p["count"] for p in pictures if p["kind"] == "procedural" and p in objects]
         for place in (*images, *names, *beside):
-            check_named(place, document)
+            check_origin(place, document)
     except (KeyError, TypeError) as error:
         raise MagkitError(f"this is no description of sources: {error}") from error
     # Of several folders each was found beside its file.

@@ -1,4 +1,4 @@
-"""Images, annotations and outlines of a COCO file, and which of them can be used."""
+"""Images, annotations and segmentations of a COCO file, parsed and validated."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pycocotools import mask as rle
 from magkit.synth.pictures import MAX_PIXELS
 from magkit.synth.sources import MIN_AREA
 
-REACH = 4  # an outline may reach so many times a picture's longer side from its corner
-Outline = list[list[float]] | dict[str, Any]
-"""Parts, each x1, y1, x2, y2, ... in pixels; or run lengths."""
+REACH = 4  # longer sides of a picture from its corner within which a polygon must lie
+Segmentation = list[list[float]] | dict[str, Any]
+"""Polygons, each x1, y1, x2, y2, ... in pixels; or RLE."""
 Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels."""
 
 
-def read_outline(segmentation: object) -> Outline:
-    """Return an annotation's outline in COCO's own form.
+def parse_segmentation(segmentation: object) -> Segmentation:
+    """Return an annotation's segmentation in COCO's form.
 
     Raises:
-        ValueError: it is none, or can mean several things.
+        ValueError: it is invalid or ambiguous.
     """
     if isinstance(segmentation, list) and len(segmentation) == 1:
         segmentation = segmentation[0] if isinstance(segmentation[0], dict) else segmentation
@@ -47,7 +47,7 @@ def _is_flat(values: list[Any]) -> bool:
 
 
 def _flattened(part: Any) -> list[float]:
-    """Return a part's numbers; its points may be pairs, or pairs in a list of their own."""
+    """Return a polygon's numbers; its points may be pairs, or lists of one pair."""
     if not isinstance(part, list):
         raise ValueError("it mixes lists and numbers")
     if not _is_flat(part):
@@ -79,23 +79,56 @@ def _checked_runs(coded: dict[str, Any]) -> dict[str, Any]:
     return {"size": [height, width], "counts": counts}
 
 
-def measure(outline: Outline) -> tuple[float, Box]:
-    """Return an outline's area in square pixels and its box; parts that overlap count twice.
+def measure(segmentation: Segmentation) -> tuple[float, Box]:
+    """Return a segmentation's area in square pixels and its box; overlaps count twice.
 
     Raises:
-        ValueError: run lengths are broken, or of nothing.
+        ValueError: run lengths are invalid or empty.
     """
-    if isinstance(outline, dict):
-        return _measured_mask(_from_runs(outline))
+    if isinstance(segmentation, dict):
+        return _measured_mask(_from_runs(segmentation))
     area = 0.0
-    for part in outline:
+    for part in segmentation:
         x, y = np.array(part, np.float64).reshape(-1, 2).T
         x, y = x - x[0], y - y[0]
         area += abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
-    points = np.concatenate([np.array(part, np.float64).reshape(-1, 2) for part in outline])
+    points = np.concatenate([np.array(part, np.float64).reshape(-1, 2) for part in segmentation])
     left, top = points.min(0).tolist()
     right, bottom = points.max(0).tolist()
     return area, (left, top, right - left, bottom - top)
+
+
+def pack(segmentation: Segmentation) -> bytes:
+    """Return a segmentation as it is stored in the index; `unpack` is its inverse.
+
+    Polygons are big-endian float64 numbers: their count, the length of each, all coordinates. Run
+    lengths are text after a zero byte: height, width and counts.
+
+    Raises:
+        ValueError: a number is too large.
+    """
+    if isinstance(segmentation, dict):
+        counts, (height, width) = segmentation["counts"], segmentation["size"]
+        kind = "text" if isinstance(counts, str) else "list"
+        text = counts if isinstance(counts, str) else " ".join(str(int(one)) for one in counts)
+        return f"\0{kind} {height} {width} {text}".encode(errors="surrogatepass")
+    points = [value for part in segmentation for value in part]
+    try:
+        return np.array([len(segmentation), *map(len, segmentation), *points], ">f8").tobytes()
+    except OverflowError as error:
+        raise ValueError("its points are too large") from error
+
+
+def unpack(data: bytes) -> Segmentation:
+    """Return a segmentation that `pack` has packed."""
+    if data.startswith(b"\0"):
+        kind, height, width, text = data[1:].decode(errors="surrogatepass").split(" ", 3)
+        counts = text if kind == "text" else [int(count) for count in text.split()]
+        return {"size": [int(height), int(width)], "counts": counts}
+    values = np.frombuffer(data, ">f8")
+    count = int(values[0])
+    ends = np.cumsum(values[1 : count + 1]).astype(int)
+    return [part.tolist() for part in np.split(values[count + 1 :], ends[:-1])]
 
 
 def _measured_mask(mask: npt.NDArray[np.uint8]) -> tuple[float, Box]:
@@ -107,29 +140,28 @@ def _measured_mask(mask: npt.NDArray[np.uint8]) -> tuple[float, Box]:
     return float(np.count_nonzero(mask)), (left, top, across, down)
 
 
-def draw_mask(outline: Outline, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Return an outline's mask over its whole picture, (H, W), 0 or 1.
+def draw_mask(segmentation: Segmentation, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Return a segmentation's mask over its whole picture, (H, W), 0 or 1.
 
     Raises:
-        Exception: it can't be drawn there. The decoder is written in C, and raises what comes its
-            way.
+        Exception: it can't be drawn there; pycocotools raises exceptions of many types.
     """
     if not 0 < height * width <= MAX_PIXELS:
         raise ValueError("its picture is too large")
-    if isinstance(outline, dict):
-        if list(outline["size"]) != [height, width]:
+    if isinstance(segmentation, dict):
+        if list(segmentation["size"]) != [height, width]:
             raise ValueError("its run lengths do not fit its picture")
-        return _from_runs(outline)
-    # The decoder walks along every edge pixel by pixel, however long it is.
+        return _from_runs(segmentation)
+    # pycocotools walks along every edge pixel by pixel, however long it is.
     reach = REACH * max(height, width)
-    if not all(-reach <= float(v) <= reach for part in outline for v in part):
+    if not all(-reach <= float(v) <= reach for part in segmentation for v in part):
         raise ValueError("it lies far outside of its picture")
-    polygons = rle.merge(rle.frPyObjects(outline, height, width))
+    polygons = rle.merge(rle.frPyObjects(segmentation, height, width))
     return np.asarray(rle.decode(polygons), np.uint8)
 
 
 def _from_runs(coded: dict[str, Any]) -> npt.NDArray[np.uint8]:
-    """Decode run lengths, column by column; where they are too few, pycocotools leaves rubbish."""
+    """Decode run lengths, column by column; pycocotools doesn't check their sum."""
     height, width = coded["size"]
     counts = coded["counts"]
     runs = np.array(_counts(counts) if isinstance(counts, str) else counts, np.int64)
@@ -140,7 +172,7 @@ def _from_runs(coded: dict[str, Any]) -> npt.NDArray[np.uint8]:
 
 
 def _counts(text: str) -> list[int]:
-    """Unpack COCO's text of run lengths: 5 bits a character, from the third on differences."""
+    """Decode compressed RLE: 5 bits per character, differences from the third count on."""
     counts: list[int] = []
     value = shift = 0
     for code in (ord(character) - 48 for character in text):
@@ -156,19 +188,19 @@ def _counts(text: str) -> list[int]:
 CROWD = "are crowds (iscrowd 1)"
 BOX_ONLY = "hold a box and no outline"
 BROKEN = "have an outline that can't be read or doesn't fit the picture"
-STRAY = "belong to no image that is listed"
+NO_IMAGE = "belong to no image that is listed"
 TINY = f"are smaller than {MIN_AREA} square pixels"
-CUT = "are cut by the picture's border"
+TRUNCATED = "are cut by the picture's border"
 HINTS = {
     CROWD: "iscrowd 1 stands for a group: export objects one by one, or set it to 0 if they are",
     BOX_ONLY: "objects are cut out along polygons or masks: export these",
     BROKEN: "a polygon is a list of numbers, [[x1, y1, x2, y2, ...]], in pixels",
-    STRAY: "image_id of an annotation must be the id of an image",
+    NO_IMAGE: "image_id of an annotation must be the id of an image",
 }
 
 
-class LeftOutError(Exception):
-    """An annotation can't be used, for one of the reasons above."""
+class UnusableError(Exception):
+    """An annotation is unusable for one of the reasons above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +210,9 @@ class Image:
     Attributes:
         id: of the image, see `id_text`.
         number: its position, from 0.
-        name: what its file is called, a path or a URL, as it stands in the file.
-        width: in pixels, as its height; 0: not stated.
-        height: see `width`.
+        name: path or URL of its picture, as the file states it.
+        width: in pixels; 0: not stated.
+        height: in pixels; 0: not stated.
     """
 
     id: str
@@ -191,7 +223,7 @@ class Image:
 
 
 class ImageIds:
-    """Images by their ids, whether these are numbers or texts."""
+    """Images by their ids, which may be numbers or texts."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -199,7 +231,7 @@ class ImageIds:
         self._numeric: dict[str, Image | None] = {}
 
     def add(self, image: Image) -> bool:
-        """Take an image in, and tell whether it wasn't there already.
+        """Add an image; return whether it is new.
 
         Raises:
             ValueError: another image has the same id.
@@ -214,7 +246,7 @@ class ImageIds:
         return twin is image
 
     def find(self, given: object) -> Image | None:
-        """Return the image with an id; None: there is none, or "1" and "01" can't be told apart."""
+        """Return the image with an id; None if there is none, or "1" and "01" are ambiguous."""
         text = id_text(given)
         if text is None:
             return None
@@ -222,7 +254,7 @@ class ImageIds:
 
 
 def id_text(given: object) -> str | None:
-    """Return an id as a text, the same for 7, 7.0 and "7"; None: it is none."""
+    """Return an id as a text, the same for 7, 7.0 and "7"; None if it is invalid."""
     if isinstance(given, float) and given.is_integer():
         given = int(given)
     if isinstance(given, bool) or not isinstance(given, int | float | str):
@@ -237,8 +269,8 @@ def _numeric(text: str) -> str:
     return str(int(head)) if not dot or tail else text
 
 
-def real(given: object) -> float | None:
-    """Return a finite number, which may be written as a text; None: it is none."""
+def finite_number(given: object) -> float | None:
+    """Return a finite number, which may be a text; None if it is invalid."""
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         return None
     try:
@@ -248,36 +280,39 @@ def real(given: object) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def usable(found: Any, ids: ImageIds) -> tuple[Image, Box, Outline]:
-    """Return an annotation's image, box and outline.
+def parse_annotation(found: Any, ids: ImageIds) -> tuple[Image, Box, bytes]:
+    """Return an annotation's image, box and packed segmentation.
 
-    Where an image's size isn't stated, whether its border cuts the object isn't known yet.
+    If the image's size isn't stated, truncation by its border isn't checked.
 
     Raises:
-        LeftOutError: it can't be used.
+        UnusableError: it is unusable.
     """
     if not isinstance(found, dict):
-        raise LeftOutError(BROKEN)
+        raise UnusableError(BROKEN)
     if _is_set(found.get("iscrowd")):
-        raise LeftOutError(CROWD)
+        raise UnusableError(CROWD)
     if not found.get("segmentation"):
-        raise LeftOutError(BOX_ONLY)
+        raise UnusableError(BOX_ONLY)
     image = ids.find(found.get("image_id"))
     if image is None:
-        raise LeftOutError(STRAY)
+        raise UnusableError(NO_IMAGE)
     try:
-        outline = read_outline(found["segmentation"])
+        outline = parse_segmentation(found["segmentation"])
         area, box = _measures(found, outline)
     except ValueError as error:
-        raise LeftOutError(BROKEN) from error
+        raise UnusableError(BROKEN) from error
     other = isinstance(outline, dict) and outline["size"] != [image.height, image.width]
     if image.width and other:
-        raise LeftOutError(BROKEN)
+        raise UnusableError(BROKEN)
     if area < MIN_AREA:
-        raise LeftOutError(TINY)
-    if image.width and is_cut(box, image.width, image.height):
-        raise LeftOutError(CUT)
-    return image, box, outline
+        raise UnusableError(TINY)
+    if image.width and is_truncated(box, image.width, image.height):
+        raise UnusableError(TRUNCATED)
+    try:
+        return image, box, pack(outline)
+    except ValueError as error:
+        raise UnusableError(BROKEN) from error
 
 
 def _is_set(flag: object) -> bool:
@@ -286,25 +321,25 @@ def _is_set(flag: object) -> bool:
     return bool(flag)
 
 
-def _measures(found: dict[str, Any], outline: Outline) -> tuple[float, Box]:
-    """Return area and box as they are stated; what isn't, or can't be, as the outline has it."""
-    area, box = real(found.get("area")) or 0.0, _box(found.get("bbox"))
+def _measures(found: dict[str, Any], segmentation: Segmentation) -> tuple[float, Box]:
+    """Return area and box as stated; missing or invalid ones from the segmentation."""
+    area, box = finite_number(found.get("area")) or 0.0, _box(found.get("bbox"))
     if area > 0 and box is not None:
         return area, box
-    measured, around = measure(outline)
+    measured, around = measure(segmentation)
     return area if area > 0 else measured, box or around
 
 
 def _box(given: object) -> Box | None:
     if not isinstance(given, list) or len(given) != 4:
         return None
-    x, y, width, height = (real(value) for value in given)
+    x, y, width, height = (finite_number(value) for value in given)
     if x is None or y is None or not (width and height) or width < 0 or height < 0:
         return None
     return x, y, width, height
 
 
-def is_cut(box: Box, width: int, height: int) -> bool:
-    """Tell whether the border of a picture cuts an object, which gives it a straight false edge."""
+def is_truncated(box: Box, width: int, height: int) -> bool:
+    """Tell whether a picture's border cuts an object, which gives it a false straight edge."""
     x, y, across, down = box
     return not (x > 1 and y > 1 and x + across < width - 1 and y + down < height - 1)

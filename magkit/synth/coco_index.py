@@ -1,4 +1,4 @@
-"""A COCO instances file as a database that every process opens and none has to parse."""
+"""The index of a COCO instances file: an SQLite database that all processes share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ import ijson
 
 from magkit.errors import MagkitError
 from magkit.runtime.files import atomic_path, cache_folder
-from magkit.synth.coco_annotations import Image, ImageIds, LeftOutError, id_text, real, usable
+from magkit.synth.coco_annotations import (
+    Image,
+    ImageIds,
+    UnusableError,
+    finite_number,
+    id_text,
+    parse_annotation,
+)
 from magkit.synth.storage import first_line, open_place, version
 
 BLOCK = 1 << 20  # bytes read at once
@@ -29,13 +36,13 @@ _CUT = b"NaInfity-\\"  # what a literal or an escape may be made of where a bloc
 
 
 class Readable(Protocol):
-    """What bytes are read from."""
+    """A binary stream."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
-def items(file: Readable, prefix: str) -> Iterator[Any]:
-    """Yield the items of a JSON file at a prefix of ijson's, such as `images.item`.
+def parse_items(file: Readable, prefix: str) -> Iterator[Any]:
+    """Yield the items of a JSON file at an ijson prefix, such as `images.item`.
 
     Raises:
         ValueError: it isn't valid JSON; the message says what is wrong with it.
@@ -43,13 +50,13 @@ def items(file: Readable, prefix: str) -> Iterator[Any]:
     try:
         yield from ijson.items(_Finite(_Utf8(file)), prefix, use_float=True, buf_size=BLOCK)
     except ijson.JSONError as error:
-        raise ValueError(_plainly(error)) from error
+        raise ValueError(_parser_message(error)) from error
     except UnicodeDecodeError as error:
         raise ValueError(f"its text is damaged: {error.reason}") from error
 
 
-def _plainly(error: ijson.JSONError) -> str:
-    """Return what is wrong with a file, in place of what the parser, yajl, says of it."""
+def _parser_message(error: ijson.JSONError) -> str:
+    """Return a plain message for an error of the parser, yajl."""
     said = str(error)
     if "EOF" in said or "ncomplete JSON content" in said:
         return "it is empty, or cut off"
@@ -64,7 +71,7 @@ def _plainly(error: ijson.JSONError) -> str:
 
 
 class _Utf8:
-    """A JSON file of any encoding as UTF-8, without a byte order mark."""
+    """Converts a JSON file of any encoding to UTF-8 without a byte order mark."""
 
     def __init__(self, file: Readable) -> None:
         self._file = file
@@ -86,15 +93,15 @@ class _Utf8:
 
 
 class _Finite:
-    """JSON in UTF-8 with null for NaN and Infinity; what stands in strings stays as it is."""
+    """Replaces NaN and Infinity outside of strings by null in UTF-8 JSON."""
 
     def __init__(self, file: Readable) -> None:
         self._file = file
         self._rest = b""
-        self._inside = False  # a string at the end of what was read so far
+        self._inside = False  # of a string
 
     def read(self, size: int) -> bytes:
-        if not size:  # so ijson asks whether it gets bytes
+        if not size:  # ijson probes for bytes
             return b""
         while True:
             data = self._file.read(size)
@@ -122,7 +129,7 @@ def _null(found: re.Match[bytes]) -> bytes:
     return found[0] if found[0].startswith(b'"') else b"null"
 
 
-class Hashed:
+class HashingReader:
     """A file that is hashed as it is read."""
 
     def __init__(self, file: IO[bytes], digest: Any) -> None:
@@ -137,21 +144,21 @@ class Hashed:
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 APPLICATION = 0x6D61676B  # "magk": marks the database as ours
-NAMES = ("file_name", "coco_url", "flickr_url")  # of an image's file: the first that is given
-LONGEST = 100_000  # pixels: a larger picture's size is not believed
+NAMES = ("file_name", "coco_url", "flickr_url")  # of an image's picture: the first that is given
+MAX_SIDE = 100_000  # pixels; larger stated sizes are ignored
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE images (number INTEGER PRIMARY KEY, name TEXT, width INTEGER, height INTEGER);
 CREATE TABLE objects (number INTEGER PRIMARY KEY, id TEXT, image INTEGER,
                       x REAL, y REAL, width REAL, height REAL);
-CREATE TABLE outlines (number INTEGER PRIMARY KEY, segmentation TEXT);
+CREATE TABLE outlines (number INTEGER PRIMARY KEY, segmentation BLOB);
 """
 
 
 def index_of(location: str) -> Path:
-    """Return the index of an instances file, made now if there is none that is sound.
+    """Return the index of an instances file, built if there is no valid one.
 
     Args:
         location: the file.
@@ -163,27 +170,27 @@ def index_of(location: str) -> Path:
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     stem = PurePosixPath(location.replace("\\", "/")).stem
     path = cache_folder() / "coco" / f"{stem}-{digest}.sqlite"
-    if is_sound(path, key):
+    if is_valid_index(path, key):
         return path
     logger.info("indexing %s, once: about a minute for 400 MB", location)
     try:
         with atomic_path(path, overwrite=True) as temporary:
             build(location, temporary, key)
     except MagkitError:
-        if not is_sound(path, key):  # otherwise another process was faster, and has it open
+        if not is_valid_index(path, key):  # built by another process meanwhile
             raise
     return path
 
 
-def is_sound(path: Path, key: str) -> bool:
-    """Tell whether a file is a whole index made for the key."""
+def is_valid_index(path: Path, key: str) -> bool:
+    """Tell whether a file is a complete index with this key."""
     if not path.is_file():
         return False
     try:
         with contextlib.closing(connect(path)) as database:
             if database.execute("PRAGMA application_id").fetchone() != (APPLICATION,):
                 return False
-            if not {"key": key, "format": str(FORMAT)}.items() <= facts(database).items():
+            if not {"key": key, "format": str(FORMAT)}.items() <= metadata(database).items():
                 return False
             return bool(database.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
     except sqlite3.Error:
@@ -191,15 +198,15 @@ def is_sound(path: Path, key: str) -> bool:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open an index for reading; nothing is written, whoever else reads it."""
+    """Open an index read-only."""
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
 
 
-def facts(database: sqlite3.Connection) -> dict[str, str]:
-    """Return what an index says of itself, and of its instances file.
+def metadata(database: sqlite3.Connection) -> dict[str, str]:
+    """Return the metadata of an index.
 
-    `key` and `format`; `sha256`; `annotations`, their number, and `left_out`, a JSON object of the
-    reasons why some of them can't be used, with their numbers.
+    `key` and `format`; `sha256`; `annotations`, their number, and `left_out`, a JSON object of
+    the reasons why some are unusable, with counts.
     """
     return dict(database.execute("SELECT name, value FROM facts"))
 
@@ -212,7 +219,7 @@ def build(location: str, path: Path, key: str) -> None:
     """
     try:
         with contextlib.closing(sqlite3.connect(path)) as database:
-            # The file counts once it is whole: until then nothing must survive a crash.
+            # The temporary file need not survive a crash.
             database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
             database.executescript(_TABLES)
             ids = _add_images(database, location)
@@ -233,7 +240,7 @@ def _add_images(database: sqlite3.Connection, location: str) -> ImageIds:
     """Store the images and return them by their ids."""
     ids, listed = ImageIds(), 0
     with open_place(location) as file:
-        for info in items(file, "images.item"):
+        for info in parse_items(file, "images.item"):
             listed += 1
             if (image := _image(info, ids.count)) and ids.add(image):
                 row = image.number, image.name, image.width or None, image.height or None
@@ -249,28 +256,27 @@ def _image(info: object, number: int) -> Image | None:
         return None
     given = (info.get(key) for key in NAMES)
     name = next((name for name in given if isinstance(name, str) and name.strip()), None)
-    lengths = [real(info.get(key)) or 0 for key in ("width", "height")]
-    sized = all(1 <= length <= LONGEST for length in lengths)
+    lengths = [finite_number(info.get(key)) or 0 for key in ("width", "height")]
+    sized = all(1 <= length <= MAX_SIDE for length in lengths)
     width, height = (int(length) if sized else 0 for length in lengths)
     return Image(text, number, name, width, height) if name else None
 
 
 def _add_objects(database: sqlite3.Connection, location: str, ids: ImageIds) -> dict[str, str]:
-    """Store the usable objects, and return facts: the file's sha256, and what was left out."""
+    """Store the usable objects; return the file's sha256, and counts of unusable ones."""
     number, total, left_out, digest = 0, 0, Counter[str](), hashlib.sha256()
     with open_place(location) as file:
-        hashed = Hashed(file, digest)
-        for found in items(hashed, "annotations.item"):
+        hashed = HashingReader(file, digest)
+        for found in parse_items(hashed, "annotations.item"):
             total += 1
             try:
-                image, box, outline = usable(found, ids)
-            except LeftOutError as reason:
+                image, box, segmentation = parse_annotation(found, ids)
+            except UnusableError as reason:
                 left_out[str(reason)] += 1
                 continue
             row = number, id_text(found.get("id")), image.number, *box
-            text = json.dumps(outline, separators=(",", ":"))
             database.execute("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-            database.execute("INSERT INTO outlines VALUES (?, ?)", (number, text))
+            database.execute("INSERT INTO outlines VALUES (?, ?)", (number, segmentation))
             number += 1
         while hashed.read(BLOCK):
             pass

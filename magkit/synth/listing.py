@@ -1,4 +1,4 @@
-"""The files that a source names: a folder, a zip, a glob, a text list, a bucket."""
+"""Lists of files of a folder, zip, glob, text list or bucket, and their match with COCO images."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Callable, Collection, Iterable
+import unicodedata
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from magkit.errors import MagkitError, UsageError
 from magkit.runtime.text import decode_text
 from magkit.synth.storage import (
     IN_ZIP,
     absolute,
-    archive,
     filesystem,
     first_line,
     on_disk,
+    open_zip,
     read_bytes,
     scheme,
 )
@@ -41,10 +43,9 @@ class Origin(NamedTuple):
 
 
 def origin(place: str) -> Origin | None:
-    """Return where a place lies; None: on this machine.
+    """Return the origin of a place; None if it is local.
 
-    The host is taken to the letter but for case and the scheme's usual port: a user's name or a
-    backslash in it make another one.
+    Hosts are compared literally but for case and the scheme's default port.
     """
     found = _URL.match(place)
     if not found or found[1].lower() == "file":
@@ -54,16 +55,15 @@ def origin(place: str) -> Origin | None:
     return Origin(_SAME.get(scheme, scheme), host)
 
 
-def check_named(place: str, document: str) -> None:
+def check_origin(place: str, document: str) -> None:
     """Check that a list or a recipe may name a place.
 
     Args:
         place: as the document names it.
-        document: where that lies; of a chain of fsspec's (`simplecache::gs://...`) the last link
-            counts.
+        document: its place; of a chained URL (`simplecache::gs://...`) the last link counts.
 
     Raises:
-        UsageError: the document lies elsewhere, and the place outside of its origin.
+        UsageError: the document is remote, and the place has another origin.
     """
     home = origin(document.rpartition("::")[2] if "://" in document else document)
     if home is None or origin(place) == home:
@@ -81,7 +81,7 @@ Sized = Iterable[tuple[str, int | None]]  # names and sizes in bytes, where know
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Files in a fixed order: by folder and name, a text list's in its own order.
+    """Files in a fixed order: sorted by folder and name, or that of a text list.
 
     Attributes:
         kind: what was listed.
@@ -107,7 +107,7 @@ class Listing:
         return self.prefix + self.names[number]
 
     def keep(self, wanted: Callable[[str], bool]) -> Listing:
-        """Return the listing of those files whose place is wanted; the hash stays that of all."""
+        """Return the listing of the wanted files; the hash remains that of all."""
         names = tuple(name for name in self.names if wanted(self.prefix + name))
         return replace(self, names=names, skipped=self.skipped + len(self.names) - len(names))
 
@@ -123,13 +123,13 @@ class Listing:
 
 
 def find_files(location: str, suffixes: Collection[str] | None = None) -> Listing:
-    """List the files of a place, once; nothing of them is read.
+    """List the files of a location without reading them.
 
     Args:
-        location: a folder or bucket, searched through with its sub-folders; a `.zip`; a glob; a
-            `.txt` list of paths and URLs, a line each, relative ones from the list on, `#` before
-            remarks. What `https://` names is a list, whatever its suffix, unless it is a zip.
-        suffixes: those of wanted files, in small letters; None: all. A list's are not looked at.
+        location: a folder or bucket with its sub-folders; a `.zip`; a glob; a `.txt` list of one
+            path or URL per line, relative ones from the list on, `#` before comments. An
+            `https://` URL is a list, whatever its suffix, unless it is a zip.
+        suffixes: of wanted files, in lower case; None: all. They don't apply to a list.
 
     Raises:
         MagkitError: there is nothing there, or it can't be reached.
@@ -158,7 +158,7 @@ def find_files(location: str, suffixes: Collection[str] | None = None) -> Listin
 def _listing(
     kind: Kind, location: str, prefix: str, found: Sized, suffixes: Collection[str] | None
 ) -> Listing:
-    """Put files in order and hash their names and sizes."""
+    """Sort files and hash their names and sizes."""
     wanted = [
         item
         for item in found
@@ -191,7 +191,7 @@ def _globbed(pattern: str, prefix: str) -> Sized:
 
 
 def _size(path: Path) -> int | None:
-    """Return a file's size in bytes; None: there is none, or it is something else than a file."""
+    """Return a file's size in bytes; None if it is missing or no regular file."""
     try:
         found = path.stat()
     except OSError:
@@ -200,7 +200,7 @@ def _size(path: Path) -> int | None:
 
 
 def _members(location: str) -> Sized:
-    for info in archive(location).infolist():
+    for info in open_zip(location).infolist():
         if not info.is_dir():
             yield info.filename, info.file_size
 
@@ -211,7 +211,7 @@ def _remote(location: str, prefix: str) -> Sized:
     try:
         find = system.glob if glob.has_magic(location) else system.find
         found: dict[str, dict[str, Any]] = find(location, detail=True)
-        # The drivers remember listings, which hold much more than is needed here.
+        # Cached listings hold much more than is needed here.
         system.invalidate_cache()
     except Exception as error:  # drivers raise types of their own
         raise MagkitError(f"{location} can't be listed: {first_line(error)}") from error
@@ -245,10 +245,142 @@ def _resolve(entry: str, location: str) -> str:
     """
     own, kind = scheme(location), scheme(entry)
     if kind:
-        check_named(entry, location)
+        check_origin(entry, location)
         return entry
     if not own:
         return str(Path(location).parent / entry)
     if entry.startswith(("/", "\\")) or ".." in entry.split("/") or ":" in entry[:3]:
         raise UsageError(f"{location} names {entry}: neither a URL nor a path below the list")
     return location.rpartition("/")[0] + "/" + entry
+
+
+MISSING = -1
+_WEB = re.compile(r"https?://", re.IGNORECASE)
+_ROOT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^/]*|[A-Za-z]:(?=[\\/])")
+_HINT = "name the folder that file_name is relative to, or give file_name with its folders"
+
+
+class _Rank(NamedTuple):
+    """How well a file matches a name; all zero if only the last part is equal."""
+
+    shared: int = 0  # parts of the path, from the last one on
+    exact: bool = False  # in the same case
+    equal: bool = False  # the path below the listed folder is the name
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """An image's match with a file."""
+
+    number: int
+    rank: _Rank
+    name: tuple[str, ...]
+
+
+def match_pictures(names: Sequence[str], listing: Listing, wanted: Container[int]) -> list[int]:
+    """Return the number of each image's file, or -1 where there is none.
+
+    Args:
+        names: path or URL of each image's picture.
+        listing: the files.
+        wanted: images that must not be ambiguous; an ambiguous other one has no file.
+
+    Raises:
+        MagkitError: several files match an image equally well, or several images a file.
+    """
+    files = _Files(listing)
+    claims = [_best_match(number, name, files, wanted) for number, name in enumerate(names)]
+    best: dict[int, _Match] = {}
+    for file, claim in claims:
+        best[file] = max(best.get(file, claim), claim, key=lambda each: each.rank)
+    for file, claim in claims:
+        rival = best[file]
+        tied = file != MISSING and claim.rank == rival.rank and claim.name != rival.name
+        if tied and (claim.number in wanted or rival.number in wanted):
+            both = " or ".join("/".join(each.name) for each in (rival, claim))
+            raise MagkitError(f"{listing.place(file)} may be the picture {both}", _HINT)
+    return [
+        file if file != MISSING and best[file].name == claim.name else MISSING
+        for file, claim in claims
+    ]
+
+
+def _best_match(
+    number: int, name: str, files: _Files, wanted: Container[int]
+) -> tuple[int, _Match]:
+    ranked = files.ranked(parts := path_parts(name))
+    top = max(ranked.values(), default=_Rank())
+    found = [file for file, rank in ranked.items() if rank == top]
+    if len(found) > 1 and number in wanted:
+        places = " or ".join(files.listing.place(file) for file in found[:2])
+        more = f" ({len(found)} files bear that name)" if len(found) > 2 else ""
+        raise MagkitError(f"the picture '{name}' may be {places}{more}", _HINT)
+    return found[0] if len(found) == 1 else MISSING, _Match(number, top, parts)
+
+
+class _Files:
+    """The files of a listing by the last part and by the last two parts of their places."""
+
+    def __init__(self, listing: Listing) -> None:
+        self.listing = listing
+        self._above = path_parts(listing.prefix)
+        self._by_end: dict[tuple[str, ...], list[int]] = {}
+        for number in range(len(listing)):
+            end = tuple(_folded(part) for part in self._place(number)[-2:])
+            for key in {end, end[-1:]}:
+                self._by_end.setdefault(key, []).append(number)
+
+    def ranked(self, name: tuple[str, ...]) -> dict[int, _Rank]:
+        """Return the files that agree with a name, and how well; those that agree best, at least.
+
+        Where no path agrees, these are all files whose last part is the name's.
+        """
+        end = tuple(_folded(part) for part in name[-2:])
+        ranks = {number: self._rank(name, number) for number in self._by_end.get(end, ())}
+        agreeing = {number: rank for number, rank in ranks.items() if rank.shared}
+        return agreeing or dict.fromkeys(self._by_end.get(end[-1:], ()), _Rank())
+
+    def _place(self, number: int) -> tuple[str, ...]:
+        return (*self._above, *path_parts(self.listing.names[number]))
+
+    def _rank(self, name: tuple[str, ...], number: int) -> _Rank:
+        place = self._place(number)
+        below = len(place) - len(self._above)
+        shared = sum(1 for _ in _agreeing(name, place))
+        if shared < min(len(name), below):
+            return _Rank()
+        exact = name[-shared:] == place[-shared:]
+        return _Rank(shared, exact, shared >= len(name) == below)
+
+
+def _agreeing(one: tuple[str, ...], other: tuple[str, ...]) -> Iterator[str]:
+    """Yield the parts that two paths share, from the last one on."""
+    for left, right in zip(reversed(one), reversed(other), strict=False):
+        if left != right and _folded(left) != _folded(right):
+            return
+        yield left
+
+
+def _folded(part: str) -> str:
+    return part.lower() if part.isascii() else unicodedata.normalize("NFC", part).casefold()
+
+
+def path_parts(name: str) -> tuple[str, ...]:
+    """Return the parts of a path or a URL's path, without what leads out of a folder.
+
+    A drive, a host or bucket, a URL's query, `.` and what `..` takes back are left out, and
+    Windows' separators are ones.
+    """
+    text = name.strip()
+    if ":" in text:
+        if _WEB.match(text):
+            text = unquote(urlsplit(text).path)
+        if root := _ROOT.match(text):
+            text = text[root.end() :]
+    parts: list[str] = []
+    for part in text.replace("\\", "/").split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return tuple(parts)

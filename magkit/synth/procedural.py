@@ -16,7 +16,7 @@ Rng = np.random.Generator
 Pixels = npt.NDArray[np.float32]
 VERSION = 1  # of the drawings: raised when a number no longer gives the same pixels
 SIDE = 512  # pixels: every procedural picture is drawn at this size, then cut
-SMOOTHING = 3  # shapes are drawn so many times larger, then averaged: smooth edges
+SUPERSAMPLING = 3  # shapes are drawn so many times larger, then averaged: smooth edges
 
 
 def random_colour(rng: Rng) -> tuple[int, int, int]:
@@ -40,14 +40,14 @@ def noise(rng: Rng, side: int = SIDE) -> Pixels:
 
 
 def _canvas(rng: Rng) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    side = SIDE * SMOOTHING
+    side = SIDE * SUPERSAMPLING
     image = Image.new("RGB", (side, side), random_colour(rng))
     return image, ImageDraw.Draw(image)
 
 
 def _leaf(draw: ImageDraw.ImageDraw, rng: Rng, radius: float) -> None:
-    x, y = rng.uniform(0, SIDE * SMOOTHING, 2)
-    radius *= SMOOTHING
+    x, y = rng.uniform(0, SIDE * SUPERSAMPLING, 2)
+    radius *= SUPERSAMPLING
     if rng.random() < 0.4:
         ratio = rng.uniform(0.4, 1)
         box = (x - radius, y - radius * ratio, x + radius, y + radius * ratio)
@@ -69,7 +69,7 @@ def dead_leaves(rng: Rng) -> Pixels:
     # Large leaves first: with few leaves, the small ones would all be covered.
     for radius in np.sort(radii)[::-1] if rng.random() < 0.5 else radii:
         _leaf(draw, rng, float(radius))
-    return np.asarray(image.reduce(SMOOTHING), np.float32)
+    return np.asarray(image.reduce(SUPERSAMPLING), np.float32)
 
 
 def grating(rng: Rng) -> Pixels:
@@ -87,15 +87,15 @@ def grating(rng: Rng) -> Pixels:
 def strokes(rng: Rng) -> Pixels:
     """Draw many lines and dots of one to ten pixels on a plain ground: thin structures."""
     image, draw = _canvas(rng)
-    side = SIDE * SMOOTHING
+    side = SIDE * SUPERSAMPLING
     for _ in range(int(rng.integers(40, 200))):
         x, y, dx, dy = (*rng.uniform(0, side, 2), *rng.normal(0, side / 4, 2))
-        width = int(rng.integers(1, 10)) * SMOOTHING
+        width = int(rng.integers(1, 10)) * SUPERSAMPLING
         if rng.random() < 0.7:
             draw.line((x, y, x + dx, y + dy), fill=random_colour(rng), width=width)
         else:
             draw.ellipse((x, y, x + 2 * width, y + 2 * width), fill=random_colour(rng))
-    return np.asarray(image.reduce(SMOOTHING), np.float32)
+    return np.asarray(image.reduce(SUPERSAMPLING), np.float32)
 
 
 def clouds(rng: Rng) -> Pixels:
@@ -103,7 +103,7 @@ def clouds(rng: Rng) -> Pixels:
     return np.asarray(noise(rng) * rng.uniform(15, 60) + random_colour(rng), np.float32)
 
 
-MAKERS: tuple[tuple[Callable[[Rng], Pixels], float], ...] = (
+TEXTURES: tuple[tuple[Callable[[Rng], Pixels], float], ...] = (
     (dead_leaves, 0.5),
     (clouds, 0.25),
     (strokes, 0.15),
@@ -114,7 +114,7 @@ MAKERS: tuple[tuple[Callable[[Rng], Pixels], float], ...] = (
 def texture(number: int) -> torch.Tensor:
     """Return procedural picture `number` as uint8 RGB (3, SIDE, SIDE)."""
     rng = np.random.default_rng([0x7E, number])
-    makers, weights = zip(*MAKERS, strict=True)
+    makers, weights = zip(*TEXTURES, strict=True)
     pixels = makers[int(rng.choice(len(makers), p=weights))](rng)
     if rng.random() < 0.7:  # a fine grain and a gradient of light, as any real surface has
         pixels = pixels + noise(rng) * rng.uniform(1, 14)
@@ -124,10 +124,11 @@ def texture(number: int) -> torch.Tensor:
     return torch.from_numpy(np.clip(pixels, 0, 255).astype(np.uint8)).permute(2, 0, 1).contiguous()
 
 
-class ProceduralPictures:
-    """Procedural textures as a `Pictures` source; `count` of them."""
+class _Procedural:
+    """`count` numbered drawings, none of them read from a file."""
 
     unreadable: tuple[str, ...] = ()
+    what: str
 
     def __init__(self, count: int = 2048, cache: TensorCache | None = None) -> None:
         self.count = count
@@ -136,20 +137,26 @@ class ProceduralPictures:
     def __len__(self) -> int:
         return self.count
 
-    def picture(self, index: int) -> torch.Tensor:
-        """Return texture `index` as uint8 (3, SIDE, SIDE)."""
-        return self._cache.get(("texture", index), lambda: texture(index))
-
     def name(self, index: int) -> str:
-        """Return the texture's number in words."""
-        return f"texture {index}"
+        """Return kind and number of an item."""
+        return f"{self.what} {index}"
 
     def prepare(self, indices: Iterable[int]) -> None:
-        """Do nothing: textures are drawn, not read."""
+        """Do nothing: items are drawn, not read."""
 
     def describe(self) -> list[dict[str, Any]]:
         """Return kind, version and count: they determine every pixel."""
         return [{"kind": "procedural", "version": VERSION, "count": self.count}]
+
+
+class ProceduralPictures(_Procedural):
+    """Procedural textures as a `Pictures` source."""
+
+    what = "texture"
+
+    def picture(self, index: int) -> torch.Tensor:
+        """Return texture `index` as uint8 (3, SIDE, SIDE)."""
+        return self._cache.get(("texture", index), lambda: texture(index))
 
 
 CANVAS = 256  # pixels: shapes are drawn at this size and shrunk to what a scene asks for
@@ -197,33 +204,15 @@ def mask(rng: Rng) -> Image.Image:
     return image.resize((CANVAS, CANVAS), Image.Resampling.BOX)
 
 
-class ProceduralCutouts:
-    """Shapes filled with procedural textures, as a `Cutouts` source; `count` of them."""
+class ProceduralCutouts(_Procedural):
+    """Shapes filled with procedural textures as a `Cutouts` source."""
 
-    unreadable: tuple[str, ...] = ()
-
-    def __init__(self, count: int = 2048, cache: TensorCache | None = None) -> None:
-        self.count = count
-        self._cache = cache or TensorCache()
-
-    def __len__(self) -> int:
-        return self.count
+    what = "shape"
 
     def cutout(self, index: int, longest: int) -> torch.Tensor:
         """Return object `index` as float RGBA (4, h, w), longer side `longest` pixels."""
         full = self._cache.get(("shape", index), lambda: self._full(index))
         return fit_longest(full, longest)
-
-    def name(self, index: int) -> str:
-        """Return the shape's number in words."""
-        return f"shape {index}"
-
-    def prepare(self, indices: Iterable[int]) -> None:
-        """Do nothing: shapes are drawn, not read."""
-
-    def describe(self) -> list[dict[str, Any]]:
-        """Return kind, version and count: they determine every pixel."""
-        return [{"kind": "procedural", "version": VERSION, "count": self.count}]
 
     def _full(self, index: int) -> torch.Tensor:
         rng = np.random.default_rng([0x5A, index])

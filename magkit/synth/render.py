@@ -1,4 +1,4 @@
-"""Scenes to pixels, in batches: layers are displaced to a fraction of a pixel and composed."""
+"""Scenes rendered in batches: layers displaced with sub-pixel accuracy and composited."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def spline_taps(fractions: torch.Tensor) -> torch.Tensor:
     out[n] = sum_j taps[j] * texel[n + 2 - j]; they sum to one. Source: Unser, "Splines: a perfect
     fit for signal and image processing", 1999, equation 4 with n = 3.
     """
-    # A cubic B-spline covers four samples; a fifth lets any fraction in [0, 1) start alike.
+    # A cubic B-spline covers four samples; with a fifth any fraction has the same first sample.
     offsets = torch.arange(-2, 3, device=fractions.device, dtype=fractions.dtype)
     distance = (offsets[None] - fractions[:, None]).abs()
     near = 2 / 3 - distance**2 + distance**3 / 2
@@ -74,7 +74,7 @@ BLUR = 4.0  # pixels: standard deviation of a low-contrast background's blur
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What scenes are made of."""
+    """The pictures and objects of scenes."""
 
     pictures: Pictures
     cutouts: Cutouts
@@ -82,7 +82,7 @@ class Sources:
 
 @dataclass(slots=True)
 class _Sprite:
-    """An object ready to be laid down: premultiplied RGBA texels, empty at the border."""
+    """An object's premultiplied RGBA texels with an empty border."""
 
     scene: int
     layer: Layer
@@ -116,7 +116,7 @@ def render(
     ]
     _displace_sprites(sprites, scenes, config)
     for sprite in sprites:
-        _lay(sprite, canvas[sprite.scene], truth[sprite.scene])
+        _composite(sprite, canvas[sprite.scene], truth[sprite.scene])
     return _finish(scenes, canvas, truth, quantise)
 
 
@@ -129,7 +129,7 @@ def _geometries(motion: tuple[float, float], factor: float) -> tuple[tuple[float
 def _backgrounds(
     scenes: Sequence[Scene], config: SceneConfig, sources: Sources, device: torch.device | str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return frames (N, G, 3, H, W) of the backgrounds and the truth (N, G, 3, H, W) about them."""
+    """Return background frames and their ground truth, each (N, G, 3, H, W)."""
     windows, fractions = [], []
     for scene in scenes:
         texels = _background_texels(scene, config, sources, device)
@@ -185,7 +185,7 @@ def _sprite(scene: int, layer: Layer, sources: Sources, device: torch.device | s
 
 
 def _displace_sprites(sprites: list[_Sprite], scenes: Sequence[Scene], config: SceneConfig) -> None:
-    """Displace all objects, those of like size in one convolution."""
+    """Displace all objects, in groups of similar size."""
     buckets: defaultdict[int, list[_Sprite]] = defaultdict(list)
     for sprite in sprites:
         buckets[-(-max(sprite.texels.shape[-2:]) // 16) * 16].append(sprite)
@@ -209,8 +209,8 @@ def _displace_sprites(sprites: list[_Sprite], scenes: Sequence[Scene], config: S
             sprite.samples = samples[..., : height - 4, : width - 4]
 
 
-def _lay(sprite: _Sprite, canvas: torch.Tensor, truth: torch.Tensor) -> None:
-    """Lay an object over the frames (G, 3, H, W) of its scene and over what is known of them."""
+def _composite(sprite: _Sprite, canvas: torch.Tensor, truth: torch.Tensor) -> None:
+    """Composite an object on the frames (G, 3, H, W) of its scene and on their ground truth."""
     assert sprite.samples is not None
     assert sprite.corners is not None
     size = canvas.shape[-1]
@@ -257,5 +257,5 @@ def _finish(
 
 
 def _uniform(seed: int, shape: torch.Size) -> torch.Tensor:
-    # Drawn on the CPU whatever the device: the same scene has the same dither everywhere.
+    # On the CPU, for the same dither on all devices.
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))

@@ -1,4 +1,4 @@
-"""What happens in a scene: which layers, where they lie, how they move, how much it is magnified.
+"""Scenes as random draws: layers, their places and motions, and the factor.
 
 The five kinds and the limits are those of Oh et al. (ECCV 2018, section 4): input motion up to
 10 px, magnified motion up to 30 px, seven to fifteen objects that occlude one another.
@@ -21,7 +21,7 @@ Vector = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneConfig:
-    """How scenes are drawn. Lengths are in pixels, motions are displacements from A to B."""
+    """Ranges of random scenes. Lengths are in pixels, motions are displacements from A to B."""
 
     size: int = field(default=384, metadata={"help": "side of the square frames, pixels"})
     factors: tuple[float, float] = field(
@@ -80,7 +80,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """Everything that is drawn at random about a scene, and nothing that depends on pixels."""
+    """All random draws of a scene."""
 
     index: int
     kind: Kind

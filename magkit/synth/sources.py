@@ -12,33 +12,29 @@ from torch.nn import functional as F
 
 from magkit.runtime.device import trim_memory
 
-# Sizes of objects come from this geometric grid, so that those of a batch are alike.
+# Objects have sizes of a geometric grid, so that a batch has groups of one size.
 SIZE_STEP = 2**0.25
 
 MIN_AREA = 400
-"""Square pixels that an object covers at least."""
+"""Smallest area of an object, square pixels."""
 
 
-class Pictures(Protocol):
-    """Numbered pictures."""
+class Source(Protocol):
+    """Numbered items."""
 
     def __len__(self) -> int: ...
 
-    def picture(self, index: int) -> torch.Tensor:
-        """Return picture `index` as uint8 RGB (3, h, w), which nobody changes."""
-        ...
-
     def name(self, index: int) -> str:
-        """Return where picture `index` comes from."""
+        """Return where item `index` comes from."""
         ...
 
     def prepare(self, indices: Iterable[int]) -> None:
-        """Begin to read what these pictures are made of, where reading takes long."""
+        """Begin to read these items, if that takes long."""
         ...
 
     @property
     def unreadable(self) -> Collection[str]:
-        """Return the files that were found broken so far and replaced by others."""
+        """Return the broken files that were replaced so far."""
         ...
 
     def describe(self) -> list[dict[str, Any]]:
@@ -46,33 +42,22 @@ class Pictures(Protocol):
         ...
 
 
-class Cutouts(Protocol):
-    """Numbered objects with a soft mask."""
+class Pictures(Source, Protocol):
+    """Numbered pictures."""
 
-    def __len__(self) -> int: ...
+    def picture(self, index: int) -> torch.Tensor:
+        """Return picture `index` as uint8 RGB (3, h, w), not to be modified."""
+        ...
+
+
+class Cutouts(Source, Protocol):
+    """Numbered objects with a soft mask."""
 
     def cutout(self, index: int, longest: int) -> torch.Tensor:
         """Return object `index` as float RGBA (4, h, w) in [0, 1], max(h, w) <= `longest`.
 
         Colours are not multiplied by alpha.
         """
-        ...
-
-    def name(self, index: int) -> str:
-        """Return where object `index` comes from."""
-        ...
-
-    def prepare(self, indices: Iterable[int]) -> None:
-        """Begin to read what these objects are made of, where reading takes long."""
-        ...
-
-    @property
-    def unreadable(self) -> Collection[str]:
-        """Return the files that were found broken so far and replaced by others."""
-        ...
-
-    def describe(self) -> list[dict[str, Any]]:
-        """Return a JSON object for each part: its kind, location, count and hash."""
         ...
 
 
@@ -98,8 +83,8 @@ def fit_longest(image: torch.Tensor, longest: int) -> torch.Tensor:
 S = TypeVar("S", Pictures, Cutouts)
 
 
-class _Joined(Generic[S]):
-    """Several sources, their items counted through in the order of the parts."""
+class _Concat(Generic[S]):
+    """Concatenated sources, as torch's ConcatDataset."""
 
     def __init__(self, *parts: S) -> None:
         self.parts: tuple[S, ...] = parts
@@ -136,7 +121,7 @@ class _Joined(Generic[S]):
         raise IndexError(index)
 
 
-class JoinedPictures(_Joined[Pictures]):
+class ConcatPictures(_Concat[Pictures]):
     """Several sources of pictures as one."""
 
     def picture(self, index: int) -> torch.Tensor:
@@ -145,7 +130,7 @@ class JoinedPictures(_Joined[Pictures]):
         return part.picture(number)
 
 
-class JoinedCutouts(_Joined[Cutouts]):
+class ConcatCutouts(_Concat[Cutouts]):
     """Several sources of objects as one."""
 
     def cutout(self, index: int, longest: int) -> torch.Tensor:
@@ -154,14 +139,13 @@ class JoinedCutouts(_Joined[Cutouts]):
         return part.cutout(number, longest)
 
 
-TIDY = 16 << 20  # bytes taken in, after which what was freed meanwhile is given back
+TRIM_BYTES = 16 << 20  # added bytes after which freed memory is returned to the system
 
 
 class TensorCache:
-    """Keeps the tensors used last, at most `capacity` bytes of them.
+    """A least-recently-used cache of at most `capacity` bytes.
 
-    A process has two, of pictures and of objects: with torch itself, which takes 0.7 GB, it stays
-    below 1.5 GB.
+    A process with two of them, and torch's 0.7 GB, stays below 1.5 GB.
     """
 
     def __init__(self, capacity: int = 160 << 20) -> None:
@@ -171,7 +155,6 @@ class TensorCache:
         self._items: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
 
     def __getstate__(self) -> int:
-        # Another process fills a memo of its own: what is held here would only be copied to it.
         return self.capacity
 
     def __setstate__(self, capacity: int) -> None:
@@ -181,7 +164,7 @@ class TensorCache:
         return key in self._items
 
     def get(self, key: Hashable, make: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """Return the tensor under `key`, made by `make()` where it isn't held."""
+        """Return the tensor of `key`, made by `make()` if it isn't cached."""
         if key in self._items:
             self._items.move_to_end(key)
             return self._items[key]
@@ -192,7 +175,7 @@ class TensorCache:
             _, dropped = self._items.popitem(last=False)
             self.size -= dropped.nbytes
         self._taken += item.nbytes
-        if self._taken > TIDY:
+        if self._taken > TRIM_BYTES:
             self._taken = 0
             trim_memory()
         return item

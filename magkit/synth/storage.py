@@ -1,8 +1,7 @@
-"""Files by place: on this machine, inside a zip, in a bucket or on the web.
+"""Files read from local paths, zip archives, buckets and the web.
 
-A place is a text: a path, a URL (`gs://bucket/a.jpg`), or either of them with a member of a zip
-(`photos.zip!/a.jpg`). What lies elsewhere is reached through fsspec; credentials are its drivers'
-own business.
+A place is a path, a URL (`gs://bucket/a.jpg`), or either of them with a member of a zip
+(`photos.zip!/a.jpg`). Remote files are read through fsspec, whose drivers find credentials.
 """
 
 from __future__ import annotations
@@ -11,9 +10,12 @@ import re
 import time
 import zipfile
 import zlib
+from contextvars import ContextVar
 from functools import lru_cache
 from hashlib import sha256
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import fsspec
@@ -22,8 +24,8 @@ from magkit.errors import MagkitError, UsageError
 
 EXTRAS = {"gs": "gcs", "gcs": "gcs", "s3": "s3", "http": "http", "https": "http"}
 SCHEMES = (*EXTRAS, "file", "memory")
-MAX_BYTES = 128 << 20  # a larger file is refused
-PAUSES = [0.5, 2.0]  # seconds before what couldn't be reached is tried again
+MAX_BYTES = 128 << 20  # of a file
+RETRY_DELAYS = [0.5, 2.0]  # seconds
 IN_ZIP = "!/"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _MEMBER = re.compile(r"(.*?\.zip)!/(.*)", re.IGNORECASE | re.DOTALL)
@@ -33,14 +35,14 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Runti
 
 
 class UnreachableError(MagkitError):
-    """A file that may be sound but can't be had: the fault may lie with its place."""
+    """A file can't be reached; it may be intact."""
 
 
 def scheme(place: str) -> str:
-    """Return a URL's scheme in small letters, or "" for a path on this machine.
+    """Return a URL's scheme in lower case, or "" for a local path.
 
     Raises:
-        UsageError: nothing reads such URLs.
+        UsageError: the scheme is unsupported.
     """
     found = _SCHEME.match(place)
     if not found:
@@ -53,7 +55,7 @@ def scheme(place: str) -> str:
 
 
 def filesystem(name: str) -> Any:
-    """Return fsspec's file system for a scheme, one for the whole process.
+    """Return fsspec's file system for a scheme, one per process.
 
     Raises:
         MagkitError: its driver isn't installed, or can't start.
@@ -73,13 +75,63 @@ def filesystem(name: str) -> Any:
 def _filesystem(name: str) -> Any:
     if name not in ("http", "https"):
         return fsspec.filesystem(name)
-    from magkit.synth.web import open_session  # its driver may not be installed
+    return fsspec.filesystem(name, get_client=_open_session)
 
-    return fsspec.filesystem(name, get_client=open_session)
+
+async def _open_session(**named: Any) -> Any:
+    """Return aiohttp's session for fsspec (`get_client`), which checks addresses of redirects.
+
+    A public server must not redirect to an address of the internal network. Names don't tell where
+    they lead, so the address of the connection is checked before anything is sent through it.
+    """
+    import aiohttp  # an extra
+
+    first_url: ContextVar[Any] = ContextVar("first_url")
+
+    class Connector(aiohttp.TCPConnector):
+        async def connect(self, req: Any, *args: Any, **more: Any) -> Any:
+            connection = await super().connect(req, *args, **more)
+            asked = first_url.get(req.url)
+            if _same_host(req.url, asked) or is_public(_peer_address(connection)):
+                return connection
+            connection.close()
+            raise MagkitError(
+                f"{asked} leads on to {req.url.origin()}, an address of an internal network",
+                "if that is meant, give that address in its place",
+            )
+
+    async def remember(_session: object, _context: SimpleNamespace, params: Any) -> None:
+        first_url.set(params.url)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(remember)
+    return aiohttp.ClientSession(connector=Connector(), trace_configs=[trace], **named)
+
+
+def _same_host(url: Any, asked: Any) -> bool:
+    if url.host != asked.host:
+        return False
+    return bool(url.port == asked.port or (url.is_default_port() and asked.is_default_port()))
+
+
+def _peer_address(connection: Any) -> str:
+    name = connection.transport.get_extra_info("peername") if connection.transport else None
+    return str(name[0]) if name else ""
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an IP address is public."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(found, IPv6Address):
+        found = found.ipv4_mapped or found.sixtofour or found
+    return found.is_global
 
 
 def open_place(place: str) -> IO[bytes]:
-    """Open a file that is no zip's member, to be read from any position on.
+    """Open a file that is no member of a zip, with random access.
 
     Raises:
         MagkitError: there is none, or it can't be reached.
@@ -99,8 +151,8 @@ def open_place(place: str) -> IO[bytes]:
 
 
 @lru_cache(maxsize=8)
-def archive(place: str) -> zipfile.ZipFile:
-    """Open a zip, which stays open for the process.
+def open_zip(place: str) -> zipfile.ZipFile:
+    """Open a zip, which stays open.
 
     Raises:
         MagkitError: there is none, or it is damaged.
@@ -112,11 +164,11 @@ def archive(place: str) -> zipfile.ZipFile:
 
 
 def read_bytes(place: str, limit: int = MAX_BYTES) -> bytes:
-    """Read a whole file, unless it holds more than `limit` bytes.
+    """Read a whole file of at most `limit` bytes.
 
     Raises:
         MagkitError: it is too large, damaged or not there.
-        UnreachableError: what holds it did not answer, however often it was asked.
+        UnreachableError: no attempt to reach it succeeded.
     """
     data = read_start(place, limit + 1)
     if len(data) > limit:
@@ -125,19 +177,19 @@ def read_bytes(place: str, limit: int = MAX_BYTES) -> bytes:
 
 
 def read_start(place: str, size: int) -> bytes:
-    """Read the first `size` bytes of a file, or all of a smaller one.
+    """Read the first `size` bytes of a file, fewer if it is smaller.
 
     Raises:
         MagkitError: it is damaged or not there.
-        UnreachableError: what holds it did not answer, however often it was asked.
+        UnreachableError: no attempt to reach it succeeded.
     """
-    for pause in (*PAUSES, 0.0):
+    for pause in (*RETRY_DELAYS, 0.0):
         try:
             return _read(place, size)
         except MagkitError:
             raise
         except Exception as error:  # drivers raise types of their own
-            if is_local(place) or _for_good(error, place):
+            if is_local(place) or _is_permanent(error, place):
                 raise MagkitError(f"{place} can't be read: {first_line(error)}") from error
             last = error
             time.sleep(pause)
@@ -146,7 +198,7 @@ def read_start(place: str, size: int) -> bytes:
 
 def _read(place: str, limit: int) -> bytes:
     if inside := _MEMBER.fullmatch(place):
-        with archive(inside[1]).open(inside[2]) as stream:
+        with open_zip(inside[1]).open(inside[2]) as stream:
             return stream.read(limit)
     name = scheme(place)
     if not name:
@@ -154,8 +206,7 @@ def _read(place: str, limit: int) -> bytes:
             return file.read(limit)
     if name not in ("http", "https"):
         return bytes(filesystem(name).cat_file(place, 0, limit))
-    # A stream, as a server may ignore the range of bytes asked for; given a size, fsspec doesn't
-    # ask for it with a request of its own.
+    # A stream, as a server may ignore byte ranges; a given size saves fsspec's request for it.
     data = bytearray()
     with filesystem(name).open(place, "rb", block_size=0, size=1) as web:
         while len(data) < limit and (piece := web.read(min(limit - len(data), 1 << 20))):
@@ -164,13 +215,13 @@ def _read(place: str, limit: int) -> bytes:
 
 
 def _missing(place: str, error: FileNotFoundError) -> MagkitError:
-    # fsspec's driver of the web says so whatever kept it from looking.
+    # fsspec's HTTP driver raises FileNotFoundError for any failure.
     why = error.__cause__
     return why if isinstance(why, MagkitError) else MagkitError(f"there is no file {place}")
 
 
-def _for_good(error: Exception, place: str) -> bool:
-    """Tell whether asking again is of no use: the file is gone, damaged or refused."""
+def _is_permanent(error: Exception, place: str) -> bool:
+    """Tell whether a retry is useless: the file is missing, damaged or refused."""
     if isinstance(error, _GONE) or (_MEMBER.fullmatch(place) and isinstance(error, _DAMAGED)):
         return True
     status = getattr(error, "status", None) or getattr(error, "code", None)
@@ -178,17 +229,17 @@ def _for_good(error: Exception, place: str) -> bool:
 
 
 def is_local(place: str) -> bool:
-    """Tell whether a place lies on this machine's disks, by itself or in a zip."""
+    """Tell whether a place is local, be it in a zip."""
     return not _SCHEME.match(place)
 
 
 def on_disk(place: str) -> bool:
-    """Tell whether a place is a path of a file by itself."""
+    """Tell whether a place is a local path, not a member of a zip."""
     return is_local(place) and not _MEMBER.fullmatch(place)
 
 
 def version(place: str) -> str:
-    """Return a text that differs once the file has changed, without reading it.
+    """Return a text that changes with the file, without reading it.
 
     Raises:
         MagkitError: there is no such file, or it can't be reached.
@@ -210,10 +261,10 @@ def version(place: str) -> str:
 
 
 def absolute(place: str) -> str:
-    """Return a place that holds from every folder."""
+    """Return a place independent of the working directory."""
     return place if scheme(place) else str(Path(place).absolute())
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an exception says, cut to a line."""
+    """Return the first line of an exception's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

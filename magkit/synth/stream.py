@@ -1,4 +1,4 @@
-"""Batches of scenes for training, rendered on access."""
+"""Batches of scenes for training, rendered on demand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch.utils.data import Dataset
 
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
-from magkit.synth.triplets import CLEAN, Degradation, Triplets, degraded
+from magkit.synth.triplets import CLEAN, Degradation, Triplets, degrade
 from magkit.training.loader import BatchSequence
 
 Batches = BatchSequence[Triplets]
@@ -45,4 +45,4 @@ class SceneBatches(Dataset[Triplets]):
         indices = range(step * self.batch, (step + 1) * self.batch)
         scenes = [draw_scene(self.config, *counts, self.seed, index) for index in indices]
         batch = render(scenes, self.config, self.sources)
-        return degraded(batch, self.degradation, self.seed, step)
+        return degrade(batch, self.degradation, self.seed, step)

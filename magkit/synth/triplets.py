@@ -1,4 +1,4 @@
-"""The record that training and evaluation work on, and its degradations."""
+"""The record of a batch of triplets, and its degradations."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Triplets:
     moving: torch.Tensor
 
     def split(self, parts: int) -> list[Triplets]:
-        """Return the scenes in equal parts, of which there can't be more than scenes."""
+        """Split into equal parts, at most one per scene."""
         tables = {f.name: getattr(self, f.name).chunk(parts) for f in fields(self)}
         rows = zip(*tables.values(), strict=True)
         return [Triplets(**dict(zip(tables, row, strict=True))) for row in rows]
@@ -47,13 +47,13 @@ class Triplets:
         return Triplets(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
-PHOTONS, CODING, READING = 1, 4, 7  # first parts of the keys of a batch's draws
+PHOTONS, CODING, READING = 1, 4, 7  # key prefixes of random draws
 QUALITIES = (60, 99)  # of JPEG: from visible blocks to hardly any loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Degradation:
-    """What A, B and C suffer, never M; the default is that of Oh et al., ECCV 2018, section 4."""
+    """Degradation of A, B and C, not of M; defaults of Oh et al., ECCV 2018, section 4."""
 
     noise: float = field(default=0.3, metadata={"help": "greatest strength of photon noise"})
     read_noise: float = field(
@@ -70,19 +70,19 @@ class Degradation:
 CLEAN = Degradation(noise=0.0)
 
 
-def degraded(batch: Triplets, kind: Degradation, seed: int, step: int) -> Triplets:
-    """Return batch `step` as a camera and an encoder would hand it over: a pure function."""
+def degrade(batch: Triplets, kind: Degradation, seed: int, step: int) -> Triplets:
+    """Return batch `step` with noise and compression: a pure function."""
     if kind.noise:
-        batch = photon_noise(batch, generator(seed, PHOTONS, step), kind.noise)
+        batch = add_photon_noise(batch, generator(seed, PHOTONS, step), kind.noise)
     if kind.read_noise:
-        batch = read_noise(batch, generator(seed, READING, step), kind.read_noise)
+        batch = add_read_noise(batch, generator(seed, READING, step), kind.read_noise)
     if kind.coded:
-        batch = coded(batch, generator(seed, CODING, step), kind.coded)
+        batch = compress_jpeg(batch, generator(seed, CODING, step), kind.coded)
     return batch
 
 
-def photon_noise(batch: Triplets, draws: torch.Generator, strength: float) -> Triplets:
-    """Add noise that grows with the light.
+def add_photon_noise(batch: Triplets, draws: torch.Generator, strength: float) -> Triplets:
+    """Add noise that grows with intensity.
 
     Its standard deviation at value x in [0, 1] is n sqrt(2 x / 127.5) / 2 with n uniform in
     [0, strength], one a scene (Oh et al. 2018, section 4 and the authors' preprocessor, which
@@ -96,8 +96,8 @@ def photon_noise(batch: Triplets, draws: torch.Generator, strength: float) -> Tr
     return replace(batch, a=noisy(batch.a), b=noisy(batch.b), c=noisy(batch.c))
 
 
-def read_noise(batch: Triplets, draws: torch.Generator, strength: float) -> Triplets:
-    """Add noise as strong in the dark as in the light, one deviation up to `strength` a scene."""
+def add_read_noise(batch: Triplets, draws: torch.Generator, strength: float) -> Triplets:
+    """Add noise of constant deviation, one up to `strength` per scene."""
     spread = torch.rand(len(batch.factor), 1, 1, 1, generator=draws).to(batch.a.device) * strength
     a, b, c = (_noisy(frames, spread, draws) for frames in (batch.a, batch.b, batch.c))
     return replace(batch, a=a, b=b, c=c)
@@ -108,11 +108,8 @@ def _noisy(frames: torch.Tensor, spread: torch.Tensor, draws: torch.Generator) -
     return (frames + spread * normal).clamp(0, 1)
 
 
-def coded(batch: Triplets, draws: torch.Generator, share: float) -> Triplets:
-    """Code a share of the scenes as JPEG, each scene at one quality.
-
-    Clips come from lossy encoders, whose blocks and rounding must not be taken for motion.
-    """
+def compress_jpeg(batch: Triplets, draws: torch.Generator, share: float) -> Triplets:
+    """Compress a share of the scenes as JPEG, each at one quality."""
     chosen = torch.rand(len(batch.factor), generator=draws) < share
     qualities = torch.randint(*QUALITIES, (len(batch.factor),), generator=draws)
     frames = {name: getattr(batch, name).clone() for name in ("a", "b", "c")}

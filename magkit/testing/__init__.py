@@ -1,4 +1,4 @@
-"""Whether a plugin keeps to what magkit's protocols promise: checks for its author's tests.
+"""Conformance checks of plugins against magkit's protocols, for their authors' tests.
 
     import pytest
     from magkit.testing import Check, method_checks
@@ -8,8 +8,8 @@
     def test_conformance(check: Check) -> None:
         check()
 
-What magkit ships passes them too. They take a few seconds on a CPU; options that make networks
-small make them faster. pytest isn't needed: a check is a function that raises AssertionError.
+The built-ins pass them too. They take a few seconds on a CPU; options for small networks make them
+faster. A check is a function that raises AssertionError: pytest isn't needed.
 """
 
 from magkit.testing.assertions import Check

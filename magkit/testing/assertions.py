@@ -1,4 +1,4 @@
-"""One check of a plugin and how its failure is told; comparisons of terms and modules."""
+"""Checks, their failure messages, and comparisons of loss terms, tensors and modules."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from magkit.errors import MagkitError
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something that can be asked of a plugin.
+    """One conformance check of a plugin.
 
     Attributes:
-        name: What is asked, in lower-case letters and hyphens; `str` gives it.
-        run: Asks it.
+        name: In lower-case letters and hyphens; `str` gives it.
+        run: Raises AssertionError where the plugin fails.
     """
 
     name: str
     run: Callable[[], None]
 
     def __call__(self) -> None:
-        """Ask it; torch's global generator is left as it was.
+        """Run it; torch's global generator is left as it was.
 
         Raises:
-            AssertionError: It isn't so: one sentence that says what is wrong and what to do. What
-                the plugin's own code raised is the error's cause.
+            AssertionError: One sentence that says what is wrong and what to do. An exception of
+                the plugin's own code is its cause.
         """
         try:
             with torch.random.fork_rng(devices=[]):
@@ -47,13 +47,9 @@ class Check:
         return self.name
 
 
-def require(kept: object, sentence: str) -> None:
-    """Do nothing where something is kept.
-
-    Raises:
-        AssertionError: It isn't: the sentence.
-    """
-    if not kept:
+def require(condition: object, sentence: str) -> None:
+    """Raise AssertionError with a sentence unless a condition holds."""
+    if not condition:
         raise AssertionError(sentence)
 
 
@@ -65,7 +61,7 @@ ROUNDING = 1e-4  # of losses, whose sums are added up in another order
 
 
 def finite_terms(terms: Mapping[Any, Any], how: str = "") -> None:
-    """Ask that loss terms are named finite scalars; `how` they came about ends the sentence."""
+    """Require named finite scalars; `how` they were computed ends the message."""
     require(terms, "there is no loss term: return a dict of at least one")
     for name, term in terms.items():
         require(
@@ -79,18 +75,36 @@ def finite_terms(terms: Mapping[Any, Any], how: str = "") -> None:
         )
 
 
-def told(terms: Mapping[str, Tensor]) -> str:
-    """Return loss terms as a text."""
+def format_terms(terms: Mapping[str, Tensor]) -> str:
+    """Return loss terms as text."""
     return ", ".join(f"{name} {term.item():.5f}" for name, term in terms.items())
 
 
-def near(one: Tensor, other: Tensor, tolerance: float = ROUNDING) -> bool:
-    """Whether two losses are the same but for rounding."""
-    return bool((one - other).abs() <= tolerance * (1 + other.abs()))
+def require_stride(model: object) -> None:
+    """Require that `model.stride` is a whole number of pixels."""
+    stride = getattr(model, "stride", None)
+    require(
+        isinstance(stride, int) and stride > 0,
+        f"stride is {stride!r}: say of how many pixels heights and widths must be multiples, 1 if"
+        " of any",
+    )
 
 
-def refuses(ask: Callable[[], object], problem: str, remedy: str) -> None:
-    """Ask that something is refused with a MagkitError."""
+def require_equal_losses(
+    ours: Mapping[str, Tensor],
+    theirs: Mapping[str, Tensor],
+    message: str,
+    tolerance: float = ROUNDING,
+) -> None:
+    """Require that two sets of terms agree but for rounding; `message` has two {} for them."""
+    equal = set(ours) == set(theirs) and all(
+        bool((ours[n] - theirs[n]).abs() <= tolerance * (1 + theirs[n].abs())) for n in ours
+    )
+    require(equal, message.format(format_terms(ours), format_terms(theirs)))
+
+
+def require_refusal(ask: Callable[[], object], problem: str, remedy: str) -> None:
+    """Require that a call raises MagkitError."""
     try:
         ask()
     except MagkitError:
@@ -102,24 +116,29 @@ def refuses(ask: Callable[[], object], problem: str, remedy: str) -> None:
 
 
 def listed(names: Sequence[object]) -> str:
-    """Return the first three of some names as a text."""
+    """Return the first three names as text."""
     shown = ", ".join(map(str, names[:3]))
     return shown + (", ..." if len(names) > 3 else "")
 
 
-def differing(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:
+def differing_tensors(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:
     """Return the names of tensors that are not the same to the bit, or that one side lacks."""
     names = dict.fromkeys([*ours, *theirs])
     return [n for n in names if n not in ours or n not in theirs or not same(ours[n], theirs[n])]
 
 
 def same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors are the same to the bit; values that are no numbers are like another."""
+    """Whether two tensors are the same to the bit; NaNs are equal."""
     alike = one.shape == other.shape and one.dtype == other.dtype
     return alike and torch.equal(torch.nan_to_num(one), torch.nan_to_num(other))
 
 
-def loose_tensors(module: nn.Module) -> list[str]:
+def cloned_state(module: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a module's state dict."""
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def unregistered_tensors(module: nn.Module) -> list[str]:
     """Return the names of a module's attributes that are tensors, or hold some, unregistered."""
     return [
         f"{prefix}.{name}".lstrip(".")
@@ -143,7 +162,7 @@ def _tensors(value: object) -> Iterator[bool]:
             yield from _tensors(each)
 
 
-def networks(target: object) -> list[nn.Module]:
+def modules_of(target: object) -> list[nn.Module]:
     """Return an object if it is a module, or those of its attributes that are."""
     if isinstance(target, nn.Module):
         return [target]

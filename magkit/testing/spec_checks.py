@@ -1,4 +1,4 @@
-"""What is asked of the spec of any plugin: it is light, and its options are as options are."""
+"""Checks of any spec: that it imports nothing heavy, and that its options round-trip."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from magkit.options import from_mapping, option_pairs, option_rows, parse_option
 from magkit.specs import API, Spec
 from magkit.testing.assertions import Check, require
 
-# What takes a second and more to import: listing, helping and completing wait for every spec.
+# Slow to import, and listing, help and completion import every spec.
 HEAVY = ("torch", "torchvision", "numpy", "scipy", "PIL", "safetensors")
 SECONDS = 120  # for another Python to import a module
 NONSENSE = "no such value"
 EXTREMES = ("-1000000000", "-1", "0", "1", "1000000000")
 
 
-def record_checks(spec: Spec, options: Sequence[str]) -> list[Check]:
-    """Return what is asked of a spec: the name, the module and the options."""
+def spec_checks(spec: Spec, options: Sequence[str]) -> list[Check]:
+    """Return the checks of a spec: its texts, its module and its options."""
     return [
         Check("spec-is-light", partial(_light, spec)),
-        Check("spec-is-told", partial(_told, spec)),
+        Check("spec-is-told", partial(_described, spec)),
         Check("options-have-defaults-and-help", partial(_defaults, spec)),
         Check("options-are-texts", partial(_texts, spec, options)),
         Check("options-refuse-nonsense", partial(_refused, spec)),
     ]
 
 
-def configured(spec: Spec, options: Sequence[str], below: Sequence[str] = ()) -> Any:
-    """Return a plugin's configuration from KEY=VALUE texts over others that it is given below."""
+def parse_config(spec: Spec, options: Sequence[str], below: Sequence[str] = ()) -> Any:
+    """Return a plugin's configuration from `options` over those `below`, KEY=VALUE texts."""
     return parse_options(spec.config, [*below, *options], f"{spec.kind} '{spec.name}'")
 
 
-def _told(spec: Spec) -> None:
+def _described(spec: Spec) -> None:
     lines = spec.summary.splitlines()
     require(
         len(lines) == 1 and lines[0].strip(),
@@ -125,7 +125,7 @@ def _through_json(config: type[Any], values: dict[str, Any]) -> Any:
 
 
 def _refused(spec: Spec) -> None:
-    for key, text, nonsense in _tries(spec.config):
+    for key, text, nonsense in _probes(spec.config):
         raised = _raised(partial(parse_options, spec.config, [f"{key}={text}"], spec.name))
         require(
             raised is None or isinstance(raised, UsageError),
@@ -138,8 +138,8 @@ def _refused(spec: Spec) -> None:
         )
 
 
-def _tries(config: type[Any]) -> Iterator[tuple[str, str, bool]]:
-    """Yield an option, a text for it, and whether it must be refused whatever the option means."""
+def _probes(config: type[Any]) -> Iterator[tuple[str, str, bool]]:
+    """Yield an option, a text for it, and whether its type alone refuses the text."""
     hints = get_type_hints(config)
     for field in fields(config):
         words = type_name(hints[field.name]).replace(" or ", "|").replace(",", "|").split("|")

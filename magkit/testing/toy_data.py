@@ -1,4 +1,4 @@
-"""Toy data for the checks: targets' pictures and labels, waves, patches of colour."""
+"""Toy images, labels, scenes and an encoder for the checks."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ PATCHES = 6  # a side of a picture
 GRAIN = 0.2  # of noise over the patches
 
 
-def pictures(count: int, size: Size, seed: int = 0) -> Tensor:
-    """Return pictures (N, 3, H, W) in [0, 1]: soft patches of colour, and grain."""
+def toy_images(count: int, size: Size, seed: int = 0) -> Tensor:
+    """Return images (N, 3, H, W) in [0, 1]: smooth patches of colour, with noise."""
     draw = generator(seed, *size)
     patches = torch.rand(count, 3, PATCHES, PATCHES, generator=draw)
     smooth = F.interpolate(patches, size, mode="bilinear", align_corners=False)
     return (smooth + GRAIN * (torch.rand(count, 3, *size, generator=draw) - 0.5)).clamp(0, 1)
 
 
-def objects(labels: Sequence[str], size: Size) -> list[list[Annotation]]:
-    """Return one object for each picture: every other one lies, every other one stands."""
+def toy_annotations(labels: Sequence[str], size: Size) -> list[list[Annotation]]:
+    """Return one object for each image: rectangles, wide and tall in turn."""
     masks = [rectangle(size, lying=number % 2 == 0) for number in range(len(labels))]
     return [[Annotation(label, mask)] for label, mask in zip(labels, masks, strict=True)]
 
 
 def rectangle(size: Size, *, lying: bool) -> Tensor:
-    """Return a mask (H, W) of a rectangle left of and above the middle; its edges are even."""
+    """Return the mask (H, W) of a rectangle at even coordinates, left of and above the centre."""
     mask = torch.zeros(size)
     height, width = (
         slice(_even(side / 4), _even(side * (0.5 if short else 0.75)))
@@ -53,14 +53,14 @@ def _even(place: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
-    """How two pictures are moved, told as maps and done to masks.
+class Transform:
+    """A geometric transform of two images, as affine maps and as functions of masks.
 
     Attributes:
-        how: what was done, for a sentence.
-        size: height and width of what comes out.
-        maps_N23: as `magkit.protocols.Labels` are given them.
-        masks: what each mask (H, W) becomes, by another rule than resampling.
+        how: a description, for messages.
+        size: height and width of the output.
+        maps_N23: as `magkit.protocols.Labels.moved` takes them.
+        masks: a function of each image's masks (H, W), without resampling.
     """
 
     how: str
@@ -68,8 +68,8 @@ class Moves:
     maps_N23: Tensor
     masks: Sequence[Callable[[Tensor], Tensor]]
 
-    def masks_moved(self, asked: Sequence[Sequence[Annotation]]) -> list[list[Annotation]]:
-        """Return what is asked for, its masks moved."""
+    def transformed(self, asked: Sequence[Sequence[Annotation]]) -> list[list[Annotation]]:
+        """Return annotations with their masks transformed."""
         return [
             [
                 replace(each, mask_HW=move(each.mask_HW))
@@ -80,18 +80,18 @@ class Moves:
         ]
 
 
-def not_at_all(size: Size) -> Moves:
-    """Leave both pictures as they are."""
+def _identity(size: Size) -> Transform:
+    """Leave both images as they are."""
     same = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
-    return Moves("not moved at all", size, torch.stack([same, same]), [torch.clone] * 2)
+    return Transform("not moved at all", size, torch.stack([same, same]), [torch.clone] * 2)
 
 
-def mirrored_and_shifted(size: Size) -> Moves:
-    """Mirror the first picture left to right, and shift the second."""
+def _flip_and_shift(size: Size) -> Transform:
+    """Mirror the first image left to right, and shift the second."""
     down, right = -(size[0] // 8), size[1] // 8
     mirror = torch.tensor([[-1.0, 0, size[1]], [0, 1, 0]])
     shift = torch.tensor([[1.0, 0, -right], [0, 1, -down]])
-    return Moves(
+    return Transform(
         f"mirrored, and shifted by {right} and {down} pixels,",
         size,
         torch.stack([mirror, shift]),
@@ -99,18 +99,18 @@ def mirrored_and_shifted(size: Size) -> Moves:
     )
 
 
-def halved(size: Size) -> Moves:
-    """Make both pictures half as large."""
+def _downscale(size: Size) -> Transform:
+    """Halve the size of both images."""
     half = torch.tensor([[2.0, 0, 0], [0, 2, 0]])
     small = (size[0] // 2, size[1] // 2)
-    return Moves("made half as large", small, torch.stack([half, half]), [_every_other] * 2)
+    return Transform("made half as large", small, torch.stack([half, half]), [_every_other] * 2)
 
 
 def _every_other(mask: Tensor) -> Tensor:
     return mask[::2, ::2].contiguous()
 
 
-MOVES = (not_at_all, mirrored_and_shifted, halved)
+TRANSFORMS = (_identity, _flip_and_shift, _downscale)
 
 
 def two_classes(target: Target[Any]) -> list[str]:
@@ -118,9 +118,9 @@ def two_classes(target: Target[Any]) -> list[str]:
     return [target.classes[0], target.classes[-1]]
 
 
-def asked(target: Target[Any], size: Size) -> Labels:
-    """Return labels of two pictures, of an object each."""
-    found: Labels = target.labels(objects(two_classes(target), size))
+def toy_labels(target: Target[Any], size: Size) -> Labels:
+    """Return the target's labels of two images with one object each."""
+    found: Labels = target.labels(toy_annotations(two_classes(target), size))
     return found
 
 
@@ -129,10 +129,8 @@ MOST = 3  # waves across a picture, along each side: none is mistaken for its ne
 CONTRAST = 0.45
 
 
-def waves(size: int, places_N2: Tensor, seed: int = 0) -> Tensor:
-    """Return one scene displaced by (x, y) pixels, frames (N, 3, S, S) in [0, 1].
-
-    It repeats beyond its edges: what leaves it comes in at the other side.
+def sinusoids(size: int, places_N2: Tensor, seed: int = 0) -> Tensor:
+    """Return a periodic scene displaced by (x, y) pixels, frames (N, 3, S, S) in [0, 1].
 
     Args:
         size: S, the side.
@@ -151,18 +149,18 @@ def waves(size: int, places_N2: Tensor, seed: int = 0) -> Tensor:
     return (0.5 + CONTRAST * angles.sin().mean(-1)).float()
 
 
-def scenes(size: int, factors_N: Tensor, *, told: bool) -> Triplets:
-    """Return scenes that move as a whole by half a pixel, to be trained on.
+def toy_triplets(size: int, factors_N: Tensor, *, told: bool) -> Triplets:
+    """Return training triplets of scenes that move as a whole by half a pixel.
 
     Args:
         size: the side of the frames.
-        factors_N: how many times the motion is shown.
-        told: whether the motion is; as in data that others published, it is else no number.
+        factors_N: the magnification factors.
+        told: whether the motion is known; else it is NaN, as in published data sets.
     """
     count = len(factors_N)
     motion_N2 = torch.tensor([[0.5, -0.25]]).repeat(count, 1)
     parts = [
-        torch.cat([waves(size, part[n : n + 1], seed=n) for n in range(count)])
+        torch.cat([sinusoids(size, part[n : n + 1], seed=n) for n in range(count)])
         for part in (0 * motion_N2, motion_N2, motion_N2 * factors_N[:, None])
     ]
     field = motion_N2[:, :, None, None].expand(count, 2, size, size)
@@ -184,10 +182,10 @@ CHANNELS, STRIDE = 16, 4
 
 
 class ToyFrames:
-    """Pictures of 5 x 5 colours that run into one another, as a `FrameSource`.
+    """Images of 5 x 5 blended colours, as a `FrameSource`.
 
     Args:
-        count: how many there are; they are made as they are asked for.
+        count: the number of images, generated on demand.
         size: their side in pixels.
     """
 
@@ -212,15 +210,15 @@ class ToyFrames:
         return to_floats(list(to_uint8(smooth)))
 
     def describe(self) -> dict[str, Any]:
-        """Return what they are made by."""
+        """Return the parameters that determine the images."""
         return {"patches": TOY_PATCHES, "count": self._count, "size": self._size}
 
 
 class ToyEncoder(nn.Module):
     """Frames (N, 3, H, W) to the maps (N, 16, H/4, W/4) of each branch.
 
-    It normalises over the batch, as torchvision's backbones do: its statistics are state too, and
-    could tell a key.
+    It has batch normalisation, whose running statistics are state and whose batch statistics could
+    leak which key belongs to a query.
     """
 
     def __init__(self, branches: Sequence[str]) -> None:
@@ -241,4 +239,4 @@ class ToyEncoder(nn.Module):
 
 
 MAPS = MapInfo(channels=CHANNELS, stride=STRIDE, centre=STRIDE / 2)
-"""What its maps are like: each cell looks at, but for its neighbours, the square it stands for."""
+"""The feature maps of `ToyEncoder`."""

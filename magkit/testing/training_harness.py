@@ -1,4 +1,4 @@
-"""Trainings of a method as `magkit pretrain` does them, on easy data and in a few seconds."""
+"""Short trainings of a method on toy data, by the loop of `magkit pretrain`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +22,7 @@ from magkit.selfsup.monitor import EncoderMonitor
 from magkit.selfsup.recipe import Recipe, make_recipe
 from magkit.selfsup.task import FrameTask
 from magkit.specs import MethodSpec
-from magkit.testing.spec_checks import configured
+from magkit.testing.spec_checks import parse_config
 from magkit.testing.toy_data import MAPS, ToyEncoder, ToyFrames
 from magkit.training.loop import TrainState
 from magkit.training.metrics import read_metrics
@@ -29,9 +30,9 @@ from magkit.training.run import Run
 from magkit.training.train import run_training
 
 BRANCH = "features"
-PICTURES = 16  # that a loss or embeddings are looked at on
+PICTURES = 16  # on which losses and embeddings are measured
 FRAMES = 4096
-ENCODER, HEADS = 0, 1  # first parts of the keys of draws of random weights
+ENCODER, HEADS = 0, 1  # random streams of initial weights
 # Crops and mirrors alone tell views apart; batches of 16 at a rate of 0.003.
 SETTINGS: Mapping[str, Any] = {
     "batch": 16,
@@ -48,17 +49,17 @@ SETTINGS: Mapping[str, Any] = {
 
 
 class Stopped(Exception):  # noqa: N818
-    """A training was stopped, as a process may be at any time."""
+    """Interrupts a training, as a killed process would."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What became of a training.
+    """A finished training.
 
     Attributes:
-        learner: as it is at the end.
-        metrics: what was measured, a record a step.
-        warnings: what the training warned of, such as a collapse.
+        learner: the networks at the end.
+        metrics: a record a step.
+        warnings: logged messages, such as of a collapse.
     """
 
     learner: PretrainModel
@@ -68,13 +69,13 @@ class TrainingResult:
 
 @dataclass(frozen=True)
 class Training:
-    """How a method is trained, and with what settings over `SETTINGS`.
+    """A training of a method.
 
     Attributes:
-        spec: what it is.
+        spec: the method.
         options: KEY=VALUE texts over those of its first preset.
-        branches: of the encoder; a method trains each.
-        settings: of `magkit pretrain`, by their names.
+        branches: of the encoder, each trained by its own copy of the method.
+        settings: of `magkit pretrain`, over `SETTINGS`.
     """
 
     spec: MethodSpec[Any]
@@ -99,13 +100,13 @@ class Training:
             UsageError: an option is refused, or doesn't suit the pictures.
         """
         first = next((preset.options for preset in self.spec.presets.values()), {})
-        config = configured(self.spec, self.options, option_pairs(first))
+        config = parse_config(self.spec, self.options, option_pairs(first))
         if self.spec.check is not None:
             self.spec.check(config, FRAMES, self.recipe.frames.batch)
         return config
 
     def learner(self) -> PretrainModel:
-        """Return an encoder and the methods with random weights, functions of the seed."""
+        """Return an encoder and a method for each branch, with weights drawn by the seed."""
         seed, config = self.recipe.train.seed, self.config()
         torch.manual_seed(derived_seed(seed, ENCODER))
         encoder, methods = ToyEncoder(self.branches), {}
@@ -114,21 +115,26 @@ class Training:
             methods[branch] = self.spec.build(config, MAPS)
         return PretrainModel(encoder, methods)
 
-    def taught(self, stops: Sequence[int] = ()) -> TrainingResult:
-        """Train from the start to the end; stop after some steps, and go on in new networks."""
+    @cached_property
+    def result(self) -> TrainingResult:
+        """The result of one uninterrupted training."""
+        return self.train()
+
+    def train(self, stops: Sequence[int] = ()) -> TrainingResult:
+        """Train from the start to the end; stop after some steps and resume in new networks."""
         with TemporaryDirectory() as folder:
             run = Run(Path(folder), {})
             for stop in stops:
-                with _ends(stop):
+                with _stopped_at(stop):
                     self._train(run, stop)
-            with _warned() as warnings:
+            with _captured_warnings() as warnings:
                 learner = self._train(run, None)
             return TrainingResult(learner, read_metrics(run.metrics), warnings)
 
-    def learnt(self, taught: TrainingResult) -> PretrainModel:
-        """Return new networks in the state that a training left others in."""
+    def restored(self) -> PretrainModel:
+        """Return new networks in the state that the training left its own in."""
         learner = self.learner()
-        learner.load_state_dict(taught.learner.state_dict())
+        learner.load_state_dict(self.result.learner.state_dict())
         return learner
 
     def _train(self, run: Run, stop: int | None) -> PretrainModel:
@@ -150,10 +156,10 @@ class Training:
         return learner
 
     def task(self, learner: PretrainModel) -> FrameTask:
-        """Return what the learner is shown."""
+        """Return the pretraining task on the toy images."""
         network = EncoderNetwork(
             encoder=learner.encoder,
-            name="easy",
+            name="toy",
             config={},
             branches=tuple(self.branches),
             maps=dict.fromkeys(self.branches, MAPS),
@@ -167,39 +173,34 @@ class Training:
         return self.task(learner).examples(PICTURES)
 
 
-def summed(found: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
-    """Return the sum of the terms of all branches."""
+def total_loss(found: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
+    """Return the sum of the loss terms of all branches."""
     return torch.stack([term for part in found.values() for term in part.values()]).sum()
 
 
-def terms(learner: PretrainModel, views: Mapping[str, list[View]]) -> dict[str, dict[str, Tensor]]:
-    """Return the loss terms of each branch, of draws that are always the same."""
+def loss_terms(
+    learner: PretrainModel, views: Mapping[str, list[View]]
+) -> dict[str, dict[str, Tensor]]:
+    """Return the loss terms of each branch, with torch's generator reset."""
     torch.manual_seed(0)
     return {branch: learner.losses(branch, pair) for branch, pair in views.items()}
 
 
-class _Keeper(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage())
-
-
 @contextmanager
-def _warned() -> Iterator[list[str]]:
-    """Collect what magkit warns of while the block runs."""
-    keeper, logger = _Keeper(), logging.getLogger("magkit")
-    logger.addHandler(keeper)
+def _captured_warnings() -> Iterator[list[str]]:
+    """Collect the messages of magkit's warnings while the block runs."""
+    messages: list[str] = []
+    handler, logger = logging.Handler(logging.WARNING), logging.getLogger("magkit")
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
     try:
-        yield keeper.texts
+        yield messages
     finally:
-        logger.removeHandler(keeper)
+        logger.removeHandler(handler)
 
 
 @contextmanager
-def _ends(step: int) -> Iterator[None]:
+def _stopped_at(step: int) -> Iterator[None]:
     try:
         yield
     except Stopped:

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from magkit import __version__
 from magkit.errors import MagkitError
 from magkit.runtime import distributed
 from magkit.runtime.files import atomic_path
 from magkit.runtime.text import read_json_object
 from magkit.training.config import setting_name
+from magkit.version import __version__
 
 MODEL = "model.safetensors"  # the result of a training
 FORMAT = 1  # of the folder: raised when an older magkit could not resume it

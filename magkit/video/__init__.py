@@ -1,17 +1,19 @@
-"""Frames in, frames out: videos, animated images and folders of frames as streams of RGB."""
+"""Videos, animated images and folders of frames, read and written as streams of RGB frames."""
 
-from magkit.video.folder import DEFAULT_RATE
-from magkit.video.info import Frame, VideoInfo, plain_info
+from magkit.video.encode import WriteOptions
+from magkit.video.info import DEFAULT_RATE, Frame, ReadOptions, VideoInfo, plain_info
 from magkit.video.read import VideoSource, count_frames, open_video
-from magkit.video.sound import Choice
+from magkit.video.sound import AudioTracks
 from magkit.video.write import check_output, write_video
 
 __all__ = [
     "DEFAULT_RATE",
-    "Choice",
+    "AudioTracks",
     "Frame",
+    "ReadOptions",
     "VideoInfo",
     "VideoSource",
+    "WriteOptions",
     "check_output",
     "count_frames",
     "open_video",

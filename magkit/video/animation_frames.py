@@ -4,7 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magkit.errors import MagkitError
-from magkit.video.depth import Declared, png_depth
-from magkit.video.pictures import decode_rgba, decoding
+from magkit.video.depth import DeclaredDepth, png_depth
+from magkit.video.pictures import decode_errors, decode_rgba
 
 
 class Disposal(Enum):
-    """What becomes of a picture's area after its frame was shown."""
+    """Disposal of a picture's area after its frame was shown."""
 
     KEEP = "keep"
     CLEAR = "clear"
@@ -27,18 +27,18 @@ class Disposal(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPicture:
-    """The picture that makes a frame of the one before.
+class AnimationFrame:
+    """The picture that is drawn for a frame on the canvas.
 
     Args:
-        left: Pixels from the left edge of the canvas; what lies beyond the canvas is cut off.
+        left: Pixels from the left edge of the canvas, to which it is clipped.
         top: Pixels from its top.
         width: Pixels.
         height: Pixels.
-        delay: Seconds that the frame is shown, as the file says.
-        disposal: What happens to the area afterwards.
-        blended: Whether the picture lies over what is there, in place of taking its place.
-        head: What stands before the data where the picture is a file of its own.
+        delay: Stated duration of the frame in seconds.
+        disposal: Of its area.
+        blended: Composite the picture on the canvas instead of replacing the area.
+        head: The beginning of a still picture's file with these data.
         data: Offset and length of each piece of the compressed data.
     """
 
@@ -49,12 +49,12 @@ class StoredPicture:
     delay: Fraction
     disposal: Disposal
     blended: bool
-    head: bytes
-    data: tuple[tuple[int, int], ...]
+    head: bytes = b""
+    data: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class StoredAnimation:
+class ParsedAnimation:
     """An animated picture that is decoded picture by picture.
 
     Args:
@@ -68,10 +68,10 @@ class StoredAnimation:
 
     path: Path
     size: tuple[int, int]
-    pictures: Sequence[StoredPicture]
+    pictures: Sequence[AnimationFrame]
     wrap: Callable[[bytes], bytes]
     deep: bool = False
-    declared: Declared | None = None
+    declared: DeclaredDepth | None = None
 
     def frames(self, first: int, last: int) -> Iterator[NDArray[Any]]:
         """The frames first <= n < last over black, (H, W, 3) RGB, uint8 or uint16.
@@ -82,7 +82,7 @@ class StoredAnimation:
         # To blend over black and to blend over a transparent canvas that is then shown over black
         # give the same colours, so that the canvas needs no alpha. Nothing is rounded on it.
         canvas = np.zeros((self.size[1], self.size[0], 3), np.float32)
-        with decoding(self.path), self.path.open("rb") as file:
+        with decode_errors(self.path), self.path.open("rb") as file:
             for number, picture in enumerate(self.pictures[:last]):
                 area = canvas[picture.top :, picture.left :][: picture.height, : picture.width]
                 before = area.copy() if picture.disposal is Disposal.RESTORE else 0
@@ -94,7 +94,7 @@ class StoredAnimation:
                     area[:] = before
 
 
-def _read(file: BinaryIO, picture: StoredPicture) -> bytes:
+def _read(file: BinaryIO, picture: AnimationFrame) -> bytes:
     pieces = []
     for offset, length in picture.data:
         file.seek(offset)
@@ -118,28 +118,14 @@ _HINT = "copy the file once more"
 
 
 @dataclass(slots=True)
-class _PNGControl:
-    """The content of an fcTL chunk, and where the data of its picture are."""
-
-    width: int
-    height: int
-    left: int
-    top: int
-    delay: Fraction
-    disposal: Disposal
-    blended: bool
-    data: list[tuple[int, int]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class _Reader:
-    """What is known of a file, chunk by chunk.
+    """State of parsing an animated PNG chunk by chunk.
 
     Args:
         header: The content of IHDR.
         shared: Chunks that all pictures need.
         promised: Frames, as acTL says; 0: it is a still picture.
-        controls: Of each frame so far.
+        controls: Of each frame so far, and where its data are.
         sequence: The number that the next chunk of the animation has.
         started: Whether the data of the first picture have begun.
         ended: Whether the file ends as it should.
@@ -148,7 +134,7 @@ class _Reader:
     header: bytes = b""
     shared: bytes = b""
     promised: int = 0
-    controls: list[_PNGControl] = field(default_factory=list)
+    controls: list[tuple[AnimationFrame, list[tuple[int, int]]]] = field(default_factory=list)
     sequence: int = 0
     started: bool = False
     ended: bool = False
@@ -162,17 +148,17 @@ class _Reader:
             self.promised = int.from_bytes(content[:4])
         elif kind == b"fcTL":
             self._count(content)
-            self.controls.append(_png_control(content, self.header))
+            self.controls.append((_png_control(content, self.header), []))
         elif kind == b"IDAT":
             self.started = True
             # Without a control it is a picture for programs that know no animation.
             if self.controls:
-                self.controls[-1].data.append((offset, len(content)))
+                self.controls[-1][1].append((offset, len(content)))
         elif kind == b"fdAT":
             self._count(content)
             if not self.controls:
                 raise MagkitError("it holds data of no frame", _HINT)
-            self.controls[-1].data.append((offset + 4, len(content) - 4))
+            self.controls[-1][1].append((offset + 4, len(content) - 4))
         self.ended = kind == b"IEND"
 
     def _count(self, content: bytes) -> None:
@@ -181,7 +167,7 @@ class _Reader:
         self.sequence += 1
 
 
-def open_apng(path: Path) -> StoredAnimation | None:
+def open_apng(path: Path) -> ParsedAnimation | None:
     """The pictures of an animated PNG; None where the file holds a still one.
 
     All chunks are read once, and their checksums compared. The picture for programs that know no
@@ -191,20 +177,20 @@ def open_apng(path: Path) -> StoredAnimation | None:
         MagkitError: The file is cut or damaged.
     """
     reader = _Reader()
-    with decoding(path), path.open("rb") as file:
+    with decode_errors(path), path.open("rb") as file:
         for kind, offset, content in _chunks(file):
             reader.take(kind, offset, content)
         if not reader.promised:
             return None
-        whole = [one for one in reader.controls if one.data][: reader.promised]
+        whole = [one for one in reader.controls if one[1]][: reader.promised]
         if not reader.ended or len(whole) < reader.promised:
             # Data of the last frame may be missing.
             shown = max(len(whole) - (not reader.ended), 0)
             raise MagkitError(f"it breaks off after {shown} of {reader.promised} frames", _HINT)
-        pictures = [_png_picture(one, reader) for one in whole]
+        pictures = [_png_picture(control, data, reader) for control, data in whole]
         size = struct.unpack(">2I", reader.header[:8])
         declared = png_depth(io.BytesIO(pictures[0].head))
-        return StoredAnimation(path, size, pictures, _wrap, reader.header[8] == 16, declared)
+        return ParsedAnimation(path, size, pictures, _wrap, reader.header[8] == 16, declared)
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
@@ -224,7 +210,8 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
         offset += length + 12
 
 
-def _png_control(content: bytes, header: bytes) -> _PNGControl:
+def _png_control(content: bytes, header: bytes) -> AnimationFrame:
+    """Parse an fcTL chunk."""
     canvas = struct.unpack(">2I", header[:8])
     _, width, height, left, top, *delay, disposal, blending = struct.unpack(">5I2H2B", content)
     inside = left + width <= canvas[0] and top + height <= canvas[1]
@@ -232,23 +219,17 @@ def _png_control(content: bytes, header: bytes) -> _PNGControl:
         raise MagkitError("its frames are not described as the standard says", _HINT)
     # A denominator of 0 stands for hundredths of a second.
     seconds = Fraction(delay[0], delay[1] or 100)
-    return _PNGControl(width, height, left, top, seconds, _PNG_DISPOSALS[disposal], blending == 1)
+    return AnimationFrame(
+        left, top, width, height, seconds, _PNG_DISPOSALS[disposal], blending == 1
+    )
 
 
-def _png_picture(control: _PNGControl, reader: _Reader) -> StoredPicture:
+def _png_picture(
+    control: AnimationFrame, data: Sequence[tuple[int, int]], reader: _Reader
+) -> AnimationFrame:
     size = struct.pack(">2I", control.width, control.height)
     head = _SIGNATURE + _chunk(b"IHDR", size + reader.header[8:]) + reader.shared
-    return StoredPicture(
-        control.left,
-        control.top,
-        control.width,
-        control.height,
-        control.delay,
-        control.disposal,
-        control.blended,
-        head,
-        tuple(control.data),
-    )
+    return replace(control, head=head, data=tuple(data))
 
 
 def _wrap(data: bytes) -> bytes:
@@ -287,7 +268,7 @@ class _CutError(Exception):
     """The file ends too early."""
 
 
-def open_gif(path: Path) -> StoredAnimation:
+def open_gif(path: Path) -> ParsedAnimation:
     """The pictures of a GIF. None is decoded.
 
     The background is transparent, as in browsers, whatever colour the file names for it.
@@ -295,8 +276,8 @@ def open_gif(path: Path) -> StoredAnimation:
     Raises:
         MagkitError: The file is cut or damaged.
     """
-    pictures: list[StoredPicture] = []
-    with decoding(path), path.open("rb") as file:
+    pictures: list[AnimationFrame] = []
+    with decode_errors(path), path.open("rb") as file:
         try:
             width, height, flags = struct.unpack("<6x2HBxx", _exactly(file, 13))
             table = _table(file, flags)
@@ -306,10 +287,10 @@ def open_gif(path: Path) -> StoredAnimation:
             raise MagkitError(f"it breaks off after {len(pictures)} frames", _HINT) from None
         if not pictures:
             raise MagkitError("it holds no frame", _HINT)
-    return StoredAnimation(path, (width, height), pictures, lambda data: data + _TRAILER)
+    return ParsedAnimation(path, (width, height), pictures, lambda data: data + _TRAILER)
 
 
-def _pictures(file: BinaryIO, shared: tuple[int, bytes]) -> Iterator[StoredPicture]:
+def _pictures(file: BinaryIO, shared: tuple[int, bytes]) -> Iterator[AnimationFrame]:
     control = _Control()
     while (mark := _exactly(file, 1)) != _TRAILER:
         if mark == _EXTENSION:
@@ -329,7 +310,7 @@ def _control(block: bytes) -> _Control:
     return _Control(block, Fraction(hundredths, 100), disposal)
 
 
-def _picture(file: BinaryIO, control: _Control, shared: tuple[int, bytes]) -> StoredPicture:
+def _picture(file: BinaryIO, control: _Control, shared: tuple[int, bytes]) -> AnimationFrame:
     left, top, width, height, flags = struct.unpack("<4HB", _exactly(file, 9))
     size, colours = _table(file, flags) if flags & _TABLE else shared
     # As a file of its own: a canvas of its size, and the colours as its own table.
@@ -344,7 +325,7 @@ def _picture(file: BinaryIO, control: _Control, shared: tuple[int, bytes]) -> St
         pass
     data = ((offset, file.tell() - offset),)
     delay, disposal = control.delay, control.disposal
-    return StoredPicture(left, top, width, height, delay, disposal, True, head, data)
+    return AnimationFrame(left, top, width, height, delay, disposal, True, head, data)
 
 
 def _table(file: BinaryIO, flags: int) -> tuple[int, bytes]:

@@ -1,4 +1,4 @@
-"""The frames of a video file as RGB, streamed from a running ffmpeg that is watched for damage."""
+"""RGB frames of a video file, streamed from ffmpeg, with detection of truncated files."""
 
 import logging
 import re
@@ -10,52 +10,37 @@ from typing import Any
 import numpy as np
 
 from magkit.errors import MagkitError
-from magkit.video.ffmpeg import Child, ffmpeg, input_args
-from magkit.video.info import Frame, VideoInfo
-from magkit.video.matroska import TICK, declared_size
-from magkit.video.probe import Probed
+from magkit.video.ffmpeg import SCALE_FLAGS, FFmpegProcess, ffmpeg, input_args
+from magkit.video.info import Frame, ReadOptions, VideoInfo
+from magkit.video.probe import ProbeResult
 
-Kind = np.dtype[np.unsignedinteger[Any]]
+DType = np.dtype[np.unsignedinteger[Any]]
 
 _log = logging.getLogger(__name__)
 
-# Exact rounding and chroma at full resolution: the decoded colours are within a rounding of true.
-ACCURATE = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
-
-# Damage seen this close to the end is the end of a file that was cut: decoders with many threads
-# run some frames ahead of what they hand out.
+# Damage this many frames before the end is a truncation: threaded decoders run ahead.
 _NEAR_END = 40
 
 _LOST_PACKET = "(Error submitting packet to decoder|Decoding error).*"
 
-# Parts that start this many seconds into a file are sought, where the file has an index of times.
+# Start in seconds from which a part is sought, if the file has an index.
 _WORTH_SEEKING = 5
 
 _ROUNDING = 1e-6  # seconds: of times in floating point
 
-# A frame that comes further from its promised time is worth a warning.
+# Deviation from announced times that is warned of.
 _TIME_TOLERANCE = 2e-3  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """The frames first <= n < last of a file.
-
-    Args:
-        path: The file.
-        probed: What is known of it.
-        first: A number of a frame.
-        last: Likewise.
-        deep: Whether frames of more than 8 bits come as 16 bits.
-        deinterlace: Whether frames are made of fields.
-    """
+class FrameRange:
+    """The frames first <= n < last of a file; of its options `deep` and `deinterlace` count."""
 
     path: Path
-    probed: Probed
+    probed: ProbeResult
     first: int
     last: int
-    deep: bool = False
-    deinterlace: bool = False
+    options: ReadOptions
 
     @property
     def whole(self) -> bool:
@@ -63,15 +48,15 @@ class Part:
         return self.last == self.probed.info.frames
 
 
-def decode(part: Part) -> Iterator[Frame]:
+def decode(part: FrameRange) -> Iterator[Frame]:
     """Stream frames (H, W, 3), RGB: uint8, or uint16 if `deep` and the file has more than 8 bits.
 
     Raises:
         MagkitError: The file breaks off or can't be decoded.
     """
     info = part.probed.info
-    kind: Kind = np.dtype("<u2") if part.deep and info.bits > 8 else np.dtype(np.uint8)
-    watcher = _Watcher()
+    kind: DType = np.dtype("<u2") if part.options.deep and info.bits > 8 else np.dtype(np.uint8)
+    watcher = _DamageDetector()
     read = 0
     with ffmpeg(_arguments(part, kind), watch=watcher) as child:
         while (frame := _read_frame(child, (info.height, info.width, 3), kind)) is not None:
@@ -89,8 +74,8 @@ def decode(part: Part) -> Iterator[Frame]:
     _check_times(part, read, watcher.times)
 
 
-class _Watcher:
-    """Keeps from ffmpeg's log the times of frames, and what tells a whole file from a cut one."""
+class _DamageDetector:
+    """Collects times of frames and signs of truncation from ffmpeg's log."""
 
     def __init__(self) -> None:
         self.frames = 0
@@ -100,7 +85,7 @@ class _Watcher:
         self._suspect_at = 0
 
     def __call__(self, line: str) -> None:
-        # Threads of ffmpeg share a line: a decoder's word may stand behind a frame's description.
+        # A decoder's message may be appended to a frame's description.
         before = self.frames
         if match := re.search(r"\] n: *(\d+) pts:(?: *\S+ +pts_time:(-?[\d.]\S*))?", line):
             self.frames = int(match[1]) + 1
@@ -108,14 +93,13 @@ class _Watcher:
         if match := re.search(r"partial file|File ended prematurely", line):
             self.broken = match[0]
         elif before and (match := re.search(_LOST_PACKET, line)):
-            # A frame is missing, and with it the time of all that follow. (Before the first frame
-            # it is a recording that starts between two key frames, and that is no damage.)
+            # Before the first frame it is only a recording that starts between two key frames.
             self.broken = match[0]
         elif match := re.search(r"corrupt (decoded frame|input packet)|Packet corrupt", line):
             self._suspect, self._suspect_at = match[0], self.frames
 
     def verdict(self) -> str:
-        """Why the file is taken as cut, or an empty string."""
+        """The sign of truncation, or an empty string."""
         near = self.frames - self._suspect_at <= _NEAR_END
         return self.broken or (self._suspect if near else "")
 
@@ -126,8 +110,8 @@ def _shortage(path: Path) -> str:
     return f"the file should have {promised} bytes, {missing} more" if missing > 0 else ""
 
 
-def _check_times(part: Part, read: int, decoded: list[float]) -> None:
-    """Warn where unevenly spaced frames were decoded at other times than their packets promised."""
+def _check_times(part: FrameRange, read: int, decoded: list[float]) -> None:
+    """Warn of unevenly spaced frames that were decoded at other times than their packets'."""
     times = part.probed.info.times
     if times is None or len(decoded) != read:
         return
@@ -143,31 +127,31 @@ def _check_times(part: Part, read: int, decoded: list[float]) -> None:
         _log.warning("%s: frames are off the times that it promised, by %.3f s", part.path, error)
 
 
-def _arguments(part: Part, kind: Kind) -> list[str]:
+def _arguments(part: FrameRange, kind: DType) -> list[str]:
     seek, select = _cut(part)
     decoder = ["-c:v", part.probed.decoder] if part.probed.decoder else []
-    fields = ["bwdif=mode=send_frame:deint=all"] if part.deinterlace else []
+    fields = ["bwdif=mode=send_frame:deint=all"] if part.options.deinterlace else []
     to_rgb = _to_rgb(part.probed) if kind.itemsize == 1 else _to_deep_rgb(part.probed)
     chain = [*select, "showinfo=checksum=0", *fields, *to_rgb]
     raw = ["-map", "0:V:0", "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"]
     return [*seek, *decoder, *input_args(part.path), "-vf", ",".join(chain), *raw]
 
 
-def _to_rgb(probed: Probed) -> list[str]:
-    """The filters that convert to 8-bit RGB; what is transparent lies over black."""
+def _to_rgb(probed: ProbeResult) -> list[str]:
+    """The filters that convert to 8-bit RGB on black."""
     info = probed.info
     scale = (
         f"scale={info.width}:{info.height}:in_color_matrix={info.color_matrix}"
-        f":in_range={probed.decode_range}:out_range=pc:flags={ACCURATE}"
+        f":in_range={probed.decode_range}:out_range=pc:flags={SCALE_FLAGS}"
     )
     return [scale, *_over_black(probed, "gbrap16le"), "format=rgb24"]
 
 
-def _to_deep_rgb(probed: Probed) -> list[str]:
+def _to_deep_rgb(probed: ProbeResult) -> list[str]:
     """The filters that convert to 16-bit RGB.
 
-    zimg converts exactly, where ffmpeg's scaler makes 65280 of 65535 of white. It takes no odd
-    sizes with fewer samples of colour than of brightness: the scaler fills those up first.
+    zimg converts exactly; ffmpeg's scaler turns white of 65535 into 65280. zimg rejects subsampled
+    chroma of odd sizes, which the scaler upsamples first.
     """
     planes = "gbrap16le" if probed.alpha else "gbrp16le"
     if probed.decode_range == "auto":
@@ -175,37 +159,37 @@ def _to_deep_rgb(probed: Probed) -> list[str]:
     info, alpha = probed.info, "a" if probed.alpha else ""
     bits = info.bits if info.bits in {10, 12} else 16
     limits = {"tv": "limited", "pc": "full"}[probed.decode_range]
-    fill = f"scale={info.width}:{info.height}:flags={ACCURATE}:in_range={probed.decode_range}"
+    fill = f"scale={info.width}:{info.height}:flags={SCALE_FLAGS}:in_range={probed.decode_range}"
     fill += f":out_range={probed.decode_range},format=yuv{alpha}444p{bits}le"
     convert = f"zscale=matrixin={info.color_matrix}:rangein={limits}:matrix=gbr:range=full"
     return [fill, f"{convert},format={planes}", *_over_black(probed, planes), "format=rgb48le"]
 
 
-def _over_black(probed: Probed, planes: str) -> list[str]:
-    # In 16 bits: in 8 the filter rounds down, and opaque white becomes 254.
+def _over_black(probed: ProbeResult, planes: str) -> list[str]:
+    # In 16 bits, as the filter rounds down and would turn 8-bit white into 254.
     return [f"format={planes},premultiply=inplace=1"] if probed.alpha else []
 
 
-def _cut(part: Part) -> tuple[list[str], list[str]]:
-    """Arguments that seek, and the filters that pass the part alone."""
+def _cut(part: FrameRange) -> tuple[list[str], list[str]]:
+    """Arguments that seek, and the filters that select the part."""
     info, begin = part.probed.info, part.probed.begin
     if part.first == 0 and part.whole:
         return [], []
     start = begin + info.time_of(part.first)
-    # Frames that share a tick can't be told by their times.
-    told = {"mov": 0, "matroska": TICK}.get(part.probed.container.split(",")[0])
+    # Frames that share a tick can't be selected by time.
+    told = {"mov": 0, "matroska": MATROSKA_TICK}.get(part.probed.container.split(",")[0])
     if start < _WORTH_SEEKING or told is None or info.shortest_step < told - _ROUNDING:
         last = "" if part.whole else f":end_frame={part.last}"
         return [], [f"trim=start_frame={part.first}{last}"]
-    # Skip to a key frame well before the start. Frames are told by their times there, which stay
-    # those of the whole file; half the distance to the neighbour allows for rounded ones.
+    # Seek to a key frame before the start, and select frames by their times in the whole file, with
+    # half the interval to their neighbours as tolerance.
     seek = ["-noaccurate_seek", "-ss", f"{start - 3:.6f}", "-copyts", "-start_at_zero"]
     conditions = [f"gte(t,{begin + _between(info, part.first):.9f})"]
     stop = []
     if not part.whole:
         end = begin + _between(info, part.last)
         conditions.append(f"lt(t,{end:.9f})")
-        stop = [f"trim=end={end + 1:.6f}"]  # stops the reading; the exact end is the expression's
+        stop = [f"trim=end={end + 1:.6f}"]  # ends reading; the expression selects
     return seek, [*stop, f"select='{'*'.join(conditions)}'"]
 
 
@@ -214,7 +198,7 @@ def _between(info: VideoInfo, number: int) -> float:
     return (info.time_of(max(number - 1, 0)) + info.time_of(number)) / 2
 
 
-def _read_frame(child: Child, shape: tuple[int, int, int], kind: Kind) -> Frame | None:
+def _read_frame(child: FFmpegProcess, shape: tuple[int, int, int], kind: DType) -> Frame | None:
     """The next whole frame, or None at the end."""
     frame: Frame = np.empty(shape, kind)
     pipe = child.process.stdout
@@ -226,3 +210,36 @@ def _read_frame(child: Child, shape: tuple[int, int, int], kind: Kind) -> Frame 
             return None
         filled += got
     return frame
+
+
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_MAX_HEADER = 4096  # bytes
+
+MATROSKA_TICK = 0.001
+"""Seconds per tick of nearly all Matroska files, and of all that ffmpeg writes."""
+
+
+def declared_size(path: Path) -> int | None:
+    """Return the size in bytes that a Matroska header states, if any.
+
+    It reveals a truncation between two frames, which a decoder doesn't notice.
+    Source: RFC 8794, section 5 (element identifiers and sizes), and RFC 9559, section 5.1.
+    """
+    with path.open("rb") as file:
+        start = file.read(_MAX_HEADER)
+    if not start.startswith(_EBML):
+        return None
+    at, size = _size(start, len(_EBML))
+    at += size or 0
+    if start[at : at + len(_SEGMENT)] != _SEGMENT:
+        return None
+    at, size = _size(start, at + len(_SEGMENT))
+    return None if size is None else at + size
+
+
+def _size(data: bytes, at: int) -> tuple[int, int | None]:
+    """Read an element's size: the offset of its content, and its length, if known."""
+    length = 9 - int.from_bytes(data[at : at + 1]).bit_length()  # leading zeros say how long
+    ones = (1 << 7 * length) - 1
+    value = int.from_bytes(data[at : at + length]) & ones
+    return at + length, None if value == ones else value

@@ -22,7 +22,7 @@ _BITS_PER_SAMPLE = 258  # BitsPerSample
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class DeclaredDepth:
     """A depth that a file states.
 
     Args:
@@ -35,7 +35,7 @@ class Declared:
     scaled: bool = False
 
 
-def png_depth(file: BinaryIO) -> Declared | None:
+def png_depth(file: BinaryIO) -> DeclaredDepth | None:
     """The depth that the sBIT chunk of a 16-bit PNG states.
 
     Samples are scaled to the full range, says the standard (PNG, third edition, 11.3.2.7), which
@@ -46,14 +46,14 @@ def png_depth(file: BinaryIO) -> Declared | None:
         length, kind = int.from_bytes(file.read(4)), file.read(4)
         if kind == b"sBIT" and length <= 4:
             bits = max(file.read(length), default=0)
-            return Declared(bits, scaled=True) if 8 <= bits <= 15 else None
+            return DeclaredDepth(bits, scaled=True) if 8 <= bits <= 15 else None
         if kind in {b"", b"PLTE", b"IDAT"}:  # it stands before these
             break
         file.seek(length + 4, 1)
     return None
 
 
-def tiff_depth(image: ImageFile) -> Declared | None:
+def tiff_depth(image: ImageFile) -> DeclaredDepth | None:
     """The depth that a 16-bit TIFF page states in its tags.
 
     MaxSampleValue and ImageJ's display range may be statistics of the pixels: they state a depth
@@ -62,15 +62,15 @@ def tiff_depth(image: ImageFile) -> Declared | None:
     tags: Any = image.tag_v2  # type: ignore[attr-defined]
     stored = max(tags.get(_BITS_PER_SAMPLE, (16,)))
     if stored < 16:  # packed
-        return Declared(stored)
+        return DeclaredDepth(stored)
     text = str(tags.get(_DESCRIPTION, ""))
     if match := re.search(r'SignificantBits="(\d{1,2})"', text):  # OME-XML
-        return Declared(int(match[1])) if 8 <= int(match[1]) <= 15 else None
+        return DeclaredDepth(int(match[1])) if 8 <= int(match[1]) <= 15 else None
     values = [value for tag in _MAXIMA for value in _numbers(tags.get(tag))]
     if text.startswith("ImageJ=") and re.search(r"^min=0(\.0*)?\s*$", text, re.MULTILINE):
         values += [float(n) for n in re.findall(r"^max=(\d{1,9})(?:\.0*)?\s*$", text, re.MULTILINE)]
     known = [bits for bits in range(8, 16) if values and max(values) == 2**bits - 1]
-    return Declared(known[0]) if known else None
+    return DeclaredDepth(known[0]) if known else None
 
 
 def _numbers(value: Any) -> list[float]:
@@ -111,11 +111,11 @@ class Depth:
                 f"it holds the value {peak:,}, above the {self.white:,} of {self.bits} bits",
                 hint=f"state a greater depth: --bits {_bits_of(int(peak))}",
             )
-        scaled = scale(values, self.white, deep=deep)
+        scaled = scale_values(values, self.white, deep=deep)
         return scaled if scaled.ndim == 3 else np.repeat(scaled[:, :, None], 3, axis=2)
 
 
-def scale(values: NDArray[Any], white: int, *, deep: bool) -> NDArray[Any]:
+def scale_values(values: NDArray[Any], white: int, *, deep: bool) -> NDArray[Any]:
     """8-bit values, and 16-bit ones of which `white` is the largest, as uint16 or uint8."""
     if values.dtype == np.uint8:
         return values.astype(np.uint16) * 257 if deep else values
@@ -126,7 +126,7 @@ def scale(values: NDArray[Any], white: int, *, deep: bool) -> NDArray[Any]:
     return ((values.astype(np.uint32) * full + white // 2) // white).astype(kind)
 
 
-def eight_bits(name: object, stated: int | None) -> Depth:
+def require_8_bit(name: object, stated: int | None) -> Depth:
     """The depth of a clip without 16-bit pictures.
 
     Raises:
@@ -142,7 +142,7 @@ def eight_bits(name: object, stated: int | None) -> Depth:
 
 def find_depth(
     name: object,
-    declared: Sequence[Declared | None],
+    declared: Sequence[DeclaredDepth | None],
     stated: int | None,
     read: Callable[[int], NDArray[Any]],
 ) -> Depth:
@@ -162,7 +162,7 @@ def find_depth(
         MagkitError: A picture can't be read.
     """
     if not declared:
-        return eight_bits(name, stated)
+        return require_8_bit(name, stated)
     if stated is not None:
         if not 8 <= stated <= 16:
             raise UsageError(f"a depth is 8 to 16 bits, not {stated}", hint="such as 10, 12 or 14")

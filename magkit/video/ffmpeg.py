@@ -1,8 +1,7 @@
-"""The ffmpeg binary that imageio-ffmpeg brings, and how magkit starts it.
+"""imageio-ffmpeg's ffmpeg binary, run with restricted inputs.
 
-Every input is opened with two lists: ffmpeg may use the protocol `file` alone, and only those
-demuxers that read one file and open no other. So no playlist, script or link inside a file can
-make it fetch an address or read what the user did not name.
+Inputs may use only the protocol `file`, and demuxers that open no other files. So no playlist,
+script or link in a file makes ffmpeg fetch an address or read files that the user didn't name.
 """
 
 import atexit
@@ -20,7 +19,7 @@ from typing import IO
 import imageio_ffmpeg
 
 from magkit.errors import MagkitError
-from magkit.video.kinds import raw_stream
+from magkit.video.formats import raw_image_demuxer
 
 # Playlists, scripts, name patterns, network sessions, drawings that link to pictures, plain text.
 REFUSED = frozenset(
@@ -33,10 +32,12 @@ REFUSED = frozenset(
 
 _KEPT_ERRORS = 100
 
-# Transport and program streams and Ogg may start their clock anew in the middle of a file. ffmpeg
-# takes any step of 10 s for that, and closes the gap. A clip that pauses has true steps of such a
-# length. The longest that counts as one stays well below the 26.5 hours after which the 33-bit
-# clock of MPEG wraps. Steps back are always corrected.
+SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+"""Flags of ffmpeg's scaler: exact rounding, and chroma at full resolution."""
+
+# Transport and program streams and Ogg may restart their clock in the middle of a file. ffmpeg
+# takes any step of 10 s for a restart; paused clips have longer true steps. The limit is well below
+# the 26.5 hours after which MPEG's 33-bit clock wraps. Steps back are always corrected.
 _LONGEST_STEP = 6 * 3600  # seconds
 
 
@@ -57,7 +58,7 @@ def binary() -> str:
 
 @cache
 def _table(name: str) -> str:
-    """One of the lists that ffmpeg prints of itself."""
+    """One of ffmpeg's lists of its capabilities."""
     done = subprocess.run(
         [binary(), "-hide_banner", f"-{name}"],
         capture_output=True,
@@ -77,7 +78,7 @@ def _demuxers() -> str:
     return ",".join(n for n in names if REFUSED.isdisjoint(n.split(",")))
 
 
-def decodable(codec: str) -> bool:
+def has_decoder(codec: str) -> bool:
     """Whether ffmpeg has a decoder of this codec."""
     return bool(re.search(rf"^ D\S+ {re.escape(codec)} ", _table("codecs"), flags=re.MULTILINE))
 
@@ -109,18 +110,18 @@ def pixel_format(name: str) -> PixelFormat:
 
 
 def input_args(path: Path) -> list[str]:
-    """The arguments that open `path`, and nothing else."""
-    # `file:` keeps a name such as `concat:a|b` or `-y` from meaning something to ffmpeg.
+    """The arguments that open `path` alone."""
+    # `file:` protects names such as `concat:a|b` or `-y`.
     source = f"file:{path.absolute()}"
-    # By its suffix ffmpeg would take raw motion JPEG named .jpg for one picture.
-    stream = raw_stream(path)
+    # ffmpeg takes raw motion JPEG with the suffix .jpg for one picture.
+    stream = raw_image_demuxer(path)
     form = ["-f", stream] if stream else []
     allowed = ["-protocol_whitelist", "file", "-format_whitelist", _demuxers()]
     return ["-dts_delta_threshold", str(_LONGEST_STEP), *allowed, *form, "-i", source]
 
 
 class Log:
-    """The messages of one running ffmpeg, read by a thread so that its pipe never fills up."""
+    """The log of a running ffmpeg, read by a thread."""
 
     def __init__(self, pipe: IO[bytes], watch: Callable[[str], None] | None = None) -> None:
         self.errors: list[str] = []
@@ -132,9 +133,9 @@ class Log:
         for raw in pipe:
             line = raw.decode(errors="replace").rstrip()
             if re.search(r"\[(error|fatal|panic)\]", line):
-                # The first errors say what is wrong, the last what ended it: keep both.
+                # Keep the first errors and the last.
                 del self.errors[_KEPT_ERRORS - 1 : -1]
-                self.errors.append(message(line))
+                self.errors.append(strip_prefixes(line))
             if self._watch is not None:
                 self._watch(line)
 
@@ -148,19 +149,19 @@ class Log:
         return next(telling, self.errors[0] if self.errors else "")
 
 
-# What ffmpeg says after the real reason.
+# Messages that follow the cause.
 _CONSEQUENCE = re.compile(
     "Terminating thread|Task finished|Error sending frames|Nothing was written|Conversion failed"
     "|Error opening (in|out)put file|maybe incorrect parameters|before EOF"
 )
 
 
-def message(line: str) -> str:
+def strip_prefixes(line: str) -> str:
     """A line of ffmpeg's log without the [parts and levels] that lead it."""
     return re.sub(r"^(\[[^\]]*\] )+", "", line)
 
 
-class Child:
+class FFmpegProcess:
     """One running ffmpeg: its process and its log."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Log) -> None:
@@ -180,18 +181,17 @@ class Child:
         self.finish()
 
     def cause(self) -> str:
-        """Why it failed, as it says or as it ended."""
+        """The cause of its failure."""
         status = self.process.returncode
         return self.log.cause() or f"ffmpeg ended with status {status}"
 
 
-_running: set[Child] = set()
+_running: set[FFmpegProcess] = set()
 
 
 @atexit.register
 def _end_all() -> None:
-    # An interrupt can leave a block open until the interpreter goes, when threads that read a log
-    # can no longer be waited for.
+    # An interrupt can leave a block open until the interpreter exits.
     for child in list(_running):
         child.end()
 
@@ -199,16 +199,15 @@ def _end_all() -> None:
 @contextmanager
 def ffmpeg(
     args: Sequence[str], *, feed: bool = False, watch: Callable[[str], None] | None = None
-) -> Iterator[Child]:
-    """Run ffmpeg for the length of a block: when the block ends, so has ffmpeg.
+) -> Iterator[FFmpegProcess]:
+    """Run ffmpeg for the length of a block, at whose end it is stopped.
 
     Args:
-        args: Everything after `ffmpeg`.
-        feed: Whether the block writes to its standard input, instead of reading its output.
-        watch: Called with every line of the log, from the thread that reads it.
+        args: The arguments.
+        feed: Open standard input for writing, instead of the output for reading.
+        watch: Called with every line of the log, in another thread.
     """
-    # Ctrl-C reaches every process of the terminal's group. In a group of its own ffmpeg never
-    # gets it, and magkit alone decides when it ends.
+    # In its own process group ffmpeg doesn't receive the terminal's Ctrl-C.
     new_group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
     hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)
     process = subprocess.Popen(
@@ -220,7 +219,7 @@ def ffmpeg(
         creationflags=new_group | hidden,
     )
     assert process.stderr is not None
-    child = Child(process, Log(process.stderr, watch))
+    child = FFmpegProcess(process, Log(process.stderr, watch))
     _running.add(child)
     try:
         yield child

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from magkit.errors import MagkitError
-from magkit.video.kinds import SUFFIXES, kind_by_suffix
+from magkit.video.formats import SUFFIXES, format_by_suffix
 
 
 def list_frames(folder: Path, pattern: str = "*") -> list[Path]:
@@ -22,13 +22,13 @@ def list_frames(folder: Path, pattern: str = "*") -> list[Path]:
         pattern: A glob that their names match, in any case.
     """
     found = (path for path in _files(folder, pattern) if path.suffix.lower() in SUFFIXES)
-    return sorted(found, key=natural_order)
+    return sorted(found, key=natural_key)
 
 
-def list_unread(folder: Path, pattern: str = "*") -> dict[Path, str]:
+def list_unsupported(folder: Path, pattern: str = "*") -> dict[Path, str]:
     """The pictures of a folder whose kinds aren't read as frames, and what they are."""
-    kinds = {path: kind_by_suffix(path) for path in _files(folder, pattern)}
-    return {path: kinds[path] or "" for path in sorted(kinds, key=natural_order) if kinds[path]}
+    kinds = {path: format_by_suffix(path) for path in _files(folder, pattern)}
+    return {path: kinds[path] or "" for path in sorted(kinds, key=natural_key) if kinds[path]}
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
@@ -37,7 +37,7 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     return [path for path in named if path.name[0] != "." and path.is_file()]
 
 
-def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
+def natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
     """A key by which paths are sorted as people count: 2 before 10."""
     parts = re.findall(r"\d+|\D+", path.name.lower())
     key = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
@@ -50,7 +50,7 @@ _FEW = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingNumbers:
     """The numbers that no frame has, though frames before and after are there.
 
     Args:
@@ -70,22 +70,22 @@ class Missing:
         return list(islice(chain.from_iterable(self.runs), most))
 
     def __str__(self) -> str:
-        return few(chain.from_iterable(self.runs), self.count)
+        return summarize(chain.from_iterable(self.runs), self.count)
 
 
-def find_missing(paths: Sequence[Path]) -> Missing:
+def find_missing(paths: Sequence[Path]) -> MissingNumbers:
     """The gaps in the numbers of a clip's frames; none where no name has a number.
 
     Raises:
         MagkitError: Two frames have one number, or some have none.
     """
-    return missing_between(frame_numbers(paths))
+    return find_gaps(frame_numbers(paths))
 
 
-def missing_between(numbers: Iterable[int]) -> Missing:
+def find_gaps(numbers: Iterable[int]) -> MissingNumbers:
     """The gaps in numbers of any order."""
     known = sorted(numbers)
-    return Missing(tuple(range(a + 1, b) for a, b in pairwise(known) if b - a > 1))
+    return MissingNumbers(tuple(range(a + 1, b) for a, b in pairwise(known) if b - a > 1))
 
 
 def frame_numbers(paths: Sequence[Path]) -> list[int]:
@@ -116,16 +116,16 @@ def _telling(numbers: list[list[int]]) -> tuple[int, ...]:
     return max(reversed(places), key=lambda place: len(set(place)))
 
 
-def by_name(paths: Sequence[Path]) -> dict[str, Path]:
+def index_by_name(paths: Sequence[Path]) -> dict[str, Path]:
     """Pictures by their names without suffixes, in which 7, 007 and 00007 are the same.
 
     Raises:
         MagkitError: Two have one name.
     """
-    return _index(map(plain_name, paths), paths)
+    return _index(map(normalized_stem, paths), paths)
 
 
-def plain_name(path: Path) -> str:
+def normalized_stem(path: Path) -> str:
     """A name without its suffix and its numbers' leading zeros."""
     return re.sub(r"\d+", lambda n: str(int(n[0])), path.stem)
 
@@ -145,7 +145,7 @@ def _index(keys: Iterable[K], paths: Sequence[Path]) -> dict[K, Path]:
     return found
 
 
-def few(items: Iterable[object], count: int) -> str:
+def summarize(items: Iterable[object], count: int) -> str:
     """The first few of `count` items, for a message."""
     shown = ", ".join(map(str, islice(items, _FEW)))
     return shown if count <= _FEW else f"{shown}, ... ({count} in all)"

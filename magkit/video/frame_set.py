@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
 from magkit.video.depth import Depth, find_depth
+from magkit.video.formats import SUFFIXES, conversion_hint
 from magkit.video.frame_names import (
-    Missing,
-    by_name,
+    MissingNumbers,
     clock_times,
     count_steps,
-    few,
+    find_gaps,
     frame_numbers,
+    index_by_name,
     list_frames,
-    list_unread,
-    missing_between,
-    plain_name,
+    list_unsupported,
+    normalized_stem,
+    summarize,
 )
-from magkit.video.kinds import SUFFIXES, conversion_hint
-from magkit.video.pictures import Header, open_picture
-from magkit.video.sidecar import SIDECAR
-from magkit.video.tiff import find_bare_stack
+from magkit.video.info import ReadOptions
+from magkit.video.pictures import ImageHeader, open_picture
+from magkit.video.tiff import find_contiguous_stack
 
 FRAMES = "frames"
 
@@ -56,7 +56,7 @@ def find_frames(folder: Path) -> tuple[Path, str]:
         raise _no_frames(folder, deeper, numbered=bool(own), prefix="magkit stitch ")
     if len(clips) > 1:
         raise UsageError(
-            f"{folder} holds several clips: {few((one.name for one in clips), len(clips))}",
+            f"{folder} holds several clips: {summarize((one.name for one in clips), len(clips))}",
             hint=f"name one: magkit stitch {clips[0]}",
         )
     return clips[0] / FRAMES, clips[0].resolve().name
@@ -84,9 +84,9 @@ def _no_frames(
     folder: Path, deeper: Path | None, *, numbered: bool, prefix: str = ""
 ) -> MagkitError:
     near = deeper or next(filter(list_frames, subfolders(folder)), None)
-    unread = list_unread(folder)
+    unread = list_unsupported(folder)
     if unread and not near:
-        return unread_error(folder, unread)
+        return unsupported_error(folder, unread)
     kinds = ", ".join(sorted(SUFFIXES))
     return MagkitError(
         f"{folder} holds no {'numbered ' if numbered else ''}frames",
@@ -94,7 +94,7 @@ def _no_frames(
     )
 
 
-def unread_error(folder: Path, unread: Mapping[Path, str]) -> MagkitError:
+def unsupported_error(folder: Path, unread: Mapping[Path, str]) -> MagkitError:
     """The error for pictures of a folder whose kinds aren't read as frames.
 
     Args:
@@ -103,7 +103,8 @@ def unread_error(folder: Path, unread: Mapping[Path, str]) -> MagkitError:
     """
     names = [f"{path.name} is {kind}" for path, kind in unread.items()]
     return MagkitError(
-        f"{folder} holds pictures that magkit doesn't read as frames: {few(names, len(names))}",
+        f"{folder} holds pictures that magkit doesn't read as frames: "
+        f"{summarize(names, len(names))}",
         conversion_hint(next(iter(unread.values()))),
     )
 
@@ -147,17 +148,10 @@ def find_panels(frames: Path, names: Sequence[str]) -> list[Path]:
     there = {one.name: one for one in subfolders(place)}
     if absent := [name for name in names if name not in there]:
         raise UsageError(
-            f"{place} has no folder for the panels {few(map(repr, absent), len(absent))}",
+            f"{place} has no folder for the panels {summarize(map(repr, absent), len(absent))}",
             hint=did_you_mean(absent[0], there),
         )
     return [there[name] for name in names]
-
-
-def find_foreign(folder: Path) -> list[Path]:
-    """What is in a folder of frames and no frame: neither hidden, nor the sidecar."""
-    frames = set(list_frames(folder))
-    rest = (path for path in folder.iterdir() if path not in frames)
-    return sorted(path for path in rest if path.name[0] != "." and path.name != SIDECAR)
 
 
 # What may stand beside frames without being one: previews and drawings.
@@ -177,9 +171,9 @@ class FrameSet:
     """
 
     paths: tuple[Path, ...]
-    headers: tuple[Header, ...]
+    headers: tuple[ImageHeader, ...]
     numbers: tuple[int, ...]
-    missing: Missing
+    missing: MissingNumbers
 
     @property
     def size(self) -> tuple[int, int]:
@@ -187,31 +181,31 @@ class FrameSet:
         return self.headers[0].size
 
 
-def check_frames(folder: Path, *, pattern: str, gaps: bool, gaps_hint: str) -> FrameSet:
-    """Find the frames of a folder, and refuse what makes a wrong clip of them; no pixels are read.
+def check_frames(folder: Path, options: ReadOptions, *, gaps_hint: str) -> FrameSet:
+    """Find the frames of a folder and check that they make one clip; no pixels are read.
 
     Args:
-        folder: That holds them.
-        pattern: A glob on their names, in any case; what doesn't match is left out.
-        gaps: Whether numbers may be missing.
-        gaps_hint: What to do about missing ones.
+        folder: Of the frames.
+        options: Of these, `pattern` and `gaps` count.
+        gaps_hint: The hint of the error for missing frames.
 
     Raises:
         UsageError: No name matches the pattern.
-        MagkitError: There are no frames, one is missing or there twice, one is of another size or
-            of a kind that isn't read, or one can't be read.
+        MagkitError: There are no frames, one is missing, duplicated, of another size or of an
+            unsupported format, or one can't be read.
     """
+    pattern = options.pattern
     paths = list_frames(folder, pattern)
-    unread = list_unread(folder, pattern)
+    unread = list_unsupported(folder, pattern)
     if pattern != "*" and not paths:
         raise _no_match(folder, pattern)
     check_frames_here(folder, paths)
     if alone := _alone(paths, unread):
-        raise unread_error(folder, alone)
-    by_name(paths)
+        raise unsupported_error(folder, alone)
+    index_by_name(paths)
     paths, numbers, step = _in_order(folder, paths)
-    missing = missing_between(numbers)
-    if missing.count and not gaps:
+    missing = find_gaps(numbers)
+    if missing.count and not options.gaps:
         what = missing if step is None else _first_gap(paths, numbers, step)
         raise MagkitError(f"frames are missing from {folder}: {what}", gaps_hint)
     headers = read_headers(paths)
@@ -253,21 +247,23 @@ def _first_gap(paths: Sequence[Path], numbers: Sequence[int], step: Fraction) ->
 
 def _no_match(folder: Path, pattern: str) -> UsageError:
     there = [path.name for path in list_frames(folder)]
-    hint = f"there are {few(there, len(there))}" if there else "there are no pictures at all"
+    hint = f"there are {summarize(there, len(there))}" if there else "there are no pictures at all"
     return UsageError(f"no picture in {folder} is named as {pattern!r} says", hint)
 
 
 def _alone(paths: Sequence[Path], unread: dict[Path, str]) -> dict[Path, str]:
     """Frames of kinds that aren't read; not raw twins of those that are, drawings, animations."""
-    known = {plain_name(path) for path in paths}
+    known = {normalized_stem(path) for path in paths}
     return {
         path: kind
         for path, kind in unread.items()
-        if plain_name(path) not in known and kind not in _NO_FRAMES and re.search(r"\d", path.stem)
+        if normalized_stem(path) not in known
+        and kind not in _NO_FRAMES
+        and re.search(r"\d", path.stem)
     }
 
 
-def read_headers(paths: Sequence[Path]) -> tuple[Header, ...]:
+def read_headers(paths: Sequence[Path]) -> tuple[ImageHeader, ...]:
     """What is known of pictures without decoding them.
 
     Raises:
@@ -276,10 +272,10 @@ def read_headers(paths: Sequence[Path]) -> tuple[Header, ...]:
     return tuple(map(_read_header, paths))
 
 
-def _read_header(path: Path) -> Header:
+def _read_header(path: Path) -> ImageHeader:
     with open_picture(path) as picture:
         header = picture.header()
-        bare = find_bare_stack(path, picture)
+        bare = find_contiguous_stack(path, picture)
         several = bare.held if bare else 1
         # The further pictures of a photograph (MPO) and smaller versions of a page are no frames.
         if picture.pages > 1 and picture.image.format != "MPO":
@@ -293,7 +289,7 @@ def _read_header(path: Path) -> Header:
     return header
 
 
-def check_sizes(paths: Sequence[Path], headers: Sequence[Header]) -> None:
+def check_sizes(paths: Sequence[Path], headers: Sequence[ImageHeader]) -> None:
     """Refuse pictures that differ in size.
 
     Raises:
@@ -308,7 +304,7 @@ def check_sizes(paths: Sequence[Path], headers: Sequence[Header]) -> None:
     if odd:
         (first, size), *rest = odd
         names = [f"{path.name} ({other})" for path, other in rest]
-        others = f"; nor are {few(names, len(names))}" if names else ""
+        others = f"; nor are {summarize(names, len(names))}" if names else ""
         raise MagkitError(
             f"{first} is {size}, not {usual[0]}x{usual[1]} as other frames are{others}",
             hint="all frames of a clip have one size: --pattern leaves others out",
@@ -318,7 +314,7 @@ def check_sizes(paths: Sequence[Path], headers: Sequence[Header]) -> None:
 def frames_depth(
     name: object,
     paths: Sequence[Path],
-    headers: Sequence[Header],
+    headers: Sequence[ImageHeader],
     stated: int | None,
     recorded: int = 8,
 ) -> Depth:

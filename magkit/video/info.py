@@ -1,7 +1,7 @@
-"""The record of a clip: size, times or rate, colours."""
+"""The record of a clip (size, times, colours), its reading options, and the fit of a frame rate."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -10,10 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from magkit.video.hdr import StaticHdr
-
 Frame = NDArray[np.unsignedinteger[Any]]
-"""One frame (H, W, 3), RGB: uint8, 255 the brightest, or uint16, 65535 the brightest."""
+"""One frame (H, W, 3), RGB: uint8 with white at 255, or uint16 with white at 65535."""
+
+FrameRangeReader = Callable[[int, int], Iterator[Frame]]
+"""Streams frames first <= n < last of a clip."""
 
 ColorRange = Literal["tv", "pc"]
 
@@ -22,29 +23,97 @@ UNKNOWN = "unknown"
 _NTSC = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 72, 90, 120, 240))
 
 
+LUMA_WEIGHTS = {
+    "bt709": (0.2126, 0.0722),
+    "fcc": (0.30, 0.11),
+    "bt470bg": (0.299, 0.114),
+    "smpte170m": (0.299, 0.114),
+    "smpte240m": (0.212, 0.087),
+    "bt2020nc": (0.2627, 0.0593),
+}
+"""The weights of red and blue in luma (ITU-T H.273, table 4), by ffmpeg's name of the matrix."""
+
+DEFAULT_RATE = Fraction(24)
+"""Frames per second of a folder without a sidecar, and of a stack that states no rate."""
+
+Point = tuple[float, float]
+
+
 @dataclass(frozen=True, slots=True)
-class VideoInfo:
-    """How a clip is shown: its size, rate, shape of pixels and colours.
+class StaticHdr:
+    """Static HDR metadata of a clip (SMPTE ST 2086, CTA-861.3); None where it is unknown.
 
     Args:
-        width: Pixels, as displayed upright (a rotation in the file is applied already).
-        height: Likewise.
-        rate: Frames a second, exact: 29.97 is 30000/1001. Where frames are unevenly spaced this is
-            their mean rate.
-        frames: How many frames there are; None where that is unknown. Where a video breaks off, it
-            is what its packets promise (`count_frames` decodes all of it).
-        pixel_aspect: A pixel's width over its height; 1 where pixels are square.
-        color_range: "tv" (16-235) or "pc" (0-255): how luma is stored in the video.
-        color_matrix: The YCbCr matrix as ffmpeg spells it ("smpte170m", "bt709", ...), guessed as
-            players do where the file doesn't tell.
-        color_primaries: As ffmpeg spells them, "unknown" where the file doesn't tell.
-        color_transfer: Likewise.
-        has_audio: Whether sound goes with the picture.
-        times: Of unevenly spaced frames the seconds from the first frame to each, and last the end
-            of the last frame: one value more than frames. None: frame n comes at n / rate.
-        bits: Bits of a colour channel as stored.
-        interlaced: Whether a frame holds two fields, taken at different times.
-        hdr: Static HDR metadata, if the clip has any.
+        primaries: CIE 1931 (x, y) of red, green, blue and white of the mastering display.
+        luminance: The lowest and the highest of the mastering display, in cd/m2.
+        light_levels: MaxCLL and MaxFALL, the brightest pixel and the brightest mean of a frame, in
+            cd/m2; 0 is unknown.
+
+    Raises:
+        ValueError: A value is out of range.
+    """
+
+    primaries: tuple[Point, Point, Point, Point] | None = None
+    luminance: Point | None = None
+    light_levels: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        for point in self.primaries or ():
+            if not all(0 < value < 1 for value in point):
+                raise ValueError(f"chromaticities lie between 0 and 1, not at {point}")
+        # The PQ transfer function ends at 10,000 cd/m2 (SMPTE ST 2084).
+        if self.luminance and not 0 <= self.luminance[0] < self.luminance[1] <= 10_000:
+            raise ValueError(f"no display has the luminances {self.luminance}")
+        # CTA-861.3 stores 16 bits.
+        if self.light_levels and not all(0 <= level <= 65_535 for level in self.light_levels):
+            raise ValueError(f"light levels run from 0 to 65535, not {self.light_levels}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """Options of opening a clip.
+
+    Args:
+        rate: Frames per second of a clip that states no rate or a wrong one. Unevenly spaced frames
+            of a video or an animation keep their times.
+        deep: Return frames of more than 8 bits as uint16 with white at 65535; otherwise all frames
+            are uint8.
+        bits: Significant bits of 16-bit pictures that don't state their depth, 8 to 16.
+        deinterlace: Merge the two fields of each frame of an interlaced video (bwdif).
+        pattern: A glob on the names of a folder's frames, in any case.
+        gaps: Accept missing numbers in a folder; each frame keeps the time of its number.
+    """
+
+    rate: Fraction | None = None
+    deep: bool = False
+    bits: int | None = None
+    deinterlace: bool = False
+    pattern: str = "*"
+    gaps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """Size, timing, pixel aspect and colours of a clip.
+
+    Args:
+        width: In pixels, after the rotation that the file states.
+        height: In pixels, after rotation.
+        rate: Exact frames per second: 29.97 is 30000/1001. The mean rate of unevenly spaced frames.
+        frames: Number of frames; None if unknown. Of a truncated video, the number that its packets
+            announce (`count_frames` decodes all of it).
+        pixel_aspect: A pixel's width over its height.
+        color_range: Range of stored luma: "tv" (16-235) or "pc" (0-255).
+        color_matrix: ffmpeg's name of the YCbCr matrix ("smpte170m", "bt709", ...); of an untagged
+            file, guessed from its size as players do.
+        color_primaries: ffmpeg's name; "unknown" if untagged.
+        color_transfer: ffmpeg's name; "unknown" if untagged.
+        has_audio: Whether the file has sound tracks.
+        times: Of unevenly spaced frames the seconds from the first frame to each, then the end of
+            the last frame: one value more than frames. None: frame n is shown at n / rate.
+        bits: Stored bits per channel.
+        interlaced: Whether a frame holds two fields of different times.
+        hdr: Static HDR metadata.
     """
 
     width: int
@@ -63,26 +132,26 @@ class VideoInfo:
     hdr: StaticHdr | None = None
 
     def time_of(self, number: int) -> float:
-        """Seconds from the first frame to `number`; what follows the last comes at the rate."""
+        """Seconds from the first frame to frame `number`; times past the end follow the rate."""
         if self.times is None:
             return float(number / self.rate)
-        beyond = max(number - len(self.times) + 1, 0)
-        return self.times[number - beyond] + float(beyond / self.rate)
+        past = max(number - len(self.times) + 1, 0)
+        return self.times[number - past] + float(past / self.rate)
 
     @property
     def duration(self) -> float:
-        """Seconds from the first frame to the end of the last; 0 where their number is unknown."""
+        """Seconds from the first frame to the end of the last; 0 if their number is unknown."""
         return self.time_of(self.frames or 0)
 
     @property
     def shortest_step(self) -> float:
-        """Seconds between the two frames that are closest to each other."""
+        """The shortest interval between two frames, in seconds."""
         if self.times is None:
             return float(1 / self.rate)
         return min(later - earlier for earlier, later in pairwise(self.times))
 
     def part(self, first: int, last: int) -> "VideoInfo":
-        """The record of the frames first <= n < last."""
+        """The record of frames first <= n < last."""
         if self.times is None:
             return replace(self, frames=last - first)
         times = tuple(time - self.times[first] for time in self.times[first : last + 1])
@@ -91,17 +160,9 @@ class VideoInfo:
 
 
 def plain_info(width: int, height: int, rate: Fraction, frames: int | None = None) -> VideoInfo:
-    """The record of a clip that says nothing of its colours: they follow from its size."""
+    """The record of an untagged clip, whose colours are guessed from its size."""
     standard = guess_standard(width, height)
-    return VideoInfo(
-        width,
-        height,
-        rate,
-        frames,
-        color_matrix=standard,
-        color_primaries=standard,
-        color_transfer=standard,
-    )
+    return VideoInfo(width, height, rate, frames, Fraction(1), "tv", standard, standard, standard)
 
 
 def guess_standard(width: int, height: int) -> str:
@@ -110,12 +171,11 @@ def guess_standard(width: int, height: int) -> str:
 
 
 def snap_rate(rate: Fraction) -> Fraction:
-    """The rate that a file means by one which its container rounded.
+    """The exact rate that a container has rounded.
 
-    Containers count time in ticks (Matroska in milliseconds), so that 30000/1001 may come out as
-    2997/100 or 29.9709. Whole rates and the NTSC family are snapped to when they are within 1e-5
-    of a rate, or within 3e-4 of one that is plainly the result of rounding (a large denominator);
-    24 and 23.976, 1e-3 apart, are never confused.
+    Containers count time in ticks (Matroska in milliseconds), so 30000/1001 may be stored as
+    2997/100 or 29.9709. A rate snaps to a whole or NTSC rate within 1e-5, or within 3e-4 if its
+    large denominator shows that it was rounded; 24 and 23.976 differ by 1e-3.
     """
     whole = Fraction(max(round(rate), 1))
     nearest = min((whole, *_NTSC), key=lambda known: abs(known - rate))
@@ -125,35 +185,28 @@ def snap_rate(rate: Fraction) -> Fraction:
     return rate.limit_denominator(1001) or rate
 
 
-FALLBACK_RATE = Fraction(25)
-"""Frames a second of a stream that tells no times: ffmpeg's own default."""
+UNTIMED_RATE = Fraction(25)
+"""Frames per second of a stream without time stamps: ffmpeg's default."""
 
 _FASTEST = 100_000
 
-# One frame alone is filmed no faster: a container says 1000 where it knows nothing.
+# For a single frame, containers state 1000 where the rate is unknown.
 _FASTEST_STILL = 240
 
-# Seconds between two frames at least: the ticks of transport streams.
+# Shortest interval between two frames, in seconds: a tick of transport streams.
 _SHORTEST = 1 / 90_000
 
-# Jitter below these is not worth a list of times: a millisecond, and a tenth of a frame.
+# Jitter that still counts as a constant rate: a millisecond, and a tenth of a frame.
 _JITTER_SECONDS = Fraction(1, 1000)
 _JITTER_FRAMES = Fraction(1, 10)
 
-# Frames a tick.
+# Frames per tick.
 _COARSEST = Fraction(1, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When frames are shown.
-
-    Args:
-        rate: Frames a second: exact where they are evenly spaced, else their mean rate.
-        times: Of unevenly spaced frames the seconds from the first to each, and last the end of the
-            last one; None for evenly spaced ones.
-        stated: Whether the file tells times at all.
-    """
+    """Rate and times of frames, as in `VideoInfo`; `stated`: whether the file has time stamps."""
 
     rate: Fraction
     times: tuple[float, ...] | None = None
@@ -161,34 +214,32 @@ class Timing:
 
 
 def nominal_rate(rate: Fraction) -> Fraction:
-    """The rate that a file states, or 25 where what it states is none."""
-    return snap_rate(rate) if 0 < rate <= _FASTEST else FALLBACK_RATE
+    """The stated rate of a file, or 25 if it is impossible."""
+    return snap_rate(rate) if 0 < rate <= _FASTEST else UNTIMED_RATE
 
 
-def fit(
+def fit_timing(
     ticks: Sequence[int], base: Fraction, last_ticks: int, rates: Sequence[Fraction] = ()
 ) -> Timing:
-    """Describe frames by their time stamps.
+    """Fit a constant rate to time stamps.
 
     Args:
-        ticks: The time stamp of each frame, none earlier than the one before.
-        base: Seconds a tick.
-        last_ticks: How long the last frame is shown; 0 where that is unknown, and it is taken to
-            last as long as the one before.
-        rates: Constant rates that are tried before the one that the stamps suggest.
+        ticks: The time stamp of each frame, ascending.
+        base: Seconds per tick.
+        last_ticks: Duration of the last frame; 0 if unknown: that of the frame before.
+        rates: Constant rates that are tried before the mean rate.
 
     Returns:
-        The first rate at which frame n lies at n / rate within the rounding of stamps to ticks, or
-        within a jitter of a millisecond; the time of each frame where none fits.
+        The first rate for which `is_constant` holds; the time of each frame if there is none.
     """
     if len(ticks) < 2:
         lasting = [snap_rate(1 / (last_ticks * base))] if last_ticks > 0 else []
         plausible = (rate for rate in (*lasting, *rates) if rate <= _FASTEST_STILL)
-        return Timing(next(plausible, FALLBACK_RATE))
+        return Timing(next(plausible, UNTIMED_RATE))
     if all(later - earlier == 1 for earlier, later in pairwise(ticks)):
         return Timing(snap_rate(1 / base))
     span = (ticks[-1] - ticks[0]) * base
-    mean = snap_rate((len(ticks) - 1) / span) if span else FALLBACK_RATE
+    mean = snap_rate((len(ticks) - 1) / span) if span else UNTIMED_RATE
     for rate in rates:
         if is_constant(ticks, base, rate):
             return Timing(rate)
@@ -196,22 +247,19 @@ def fit(
     if mean * base <= _COARSEST and is_constant(ticks, base, mean):
         return Timing(mean)
     steps = [*ticks, ticks[-1] + (last_ticks or ticks[-1] - ticks[-2])]
-    times = _apart([float((tick - ticks[0]) * base) for tick in steps])
+    times = _strictly_increasing([float((tick - ticks[0]) * base) for tick in steps])
     return Timing((len(ticks) / Fraction(times[-1])).limit_denominator(1001), times)
 
 
-def _apart(times: list[float]) -> tuple[float, ...]:
-    """Times that rise, where a file's ticks are too coarse to tell two frames apart."""
+def _strictly_increasing(times: list[float]) -> tuple[float, ...]:
+    """Strictly increasing times, where ticks are too coarse to separate two frames."""
     for number in range(1, len(times)):
         times[number] = max(times[number], times[number - 1] + _SHORTEST)
     return tuple(times)
 
 
 def is_constant(ticks: Sequence[int], base: Fraction, rate: Fraction) -> bool:
-    """Whether frame n lies at n / rate, apart from rounding to ticks and jitter.
-
-    There is no such rate where there are no time stamps.
-    """
+    """Whether frame n lies at n / rate but for rounding and jitter; False without ticks."""
     if not ticks:
         return False
     # Deviations in units of 1 / (rate's numerator * base's denominator) seconds: exact integers.
@@ -224,17 +272,16 @@ def is_constant(ticks: Sequence[int], base: Fraction, rate: Fraction) -> bool:
     return spread < step or spread <= jitter
 
 
-def rising(ticks: Sequence[int]) -> bool:
-    """Whether each time stamp is later than the one before."""
+def is_increasing(ticks: Sequence[int]) -> bool:
+    """Whether time stamps strictly increase."""
     return all(a < b for a, b in pairwise(ticks))
 
 
-# A frame that comes this much after a time is still shown at it: times are rounded.
-_TOLERANCE = 1e-4  # seconds
+_TOLERANCE = 1e-4  # seconds, for rounded times
 
 
 def resampled_info(info: VideoInfo, rate: Fraction) -> VideoInfo:
-    """The record of a clip whose frames `resample` spaces evenly."""
+    """The record of a clip after `resample`."""
     count = max(1, math.ceil((info.duration - _TOLERANCE) * rate))
     return replace(info, rate=rate, frames=count, times=None)
 
@@ -243,9 +290,9 @@ def resample(frames: Iterable[Frame], times: Sequence[float], rate: Fraction) ->
     """Yield the frame that is shown at 0, 1 / rate, 2 / rate, ... seconds, until the clip ends.
 
     Args:
-        frames: As many as there are times but one.
-        times: Seconds from the first frame to each, and last the end of the last one.
-        rate: Frames a second that come out.
+        frames: One fewer than times.
+        times: As `VideoInfo.times`.
+        rate: Frames per second of the result.
     """
     count = 0
     for frame, end in zip(frames, times[1:], strict=False):

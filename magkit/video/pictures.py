@@ -12,6 +12,8 @@ imageio gets open files, never names: it takes some names for addresses or for p
 """
 
 import io
+import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,9 +28,8 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from magkit.errors import MagkitError
-from magkit.video.colour import StoredReader, changes_colour, is_16_bit
-from magkit.video.depth import Declared, Depth, png_depth, tiff_depth
-from magkit.video.kinds import READABLE, kind_of, unread_kind
+from magkit.video.depth import DeclaredDepth, Depth, png_depth, tiff_depth
+from magkit.video.formats import READABLE, image_format, unsupported_format
 
 # EXIF's orientation is what cameras write. (To look for it in a PNG, Pillow would decode the
 # picture; pages of TIFF files it turns itself.)
@@ -42,7 +43,7 @@ _WIDTH, _HEIGHT, _PHOTOMETRIC, _ORIENTATION = 256, 257, 262, 274
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class ImageHeader:
     """What is known of a picture without decoding it.
 
     Args:
@@ -59,7 +60,7 @@ class Header:
 
     size: tuple[int, int]
     values: Literal["8", "grey16", "colour16"]
-    declared: Declared | None
+    declared: DeclaredDepth | None
     mode: str
     alpha: bool
     stored: bool
@@ -93,12 +94,12 @@ class PictureFile:
         """How many pictures the file holds."""
         return int(getattr(self.image, "n_frames", 1))
 
-    def header(self, index: int = 0) -> Header:
+    def header(self, index: int = 0) -> ImageHeader:
         """What is known of a page without decoding it."""
         self.image.seek(index)
         return _describe(self.image, self._opener)
 
-    def read(self, header: Header, index: int = 0) -> NDArray[Any]:
+    def read(self, header: ImageHeader, index: int = 0) -> NDArray[Any]:
         """A page's values, upright, on black.
 
         Returns:
@@ -111,10 +112,10 @@ class PictureFile:
         elif header.mode == "La":
             pixels = np.repeat(self._pixels(index)[..., :1], 3, axis=2)
         else:
-            pixels = on_black(self._pixels(index, "RGBA" if header.alpha else "RGB"))
+            pixels = composite_on_black(self._pixels(index, "RGBA" if header.alpha else "RGB"))
         return _turn(pixels, header.orientation)
 
-    def read_rgba(self, header: Header, index: int = 0) -> NDArray[Any]:
+    def read_rgba(self, header: ImageHeader, index: int = 0) -> NDArray[Any]:
         """A page of a PNG or GIF as (H, W, 4) RGBA, not premultiplied: uint8, of 16 bits uint16."""
         if not header.is_deep:
             return self._pixels(index, "RGBA")
@@ -135,7 +136,7 @@ class PictureFile:
             self._reader = self._stack.enter_context(iio.imopen(file, "r", plugin="pillow"))
         return np.asarray(self._reader.read(index=index, mode=mode))
 
-    def _read_grey(self, header: Header, index: int) -> NDArray[np.uint16]:
+    def _read_grey(self, header: ImageHeader, index: int) -> NDArray[np.uint16]:
         values = self._pixels(index)
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > 65535:
@@ -172,21 +173,21 @@ def open_picture(path: Path) -> Iterator[PictureFile]:
     Raises:
         MagkitError: It is no picture, of a kind that isn't read, damaged or too large.
     """
-    with decoding(path), ExitStack() as stack:
+    with decode_errors(path), ExitStack() as stack:
         yield PictureFile(lambda: path.open("rb"), stack)
 
 
 @contextmanager
-def decoding(path: Path) -> Iterator[None]:
+def decode_errors(path: Path) -> Iterator[None]:
     """Turn whatever is raised over a picture into a MagkitError that names it."""
     try:
         yield
     except MagkitError as error:
         raise MagkitError(f"{path} can't be read: {error.message}", error.hint) from error
     except UnidentifiedImageError as error:
-        kind = kind_of(path)
+        kind = image_format(path)
         if kind is not None and kind not in READABLE:
-            raise unread_kind(path, kind) from error
+            raise unsupported_format(path, kind) from error
         raise MagkitError(f"{path} is not a picture that can be read") from error
     except Image.DecompressionBombError as error:
         raise MagkitError(f"{path} is too large a picture: {error}") from error
@@ -234,7 +235,7 @@ def decode_rgba(data: bytes) -> NDArray[Any]:
         return picture.read_rgba(picture.header())
 
 
-def on_black(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def composite_on_black(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W, 3) RGB of RGB or RGBA pixels: what is transparent lies on black."""
     if pixels.shape[2] == 3:
         return pixels
@@ -255,7 +256,7 @@ def _turn(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.ascontiguousarray(pixels)
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
+def oriented_size(image: Image.Image) -> tuple[int, int]:
     """Width and height as displayed, without decoding the pixels."""
     tags: dict[int, Any] = getattr(image, "tag_v2", {})
     # Newer versions of Pillow tell a TIFF's size as displayed, older ones don't.
@@ -270,14 +271,14 @@ def _orientation(image: Image.Image) -> int:
     return int(told.get(_ORIENTATION, 1))
 
 
-def _describe(image: ImageFile, opener: Callable[[], BinaryIO]) -> Header:
+def _describe(image: ImageFile, opener: Callable[[], BinaryIO]) -> ImageHeader:
     if image.mode == "F":
         raise MagkitError("pictures of floating-point numbers can't be read")
     tags: dict[int, Any] = getattr(image, "tag_v2", {})
     turned = _orientation(image)
     grey, colour = image.mode.startswith("I"), is_16_bit(image)
-    return Header(
-        size=upright_size(image),
+    return ImageHeader(
+        size=oriented_size(image),
         values="grey16" if grey else "colour16" if colour else "8",
         declared=_declared(image, opener) if grey or colour else None,
         mode=image.mode,
@@ -289,8 +290,105 @@ def _describe(image: ImageFile, opener: Callable[[], BinaryIO]) -> Header:
     )
 
 
-def _declared(image: ImageFile, opener: Callable[[], BinaryIO]) -> Declared | None:
+def _declared(image: ImageFile, opener: Callable[[], BinaryIO]) -> DeclaredDepth | None:
     if image.format == "TIFF":
         return tiff_depth(image)
     with opener() as file:
         return png_depth(file) if image.format == "PNG" else None
+
+
+# The raw modes of Pillow's decoders: LA;16B or RGBa;16N are 16-bit, RGBa is premultiplied.
+_STORED = re.compile(r"(?:(?:RGB[AaX]?|LA);16[BLN]|RGBaX*)")
+_OPPOSITE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+
+_PLANAR = 284  # TIFF 6.0: PlanarConfiguration
+_BITS = 258  # BitsPerSample
+
+
+def changes_colour(image: ImageFile) -> bool:
+    """Whether Pillow would change the values of an image whose pixels aren't decoded yet.
+
+    Raises:
+        MagkitError: It stores 16-bit colours plane by plane, which Pillow reads wrongly.
+    """
+    tags: dict[int, Any] = getattr(image, "tag_v2", {})
+    if image.mode != "L" and tags.get(_PLANAR) == 2 and 16 in tags.get(_BITS, ()):
+        raise MagkitError(
+            "its 16-bit colours lie in separate planes", hint="save it with interleaved colours"
+        )
+    return bool(image.tile) and bool(_STORED.fullmatch(_raw_mode(image)))
+
+
+def is_16_bit(image: ImageFile) -> bool:
+    """Whether an image whose pixels aren't decoded yet stores 16-bit colours."""
+    return bool(image.tile) and ";16" in _raw_mode(image) and changes_colour(image)
+
+
+class StoredReader:
+    """The colours of a file's pages as they are stored; read fastest in rising order."""
+
+    def __init__(self, opener: Callable[[], BinaryIO], stack: ExitStack) -> None:
+        """Read through `opener`'s files, which `stack` closes."""
+        self._opener, self._stack = opener, stack
+        self._images: dict[str, ImageFile] = {}
+
+    def read(self, index: int) -> NDArray[Any]:
+        """A page's colours on black: (H, W, 3), or (H, W) of greys with alpha."""
+        image = self._page("upper", index)
+        raw_mode, transparent = _raw_mode(image), image.info.get("transparency")
+        values = self.values(index)
+        if isinstance(transparent, tuple):
+            values[(values == transparent).all(-1)] = 0
+        return _on_black(values, premultiplied="a" in raw_mode)
+
+    def values(self, index: int) -> NDArray[Any]:
+        """A page's values: (H, W, 2 to 4), greys or RGB, with alpha if there is any."""
+        image = self._page("upper", index)
+        raw_mode = _raw_mode(image)
+        if raw_mode == "LA;16B":
+            values: NDArray[Any] = _decode(image, "RGBA").view(">u2").astype(np.uint16)
+        else:
+            values = _decode(image, raw_mode.replace("a", "A"))
+            if ";16" in raw_mode:
+                lower = _decode(self._page("lower", index), _swapped(raw_mode))
+                values = values.astype(np.uint16) << 8 | lower
+        return values
+
+    def _page(self, half: str, index: int) -> ImageFile:
+        image = self._images.get(half)
+        if image is not None:
+            image.seek(index)
+        if image is None or not image.tile:  # the same page once more
+            file = self._stack.enter_context(self._opener())
+            image = self._images[half] = Image.open(file, formats=("PNG", "TIFF"))
+            image.seek(index)
+        return image
+
+
+def _raw_mode(image: ImageFile) -> str:
+    args: Any = image.tile[0][3]
+    return str(args if isinstance(args, str) else args[0])
+
+
+def _swapped(raw_mode: str) -> str:
+    return raw_mode.replace("a", "A")[:-1] + _OPPOSITE[raw_mode[-1]]
+
+
+def _decode(image: ImageFile, raw_mode: str) -> NDArray[np.uint8]:
+    """An image's pixels, unpacked by another raw mode."""
+
+    def changed(args: Any) -> Any:
+        return raw_mode if isinstance(args, str) else (raw_mode, *args[1:])
+
+    image.tile = [tile._replace(args=changed(tile[3])) for tile in image.tile]
+    image.load()
+    return np.array(image)
+
+
+def _on_black(values: NDArray[Any], *, premultiplied: bool) -> NDArray[Any]:
+    channels = values.shape[2]
+    if channels in {2, 4} and not premultiplied:
+        full = np.iinfo(values.dtype).max
+        colours, alpha = values[..., :-1].astype(np.uint32), values[..., -1:]
+        values = ((colours * alpha + full // 2) // full).astype(values.dtype)
+    return values[..., 0] if channels == 2 else values[..., :3]

@@ -1,4 +1,4 @@
-"""The record of a video file, from one run of ffmpeg that reads every packet."""
+"""The record of a video file, from one run of ffmpeg over all packets."""
 
 import re
 from collections.abc import Sequence
@@ -9,71 +9,78 @@ from pathlib import Path
 from typing import IO
 
 from magkit.errors import MagkitError
-from magkit.video.ffmpeg import Child, decodable, ffmpeg, input_args, message
-from magkit.video.hdr import parse_hdr
-from magkit.video.info import Timing, VideoInfo, fit, is_constant, nominal_rate, rising, snap_rate
-from magkit.video.showinfo import Shown, parse_frame
+from magkit.video.ffmpeg import FFmpegProcess, ffmpeg, has_decoder, input_args, strip_prefixes
+from magkit.video.info import (
+    Timing,
+    VideoInfo,
+    fit_timing,
+    is_constant,
+    is_increasing,
+    nominal_rate,
+    snap_rate,
+)
+from magkit.video.showinfo import FrameInfo, parse_frame, parse_hdr
 
-# Frames that are decoded to see whether they hold two fields.
-_DESCRIBED = 8
+# Frames decoded for their description, of which fields need several.
+_DESCRIBED_FRAMES = 8
 
 _NO_TIME = -(2**63)
 _DISCARD = 0x4  # AV_PKT_FLAG_DISCARD: an edit list leaves the packet out
 
-# Bare streams have no times, whatever ffmpeg makes up for some.
-_BARE = re.compile("(m4v|h26[134]|hevc|vvc|evc|mpegvideo|mjpeg|obu|vc1|dirac|.*_pipe)(,|$)")
+# Raw streams have no time stamps, though ffmpeg generates some.
+_RAW_STREAM = re.compile("(m4v|h26[134]|hevc|vvc|evc|mpegvideo|mjpeg|obu|vc1|dirac|.*_pipe)(,|$)")
 
-# Of a bare stream: frames a second that it may state.
+# Plausible stated rates of a raw stream.
 _SLOWEST, _FASTEST = 1, 1000
 
-# Their packets are whole frames. In others (transport and program streams) one may be a part.
+# Containers whose packets are whole frames; those of transport and program streams may be parts.
 _FRAMED = re.compile("(mov|matroska|avi|flv|asf|nut|ivf|yuv4mpegpipe|mxf|gxf)(,|$)")
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class AudioTrack:
     """One sound track.
 
     Args:
-        codec: As ffmpeg names it; "none" where it knows no name.
-        start: Seconds from the first frame of the picture to the first sample; None if there is
-            none, or the sound is so damaged that its sample rate is unknown.
+        codec: ffmpeg's name; "none" if it is unknown.
+        start: Seconds from the first video frame to the first sample; None without samples or a
+            known sample rate.
         decodable: Whether this ffmpeg can decode it.
     """
 
     codec: str
     start: float | None
-    decodable: bool
+    has_decoder: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
-    """A clip's record, and what reading and copying it need besides.
+class ProbeResult:
+    """A clip's record, and what decoding and copying it need besides.
 
     Args:
         info: The record.
         container: ffmpeg's name of the demuxer.
-        begin: Seconds from the file's zero, where players start it, to the first frame.
-        decode_range: How to read luma: "tv", "pc", or "auto" for RGB, which needs no telling.
+        begin: Seconds from the file's zero, where players start, to the first frame.
+        decode_range: Range of stored luma: "tv", "pc", or "auto" for RGB.
         tracks: The sound tracks, in the file's order.
-        decoder: The decoder that has to be named, or an empty string.
+        decoder: A decoder that must be named, or "".
         alpha: Whether pixels may be transparent.
-        timed: Whether the file tells times; if not, `info.rate` is what it says or 25.
+        timed: Whether the file has time stamps; if not, `info.rate` is the stated one or 25.
     """
 
     info: VideoInfo
     container: str
     begin: float
     decode_range: str
-    tracks: tuple[Track, ...] = ()
+    tracks: tuple[AudioTrack, ...] = ()
     decoder: str = ""
     alpha: bool = False
     timed: bool = True
 
 
 @dataclass(slots=True)
-class _Listing:
-    """What is picked from ffmpeg's messages, line by line (a file's own metadata is no message)."""
+class _LogParser:
+    """Parses ffmpeg's log, line by line."""
 
     container: str = ""
     audio: list[str] = field(default_factory=list)
@@ -87,7 +94,7 @@ class _Listing:
     alpha_mode: bool = False
 
     def watch(self, line: str) -> None:
-        text = message(line)
+        text = strip_prefixes(line)
         if text.startswith(("Input", "  Duration", "  Stream")):
             self._watch_header(text)
         elif re.match(r" +alpha_mode +: 1$", text):
@@ -123,15 +130,15 @@ class _Listing:
 
 
 @dataclass(slots=True)
-class _Stamps:
-    """The time stamps of the picture's packets or frames, and of the first of each sound track.
+class _Timestamps:
+    """Time stamps of all video packets or frames, and of the first of each sound track.
 
     Args:
-        base: Seconds a tick of the picture's stamps.
-        codec: The picture's.
-        picture: (dts, pts, duration) of each, in ticks.
-        sound: Of each track that is listed, by its place among them, the seconds from the file's
-            zero to its first sample.
+        base: Seconds per tick of the video.
+        codec: Of the video.
+        picture: (dts, pts, duration) of each packet, in ticks.
+        sound: Of each listed track, by its index among them, the seconds from the file's zero to
+            its first sample.
     """
 
     base: Fraction = Fraction(1)
@@ -162,30 +169,31 @@ class _Stamps:
             self.sound[int(stream) - 1] = int(pts) * bases[stream]
 
 
-def probe(path: Path) -> Probed:
-    """Read a video file's record. The packets are read through once, and few frames decoded.
+def probe(path: Path) -> ProbeResult:
+    """Read a video file's record from one pass over its packets; few frames are decoded.
 
-    Where packets can't tell when frames are shown (a packet may be a field, or have no time stamp),
-    every frame is decoded once as well.
+    All frames are decoded if packets are fields or have no time stamps.
 
     Raises:
-        MagkitError: The file is no video, or of a kind that makes ffmpeg open other files.
+        MagkitError: The file is no video, or makes ffmpeg open other files.
     """
     listing, stamps, child = _packets(path)
     if listing.unlisted:
         listing, stamps, child = _packets(path, listing.unlisted)
     if not listing.frames:
-        raise unreadable(path, child)
+        raise open_error(path, child)
     return _describe(path, listing, stamps)
 
 
-def _packets(path: Path, unlisted: Sequence[int] = ()) -> tuple[_Listing, _Stamps, Child]:
-    """What ffmpeg says of a file and its packets; sound tracks of some numbers are passed over."""
-    listing, stamps = _Listing(), _Stamps()
-    # V leaves out cover pictures and thumbnails. Two outputs: some frames' description, and the
-    # packets of the picture and of all sound: in one run all are timed from the same zero.
+def _packets(
+    path: Path, unlisted: Sequence[int] = ()
+) -> tuple[_LogParser, _Timestamps, FFmpegProcess]:
+    """The description by ffmpeg of a file and its packets, without some sound tracks."""
+    listing, stamps = _LogParser(), _Timestamps()
+    # V leaves out cover pictures. The two outputs, the description of some frames and all packets,
+    # have the same zero of time in one run.
     few = ["-map", "0:V:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
-    few += ["-frames:v", str(_DESCRIBED), "-f", "null", "-"]
+    few += ["-frames:v", str(_DESCRIBED_FRAMES), "-f", "null", "-"]
     arguments = [*input_args(path), *few, *_listed("-c", "copy", unlisted=unlisted)]
     with ffmpeg(arguments, watch=listing.watch) as child:
         assert child.process.stdout is not None
@@ -200,7 +208,7 @@ def _listed(*coding: str, unlisted: Sequence[int]) -> list[str]:
     return [*maps, *coding, "-f", "framecrc", "pipe:1"]
 
 
-def _describe(path: Path, listing: _Listing, stamps: _Stamps) -> Probed:
+def _describe(path: Path, listing: _LogParser, stamps: _Timestamps) -> ProbeResult:
     shown = [parse_frame(frame, listing.colors) for frame in listing.frames]
     first, interlaced = shown[0], any(frame.interlaced for frame in shown)
     begin, count, timing = _timing(path, listing, stamps, first, interlaced)
@@ -224,30 +232,30 @@ def _describe(path: Path, listing: _Listing, stamps: _Stamps) -> Probed:
     starts = {listed[place]: float(start - begin) for place, start in stamps.sound.items()}
     # Transparency in VP8 and VP9 is a second picture, which only libvpx's decoders look at.
     decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stamps.codec) if listing.alpha_mode else ""
-    return Probed(
+    return ProbeResult(
         info,
         listing.container,
         float(begin),
         first.decode_range,
-        tuple(Track(c, starts.get(n), decodable(c)) for n, c in enumerate(listing.audio)),
+        tuple(AudioTrack(c, starts.get(n), has_decoder(c)) for n, c in enumerate(listing.audio)),
         decoder or "",
         alpha=bool(decoder) or (first.pixels.alpha and not _is_bitmap(listing, stamps)),
         timed=timing.stated,
     )
 
 
-def _is_bitmap(listing: _Listing, stamps: _Stamps) -> bool:
-    """Whether it is a Windows bitmap, whose fourth byte means nothing (BI_RGB of 32 bits)."""
+def _is_bitmap(listing: _LogParser, stamps: _Timestamps) -> bool:
+    """Whether it is a Windows bitmap of 32 bits (BI_RGB), whose fourth byte is unused."""
     return listing.container == "avi" and stamps.codec == "rawvideo"
 
 
 def _timing(
-    path: Path, listing: _Listing, stamps: _Stamps, first: Shown, interlaced: bool
+    path: Path, listing: _LogParser, stamps: _Timestamps, first: FrameInfo, interlaced: bool
 ) -> tuple[Fraction, int, Timing]:
-    """Seconds from the file's zero to the first frame, how many frames there are, and when."""
+    """Seconds from the file's zero to the first frame, the number of frames, and their timing."""
     nominal = nominal_rate(Fraction(listing.rate or 0))
     framed = _FRAMED.match(listing.container)
-    if _BARE.match(listing.container) or not (listing.has_start or framed):
+    if _RAW_STREAM.match(listing.container) or not (listing.has_start or framed):
         if interlaced:  # its packets may be fields
             return Fraction(0), len(_decoded(path, listing).picture), Timing(nominal, stated=False)
         rate = _stated_rate(stamps) or nominal
@@ -261,7 +269,7 @@ def _timing(
         ticks = [pts for _, pts, _ in stamps.picture if pts != _NO_TIME]
         if ticks != sorted(ticks) or len(ticks) < len(stamps.picture):
             return Fraction(0), len(stamps.picture), Timing(nominal, stated=False)
-    timing = fit(ticks, stamps.base, _last_duration(stamps), (nominal,))
+    timing = fit_timing(ticks, stamps.base, _last_duration(stamps), (nominal,))
     stated = snap_rate(listing.stated or nominal)
     if stated * stamps.base > 1 and is_constant(ticks, stamps.base, stated):
         # Frames that share ticks (in Matroska, above 1000 a second) look unevenly spaced.
@@ -269,8 +277,8 @@ def _timing(
     return ticks[0] * stamps.base, len(ticks), timing
 
 
-def _packet_ticks(listing: _Listing, stamps: _Stamps, first: Shown) -> list[int]:
-    """The time stamps of the packets in the order of the frames; none where they tell no times."""
+def _packet_ticks(listing: _LogParser, stamps: _Timestamps, first: FrameInfo) -> list[int]:
+    """Time stamps of the packets in display order; [] if they are unusable."""
     if any(pts == _NO_TIME for _, pts, _ in stamps.picture):
         # AVI numbers packets in the order of decoding: as many frames are shown at as many times.
         ticks = sorted(dts for dts, _, _ in stamps.picture) if listing.container == "avi" else []
@@ -278,13 +286,13 @@ def _packet_ticks(listing: _Listing, stamps: _Stamps, first: Shown) -> list[int]
         # What comes before the first frame that can be decoded is never shown.
         earliest = -(2**62) if first.time is None else round(first.time / stamps.base) - 1
         ticks = sorted(pts for _, pts, _ in stamps.picture if pts >= earliest)
-    return ticks if rising(ticks) else []
+    return ticks if is_increasing(ticks) else []
 
 
-def _stated_rate(stamps: _Stamps) -> Fraction | None:
-    """The rate that a bare stream states, if it may be a true one.
+def _stated_rate(stamps: _Timestamps) -> Fraction | None:
+    """The stated rate of a raw stream, if plausible.
 
-    ffmpeg makes up its time stamps, or where it can't the lengths of its packets, by that rate.
+    ffmpeg generates its time stamps, or else the durations of its packets, by that rate.
     """
     ticks = sorted(pts for _, pts, _ in stamps.picture)
     lengths = sorted(duration for _, _, duration in stamps.picture)
@@ -295,20 +303,19 @@ def _stated_rate(stamps: _Stamps) -> Fraction | None:
     return next((rate for rate in rates if _SLOWEST <= rate <= _FASTEST), None)
 
 
-def _last_duration(stamps: _Stamps) -> int:
-    """How many ticks the last frame lasts, as its packet says; 0 where that can't be.
+def _last_duration(stamps: _Timestamps) -> int:
+    """Ticks of the last packet's duration; 0 if it is below half of the shortest interval.
 
-    Durations of packets may be those of decoding, or of a rate that nothing keeps to. A step that
-    is shorter than half of the shortest between frames is none.
+    Durations of packets may belong to decoding, or to a nominal rate.
     """
     ordered = sorted((pts, duration) for _, pts, duration in stamps.picture)
     shortest = min((b - a for (a, _), (b, _) in pairwise(ordered)), default=0)
     return ordered[-1][1] if 2 * ordered[-1][1] >= shortest else 0
 
 
-def _decoded(path: Path, listing: _Listing) -> _Stamps:
+def _decoded(path: Path, listing: _LogParser) -> _Timestamps:
     """The time stamps of all frames, by decoding them."""
-    stamps = _Stamps()
+    stamps = _Timestamps()
     # The sound is mapped so that the zero is the same as in the run that read the packets.
     coding = ["-c:v", "wrapped_avframe", "-c:a", "copy", "-enc_time_base", "demux"]
     coding += ["-fps_mode", "passthrough"]
@@ -319,8 +326,8 @@ def _decoded(path: Path, listing: _Listing) -> _Stamps:
     return stamps
 
 
-def unreadable(path: Path, child: Child) -> MagkitError:
-    """The sentence for a file that ffmpeg does not open."""
+def open_error(path: Path, child: FFmpegProcess) -> MagkitError:
+    """The error for a file that ffmpeg doesn't open."""
     said = " ".join(child.log.errors)
     with path.open("rb") as file:
         head = file.read(512)

@@ -1,17 +1,17 @@
-"""A frame's size, aspect, pixel format and colours, parsed from ffmpeg's showinfo filter."""
+"""Size, pixel format, colours and HDR metadata of frames, parsed from ffmpeg's showinfo filter."""
 
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from magkit.errors import MagkitError
-from magkit.video.colour import MATRICES
 from magkit.video.ffmpeg import PixelFormat, pixel_format
-from magkit.video.info import UNKNOWN, ColorRange, guess_standard
+from magkit.video.info import LUMA_WEIGHTS, UNKNOWN, ColorRange, StaticHdr, guess_standard
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class FrameInfo:
     """A decoded frame.
 
     Args:
@@ -20,12 +20,12 @@ class Shown:
         time: Seconds from the run's zero, or None.
         pixel_aspect: A pixel's width over its height.
         interlaced: Whether it holds two fields.
-        pixels: How its pixels are stored.
-        decode_range: How to read luma: "tv", "pc", or "auto" for RGB, which needs no telling.
-        color_range: How a result is to store luma.
-        color_matrix: As tagged, or by the size of the frame where no matrix is told.
-        color_primaries: Likewise.
-        color_transfer: Likewise.
+        pixels: Its pixel format.
+        decode_range: Range of stored luma: "tv", "pc", or "auto" for RGB.
+        color_range: Range of luma in a result.
+        color_matrix: As tagged, or guessed from the frame's size.
+        color_primaries: As tagged, or guessed.
+        color_transfer: As tagged, or guessed.
     """
 
     width: int
@@ -41,7 +41,7 @@ class Shown:
     color_transfer: str
 
 
-def parse_frame(frame: str, colors: str) -> Shown:
+def parse_frame(frame: str, colors: str) -> FrameInfo:
     """Parse the lines that begin with "n:" and with "color_range:".
 
     Raises:
@@ -53,7 +53,7 @@ def parse_frame(frame: str, colors: str) -> Shown:
     pixels = pixel_format(_find(r" fmt:(\S+)", frame)[0])
     decode_range, color_range = _ranges(pixels.name, _color(colors, "range"))
     matrix, primaries, transfer = _standard(colors, width, height)
-    return Shown(
+    return FrameInfo(
         width,
         height,
         None if time == "NOPTS" else float(time),
@@ -76,7 +76,7 @@ def _find(pattern: str, text: str) -> tuple[str, ...]:
 
 
 def _aspect(frame: str) -> Fraction:
-    """The pixels' aspect; 0/1 says that it is unknown."""
+    """The pixel aspect; 0/1 means unknown, and is read as 1."""
     wide, high = (int(n) for n in _find(r" sar:(\d+)/(\d+)", frame))
     return Fraction(wide, high) if wide and high else Fraction(1)
 
@@ -88,7 +88,7 @@ def _color(colors: str, what: str) -> str:
 
 
 def _ranges(pixels: str, tagged: str) -> tuple[str, ColorRange]:
-    """How to read the luma, and how a result is to store it."""
+    """The range of stored luma, and that of a result."""
     if re.match(r"yuvj", pixels):
         return "pc", "pc"
     if not re.match(r"yuv|nv|p0|p2|p4|uyvy|yuyv|gray|ya|y2|xv|ayuv|vuy|v30", pixels):
@@ -100,11 +100,11 @@ def _ranges(pixels: str, tagged: str) -> tuple[str, ColorRange]:
 
 
 def _standard(colors: str, width: int, height: int) -> tuple[str, str, str]:
-    """Matrix, primaries and transfer: as tagged, or all by the size where no matrix is told."""
+    """Matrix, primaries and transfer as tagged, or guessed from the size without a matrix."""
     guess = guess_standard(width, height)
     tagged = _color(colors, "space")
     primaries, transfer = _color(colors, "primaries"), _color(colors, "trc")
-    if tagged in MATRICES:
+    if tagged in LUMA_WEIGHTS:
         return tagged, primaries, transfer
     if tagged not in {UNKNOWN, "gbr"}:
         raise MagkitError(
@@ -116,3 +116,39 @@ def _standard(colors: str, width: int, height: int) -> tuple[str, str, str]:
         guess if primaries == UNKNOWN else primaries,
         guess if transfer == UNKNOWN else transfer,
     )
+
+
+_DECIMAL = re.compile(r"-?\d+\.\d+")
+
+
+def parse_hdr(text: str) -> StaticHdr | None:
+    """Parse the HDR side data of a frame.
+
+    Impossible values and light levels that are both 0 count as absent.
+
+    Args:
+        text: Lines such as "side data - Content light level metadata: MaxCLL=1000, MaxFALL=400".
+
+    Returns:
+        None without any value.
+    """
+    told: dict[str, Any] = {}
+    if match := re.search(r"Mastering display metadata: has_primaries:(\d) (.*)", text):
+        numbers = [float(number) for number in _DECIMAL.findall(match[2])]
+        if match[1] == "1" and len(numbers) == 10:
+            told["primaries"] = tuple(zip(numbers[0:8:2], numbers[1:8:2], strict=True))
+        if "has_luminance:1" in match[2] and len(numbers) == 10:
+            told["luminance"] = (numbers[8], numbers[9])
+    if match := re.search(r"Content light level metadata: MaxCLL=(\d+), MaxFALL=(\d+)", text):
+        levels = int(match[1]), int(match[2])
+        told |= {"light_levels": levels} if any(levels) else {}
+    kept = {name: value for name, value in told.items() if _is_possible(name, value)}
+    return StaticHdr(**kept) if kept else None
+
+
+def _is_possible(name: str, value: Any) -> bool:
+    try:
+        StaticHdr(**{name: value})
+    except ValueError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""The sound that goes with a clip: which tracks a container can hold, and how they are cut."""
+"""Sound tracks of a clip, copied or encoded for a container and trimmed to the frames."""
 
 import logging
 import re
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from magkit.video.ffmpeg import ffmpeg, input_args
-from magkit.video.probe import Track
+from magkit.video.probe import AudioTrack
 
 _log = logging.getLogger(__name__)
 
-Choice = Literal["none", "first", "all"]
-"""Which sound tracks of a clip its result keeps."""
+AudioTracks = Literal["none", "first", "all"]
+"""The sound tracks that are kept."""
 
-# What plays widely in each container; Matroska takes all that it is likely to meet.
+# Codecs that are widely supported in each container.
 _AAC_FAMILY = {"aac", "mp3", "ac3", "eac3", "alac"}
 _CARRIED: dict[str, set[str]] = {
     ".mp4": _AAC_FAMILY | {"opus", "flac"},
@@ -26,19 +26,19 @@ _CARRIED: dict[str, set[str]] = {
     ".webm": {"opus", "vorbis"},
 }
 
-# The channel layouts of each encoder; others are converted to the nearest.
+# Encoder, bit rate and channel layouts; other layouts are converted to the nearest.
 _AAC = ("aac", "256k", "mono|stereo|3.0|4.0|5.0|5.1|7.1(wide)|7.1")
 _OPUS = ("libopus", "160k", "mono|stereo|3.0|quad|5.0|5.1|6.1|7.1")
 
-# Sound that starts this much before the picture is cut; less is how a codec warms up.
+# Sound that starts this much earlier than the picture is cut; less is a codec's priming.
 _LEAD = 0.05  # seconds
 
 _WORTH_SEEKING = 5.0  # seconds
 
-# Frames (some 20 ms each) that show at once that a track is sound indeed.
-_TRIED = 50
+# Audio frames (of about 20 ms) that are decoded first to test a track.
+_TESTED_FRAMES = 50
 
-# In these ffmpeg takes the first stream that a run uses as the zero of time.
+# Demuxers for which ffmpeg's zero of time is the first stream in use.
 _RELATIVE_ZERO = re.compile("mpeg|ogg|wtv|hls")
 
 
@@ -57,25 +57,25 @@ class Sound:
 
     path: Path
     container: str
-    tracks: tuple[Track, ...]
+    tracks: tuple[AudioTrack, ...]
     begin: float
     offset: float = 0.0
     length: float | None = None
 
 
 def sound_args(
-    sound: Sound | None, suffix: str, choice: Choice
+    sound: Sound | None, suffix: str, choice: AudioTracks
 ) -> tuple[list[str], list[str], list[str]]:
-    """Arguments of ffmpeg that take the sound along as its second input.
+    """The ffmpeg arguments for sound as its second input.
 
     Args:
-        sound: What goes along; None where there is none.
-        suffix: The container that is written (a gif holds no sound).
-        choice: Which tracks are kept.
+        sound: The sound, if any.
+        suffix: Of the container (a gif holds no sound).
+        choice: The tracks that are kept.
 
     Returns:
-        Arguments before the outputs, arguments of the output, arguments after it. All are empty
-        where no track can be kept; the log says why.
+        Arguments before the output, of the output, and after it; empty if no track can be kept, of
+        which a warning tells.
     """
     kept = [] if sound is None or suffix == ".gif" else list(_kept(sound, suffix, choice))
     if sound is None or not kept:
@@ -86,7 +86,7 @@ def sound_args(
         for argument in _coded(index, track, sound, suffix)
     ]
     output += _limit(sound)
-    # All streams that the record was made from are used, or time would have another zero.
+    # All streams that the probe used must be used, or the zero of time would differ.
     timed = [number for number, track in enumerate(sound.tracks) if track.start is not None]
     zero = [argument for number in timed for argument in ("-map", f"1:a:{number}")]
     zero = ["-map", "1:V:0", *zero, "-c", "copy", "-f", "null", "-"]
@@ -96,7 +96,7 @@ def sound_args(
 
 
 def _source(sound: Sound) -> list[str]:
-    """Open the sound so that what is heard with the result's first frame is at zero, as that is."""
+    """Open the sound with its zero at the result's first frame."""
     sought = sound.begin >= _WORTH_SEEKING and re.match("mov|matroska", sound.container)
     seek = ["-ss", f"{sound.begin - 3:.6f}"] if sought else []
     shift = -3 if sought else -sound.begin
@@ -108,29 +108,29 @@ def _limit(sound: Sound) -> list[str]:
 
 
 def _decodes(sound: Sound, number: int) -> bool:
-    """Whether at most two thirds of a track can't be decoded: ffmpeg's own limit, and status.
+    """Whether at most two thirds of a track can't be decoded (ffmpeg's own limit).
 
-    The start of the part tells it of a good track. Only where that fails is all of it decoded.
+    Only if the start of the part fails, all of it is decoded.
     """
     track = ["-map", f"0:a:{number}", "-af", "atrim=start=0", *_limit(sound)]
-    for frames in (["-frames:a", str(_TRIED)], []):
+    for frames in (["-frames:a", str(_TESTED_FRAMES)], []):
         with ffmpeg([*_source(sound), *track, *frames, "-f", "null", "-"]) as child:
             if child.finish() == 0:
                 return True
     return False
 
 
-def _kept(sound: Sound, suffix: str, choice: Choice) -> Iterator[tuple[int, Track]]:
-    """The tracks that can be kept, with their numbers in the file."""
+def _kept(sound: Sound, suffix: str, choice: AudioTracks) -> Iterator[tuple[int, AudioTrack]]:
+    """The tracks that can be kept, with their index in the file."""
     if choice == "none":
         return
     for number, track in enumerate(sound.tracks):
         name = f"{sound.path}: sound track {number + 1} ({track.codec})"
         if track.start is None:
             _log.warning("%s is empty or damaged and is left out", name)
-        elif not (track.codec in _CARRIED[suffix] or track.decodable):
+        elif not (track.codec in _CARRIED[suffix] or track.has_decoder):
             _log.warning("%s can't be decoded or stored in %s and is left out", name, suffix)
-        elif track.decodable and not _decodes(sound, number):
+        elif track.has_decoder and not _decodes(sound, number):
             _log.warning("%s is damaged and is left out", name)
         else:
             yield number, track
@@ -138,20 +138,19 @@ def _kept(sound: Sound, suffix: str, choice: Choice) -> Iterator[tuple[int, Trac
                 return
 
 
-def _coded(index: int, kept: tuple[int, Track], sound: Sound, suffix: str) -> list[str]:
-    """Copy a track where the container carries it, code it anew where it doesn't."""
+def _coded(index: int, kept: tuple[int, AudioTrack], sound: Sound, suffix: str) -> list[str]:
+    """Copy a track if the container supports its codec, otherwise encode it."""
     number, track = kept
     args = ["-map", f"1:a:{number}", f"-c:a:{index}"]
     if track.codec in _CARRIED[suffix] and track.codec.startswith("pcm_"):
-        # In a mov samples have no times: copied ones would close up over a gap. It is filled.
+        # PCM in mov has no time stamps: gaps are filled with silence.
         return [*args, track.codec, f"-filter:a:{index}", "atrim=start=0,aresample=async=1"]
     if track.codec in _CARRIED[suffix]:
-        # Copied sound is cut between packets of some 20 ms, with its time stamps and so its sync
-        # kept. Without this option the sound before the cut goes along; with it and no cut, the
-        # packet by which AAC warms up would be lost.
+        # Copied sound is cut between packets. Without this option sound before the cut is kept;
+        # with it but without a cut, AAC's priming packet would be lost.
         cut = track.start is not None and track.start - sound.offset < -_LEAD
         return [*args, "copy", *([f"-copypriorss:a:{index}", "0"] if cut else [])]
     encoder, rate, layouts = _OPUS if suffix == ".webm" else _AAC
-    # Damaged sound may decode to infinity or no number, which ends an encoder: integers have none.
+    # Integers, as damaged sound may decode to non-finite values, which end an encoder.
     chain = f"atrim=start=0,aformat=sample_fmts=s32p:channel_layouts={layouts}"
     return [*args, encoder, f"-b:a:{index}", rate, f"-filter:a:{index}", chain]

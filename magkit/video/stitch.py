@@ -1,4 +1,4 @@
-"""Frames joined to a clip, alone or beside pictures of the same names; slices over time."""
+"""Frames stitched to a clip, alone or side by side with other pictures; time slices."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,20 +13,20 @@ from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
-from magkit.video.depth import Depth, eight_bits
-from magkit.video.folder import DEFAULT_RATE, list_frames, read_sidecar, stream_pictures
-from magkit.video.frame_names import Missing, by_name, few
+from magkit.video.depth import Depth, require_8_bit
+from magkit.video.encode import WriteOptions
+from magkit.video.folder import other_files, read_sidecar, stream_pictures
+from magkit.video.frame_names import MissingNumbers, index_by_name, list_frames, summarize
 from magkit.video.frame_set import (
     check_frames,
     check_sizes,
-    find_foreign,
     find_frames,
     find_panels,
     frames_depth,
     read_headers,
 )
-from magkit.video.info import VideoInfo, plain_info, snap_rate
-from magkit.video.pictures import Header
+from magkit.video.info import DEFAULT_RATE, ReadOptions, VideoInfo, plain_info, snap_rate
+from magkit.video.pictures import ImageHeader
 from magkit.video.write import write_video
 
 Frame = NDArray[np.uint8]
@@ -62,25 +62,25 @@ def _line(frame: Frame, position: int, along: str, axis: int) -> Frame:
     return frame[position] if axis == 0 else frame[:, position]
 
 
-def beside(pictures: Sequence[Frame], gap: int = 8) -> Frame:
-    """Pictures of one height (H, W, 3) beside one another, `gap` white pixels between them."""
+def side_by_side(pictures: Sequence[Frame], gap: int = 8) -> Frame:
+    """Concatenate pictures (H, W, 3) of one height horizontally, `gap` white pixels apart."""
     height, _, channels = pictures[0].shape
     white = np.full((height, gap, channels), 255, np.uint8)
     parts = [part for picture in pictures for part in (white, picture)]
     return np.concatenate(parts[1:], 1)
 
 
-def enlarge(picture: Frame, times: int) -> Frame:
+def upscale(picture: Frame, times: int) -> Frame:
     """A picture with every pixel `times` x `times` as large."""
     return picture.repeat(times, 0).repeat(times, 1)
 
 
 GAP = 4
-"""White pixels between pictures that stand side by side."""
+"""White pixels between pictures side by side."""
 
 _SLOWEST, _FASTEST = Fraction(1, 1000), Fraction(1000)
 
-# What no container passes; a picture is made larger only after that was looked at.
+# Pixels: the limit of all containers.
 _WIDEST = 65_535
 
 
@@ -89,10 +89,10 @@ class _Column:
     """One folder's pictures in the order of the frames.
 
     Args:
-        paths: One a frame.
+        paths: One per frame.
         size: Width and height of each.
-        shown: Likewise, as they stand beside the others.
-        depth: How their 16-bit values are read.
+        shown: Width and height after scaling.
+        depth: Scale of 16-bit values.
     """
 
     paths: Sequence[Path]
@@ -106,83 +106,77 @@ class _Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Strip:
-    """A clip that is to be strung; every iteration reads its frames, (H, W, 3) uint8 RGB.
+class Stitch:
+    """A clip of stitched frames; each iteration reads them, (H, W, 3) uint8 RGB.
 
     Args:
-        name: What it is called after.
-        info: Its record, of the size that the pictures take side by side.
-        folders: Every folder that is read.
-        missing: Numbers in the gaps between the frames.
-        foreign: What is in the folders and no picture.
-        spare: Pictures that would stand beside a frame that is not there.
+        name: Of the clip.
+        info: Its record, of the size of all pictures side by side.
+        folders: All folders that are read.
+        missing: Missing frame numbers.
+        foreign: Files in the folders that are no pictures.
+        spare: Pictures without a frame of the same name.
     """
 
     name: str
     info: VideoInfo
     folders: tuple[Path, ...]
-    missing: Missing
+    missing: MissingNumbers
     foreign: tuple[Path, ...]
     spare: tuple[Path, ...]
     _columns: tuple[_Column, ...]
 
     def __iter__(self) -> Iterator[Frame]:
         for pictures in zip(*self._columns, strict=True):
-            yield beside(pictures, GAP)
+            yield side_by_side(pictures, GAP)
 
 
-def open_strip(
+def open_stitch(
     folder: Path,
+    options: ReadOptions = ReadOptions(),  # noqa: B008 - it is frozen
     *,
     others: Sequence[Path] = (),
     panels: Sequence[str] = (),
-    rate: Fraction | None = None,
-    gaps: bool = False,
-    pattern: str = "*",
-    bits: int | None = None,
-) -> Strip:
-    """Find the frames of a clip and what stands beside them, and check all but the pixels.
+) -> Stitch:
+    """Find frames and the pictures beside them, and check all but their pixels.
 
     Pictures side by side are scaled to the frames' height, 4 white pixels between them.
 
     Args:
         folder: Of frames, or of a job that keeps them as `frames` or `*/frames`.
-        others: Folders likewise, whose pictures of the frames' names stand to the right.
-        panels: Names of folders beside the one of the frames, from left to right, in place of the
-            frames alone.
-        rate: Frames a second; None: what the sidecar says, or 24.
-        gaps: Whether numbers may be missing between the frames; the others follow one another.
-        pattern: A glob on the frames' names, in any case; what doesn't match is left out.
-        bits: How many of 16 bits the pictures use, where they don't tell.
+        options: Of these, `rate`, `gaps` (frames then follow one another), `pattern` and `bits`
+            count.
+        others: Further folders, whose pictures of the same names are placed to the right.
+        panels: Names of folders next to the one of the frames, from left to right, that are shown
+            instead of the frames alone.
 
     Raises:
         UsageError: There are several clips, a panel is absent, no name matches the pattern, the
-            stated depth can't be, or the strip is too wide.
-        MagkitError: There are no frames, one is missing or there twice, a folder's pictures differ
+            stated depth is impossible, or the result is too wide.
+        MagkitError: There are no frames, one is missing or duplicated, a folder's pictures differ
             in size, or one has no picture for a frame.
     """
+    rate, bits = options.rate, options.bits
     source, name = find_frames(folder)
-    checked = check_frames(
-        source, pattern=pattern, gaps=gaps, gaps_hint="--gaps strings the frames that are there"
-    )
-    frames = by_name(checked.paths)
+    checked = check_frames(source, options, gaps_hint="--gaps strings the frames that are there")
+    frames = index_by_name(checked.paths)
     info = read_sidecar(source, plain_info(*checked.size, DEFAULT_RATE, len(frames)))
     shown = [*(find_panels(source, panels) or [source]), *(find_frames(one)[0] for one in others)]
-    named = [frames if one.samefile(source) else by_name(list_frames(one)) for one in shown]
+    named = [frames if one.samefile(source) else index_by_name(list_frames(one)) for one in shown]
     columns = [
         _column(one, found, frames, info.height, bits)
         for one, found in zip(shown, named, strict=True)
     ]
     if all(column.depth.bits == 8 for column in columns):
-        eight_bits(source, bits)
+        require_8_bit(source, bits)
     folders = tuple(dict.fromkeys([source, *shown]))
     timed = info if rate is None else replace(info, rate=rate, times=None)
-    return Strip(
+    return Stitch(
         name,
         replace(timed, width=_width(columns), bits=8),
         folders,
         checked.missing,
-        tuple(path for one in folders for path in find_foreign(one)),
+        tuple(path for one in folders for path in other_files(one)),
         tuple(path for found in named for key, path in found.items() if key not in frames),
         tuple(columns),
     )
@@ -197,7 +191,7 @@ def _column(
 ) -> _Column:
     if absent := [path.stem for key, path in frames.items() if key not in found]:
         raise MagkitError(
-            f"{folder} has no pictures named {few(absent, len(absent))}",
+            f"{folder} has no pictures named {summarize(absent, len(absent))}",
             hint="every frame needs one of its name to stand beside it",
         )
     paths = [found[key] for key in frames]
@@ -209,7 +203,7 @@ def _column(
 
 
 def _depth(
-    folder: Path, paths: Sequence[Path], headers: Sequence[Header], bits: int | None
+    folder: Path, paths: Sequence[Path], headers: Sequence[ImageHeader], bits: int | None
 ) -> Depth:
     if not any(header.is_deep for header in headers):
         return Depth(8)
@@ -231,18 +225,17 @@ def _scaled(picture: Frame, size: tuple[int, int]) -> Frame:
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
 
 
-def write_strip(
-    strip: Strip,
+def write_stitch(
+    stitch: Stitch,
     output: Path,
+    options: WriteOptions = WriteOptions(),  # noqa: B008 - it is frozen
     *,
-    quality: int | None = None,
-    overwrite: bool = False,
     progress: Progress = silent,
 ) -> int:
-    """Write a strip as `write_video` does, one frame in memory at a time.
+    """Write the frames as `write_video` does, one in memory at a time.
 
     Returns:
-        How many frames were written.
+        Number of frames written.
 
     Raises:
         UsageError: As `write_video`, or the output lies in a folder that is read.
@@ -250,24 +243,22 @@ def write_strip(
     """
     place = output.absolute().parent.resolve()
     above = [path for path in (output, place, *place.parents) if path.exists()]
-    for folder in strip.folders:
+    for folder in stitch.folders:
         if any(path.samefile(folder) for path in above):
             raise UsageError(
                 f"{output} would be written into {folder}, whose pictures it is made of",
                 hint="choose another --output",
             )
-    return write_video(
-        output, strip, strip.info, quality=quality, overwrite=overwrite, progress=progress
-    )
+    return write_video(output, stitch, stitch.info, options, progress=progress)
 
 
 def parse_rate(text: str) -> Fraction:
-    """Frames a second from a text: 24, 12.5, 30000/1001; 29.97 is the last of these as well.
+    """Parse frames per second: 24, 12.5, 30000/1001, or 29.97, which is read as the last.
 
     Raises:
         UsageError: It is no number, or not from 1/1000 to 1000.
     """
-    # Neither an exponent nor many digits: a fraction keeps them all.
+    # No exponents and a limited length, as a fraction keeps all digits.
     if not re.fullmatch(r"\d{1,9}(\.\d{0,9}|/0*[1-9]\d{0,8})?", text.strip(), re.ASCII):
         raise UsageError(f"'{text}' is no frame rate", hint="such as 24, 29.97 or 30000/1001")
     rate = Fraction(text.strip())

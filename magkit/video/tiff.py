@@ -1,8 +1,12 @@
 """TIFF stacks of one directory, and the descriptions that ImageJ and OME write."""
 
+import logging
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.ImageFile import ImageFile
 
-from magkit.video.info import snap_rate
-from magkit.video.pictures import PictureFile
+from magkit.errors import MagkitError
+from magkit.video.depth import Depth, find_depth
+from magkit.video.formats import still_picture
+from magkit.video.info import (
+    DEFAULT_RATE,
+    FrameRangeReader,
+    ReadOptions,
+    VideoInfo,
+    plain_info,
+    snap_rate,
+)
+from magkit.video.pictures import ImageHeader, PictureFile, open_picture
 
 _DESCRIPTION = 270  # TIFF 6.0: ImageDescription
 
@@ -25,7 +39,7 @@ _SECONDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class StackText:
+class ImageDescription:
     """The description of a file's first page.
 
     Args:
@@ -65,9 +79,9 @@ class StackText:
         return Fraction(match[1]) * seconds if match and seconds else None
 
 
-def read_text(image: ImageFile) -> StackText:
+def image_description(image: ImageFile) -> ImageDescription:
     """The description of the page that an image is at; an empty one of other files than TIFF."""
-    return StackText(str(getattr(image, "tag_v2", {}).get(_DESCRIPTION, "")))
+    return ImageDescription(str(getattr(image, "tag_v2", {}).get(_DESCRIPTION, "")))
 
 
 # TIFF 6.0: BitsPerSample, Compression, PhotometricInterpretation, StripOffsets, SamplesPerPixel.
@@ -78,7 +92,7 @@ _TYPES = {"L": ("u1", 1), "RGB": ("u1", 3), "I;16": ("<u2", 1), "I;16B": (">u2",
 
 
 @dataclass(frozen=True, slots=True)
-class BareStack:
+class ContiguousStack:
     """Images that lie one after another.
 
     Args:
@@ -108,9 +122,9 @@ class BareStack:
         return values.astype(kind.newbyteorder("="))
 
 
-def find_bare_stack(path: Path, picture: PictureFile) -> BareStack | None:
+def find_contiguous_stack(path: Path, picture: PictureFile) -> ContiguousStack | None:
     """The images that follow the only page of a file; None: there are none."""
-    told = read_text(picture.image).count("images")
+    told = image_description(picture.image).count("images")
     if picture.pages > 1 or told == 1 or picture.image.mode not in _TYPES:
         return None
     tags: Any = picture.image.tag_v2  # type: ignore[attr-defined]
@@ -126,4 +140,120 @@ def find_bare_stack(path: Path, picture: PictureFile) -> BareStack | None:
     shape = (height, width, 3) if samples == 3 else (height, width)
     offset = int(tags[_OFFSETS][0])
     held = (path.stat().st_size - offset) // (int(np.prod(shape)) * size)
-    return BareStack(path, offset, shape, kind, told, min(held, told)) if held > 1 else None
+    return ContiguousStack(path, offset, shape, kind, told, min(held, told)) if held > 1 else None
+
+
+_MOST_CHANNELS = 7  # that ImageJ shows in one picture
+
+
+@dataclass(frozen=True, slots=True)
+class _Stack:
+    """The images of a file that are frames.
+
+    Args:
+        path: Of the file.
+        pages: The index of each in the file.
+        headers: Of each.
+        text: What the first page's description says.
+        bare: The frames, where they have no pages of their own.
+    """
+
+    path: Path
+    pages: Sequence[int]
+    headers: Sequence[ImageHeader]
+    text: ImageDescription
+    bare: ContiguousStack | None = None
+
+    def values(self, places: Iterable[int]) -> Iterator[NDArray[Any]]:
+        """The values of some frames, (H, W, 3) or greys (H, W), by their places in `pages`."""
+        with open_picture(self.path) as picture:
+            for place in places:
+                if self.bare is not None:
+                    yield self.bare.read(place)
+                else:
+                    yield picture.read(self.headers[place], self.pages[place])
+
+
+def open_stack(
+    path: Path,
+    options: ReadOptions = ReadOptions(),  # noqa: B008 - it is frozen
+) -> tuple[VideoInfo, FrameRangeReader]:
+    """Open a TIFF of several pages; a warning tells of a rate that neither file nor options state.
+
+    Returns:
+        The record, and a function that streams frames first <= n < last, (H, W, 3) RGB.
+
+    Raises:
+        UsageError: The stated depth is impossible.
+        MagkitError: It is a still picture or damaged; its pages differ in size, or are channels.
+    """
+    with open_picture(path) as picture:
+        stack = _list_pages(path, picture)
+    if len(stack.pages) == 1:
+        raise still_picture(path)
+    _check_pages(stack)
+    depth = _find_depth(stack, options.bits)
+    width, height = stack.headers[0].size
+    info = plain_info(width, height, options.rate or _rate(stack), len(stack.pages))
+    stream = partial(_stream, stack, depth, options.deep and depth.bits > 8)
+    return replace(info, bits=depth.bits), stream
+
+
+def _stream(
+    stack: _Stack, depth: Depth, deep: bool, first: int, last: int
+) -> Iterator[NDArray[Any]]:
+    places = range(len(stack.pages))[first:last]
+    for place, values in zip(places, stack.values(places), strict=True):
+        try:
+            yield depth.frame(values, deep=deep)
+        except MagkitError as error:
+            raise MagkitError(f"{stack.path}, page {place + 1}: {error}", error.hint) from error
+
+
+def _find_depth(stack: _Stack, bits: int | None) -> Depth:
+    deep = [place for place, header in enumerate(stack.headers) if header.is_deep]
+    # What the first page says holds for all; few programs repeat it.
+    declared = [stack.headers[place].declared or stack.headers[0].declared for place in deep]
+    return find_depth(stack.path, declared, bits, lambda n: next(stack.values([deep[n]])))
+
+
+def _list_pages(path: Path, picture: PictureFile) -> _Stack:
+    first, text = picture.header(), image_description(picture.image)
+    if bare := find_contiguous_stack(path, picture):
+        if bare.held < bare.told:
+            raise MagkitError(f"it breaks off after {bare.held} of {bare.told} frames")
+        return _Stack(path, range(bare.told), (first,) * bare.told, text, bare)
+    headers = [picture.header(index) for index in range(picture.pages)]
+    # Programs that show files add smaller versions of a page.
+    full = [index for index, header in enumerate(headers) if not header.reduced] or [0]
+    return _Stack(path, full, [headers[index] for index in full], text)
+
+
+def _check_pages(stack: _Stack) -> None:
+    """Refuse pages that aren't the frames of one clip."""
+    for place, (one, other) in enumerate(pairwise(stack.headers), 2):
+        if one.size != other.size:
+            sizes = "is {}x{}, the pages before it are {}x{}".format(*other.size, *one.size)
+            raise MagkitError(
+                f"{stack.path} is no clip: its page {place} {sizes}",
+                hint="save the frames alone as a stack, or as a folder of pictures",
+            )
+    counts = {name: stack.text.count(name) for name in ("channels", "slices", "frames")}
+    several = {name: count for name, count in counts.items() if count > 1}
+    # A lone axis is time, whatever a program calls it, unless ImageJ would show it as colours.
+    if len(several) > 1 or counts["channels"] in range(2, _MOST_CHANNELS + 1):
+        held = ", ".join(f"{count} {name}" for name, count in several.items())
+        raise MagkitError(
+            f"{stack.path} is no clip of single pictures: it holds {held}",
+            hint="save one channel of one slice as a stack",
+        )
+
+
+def _rate(stack: _Stack) -> Fraction:
+    if (told := stack.text.rate) is not None:
+        return told
+    logging.getLogger(__name__).warning(
+        "%s tells no rate: it plays at %s frames a second; --fps states another",
+        *(stack.path, DEFAULT_RATE),
+    )
+    return DEFAULT_RATE

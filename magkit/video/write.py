@@ -1,4 +1,4 @@
-"""Frames into a video file, a GIF or a folder of PNG: whole, or not at all."""
+"""Clips written atomically to a video file, a GIF or a folder of PNG frames."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -13,22 +13,25 @@ import numpy as np
 from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
 from magkit.runtime.files import atomic_path
-from magkit.video.colour import full_range
-from magkit.video.decode import ACCURATE
-from magkit.video.depth import scale
+from magkit.video.decode import MATROSKA_TICK
+from magkit.video.depth import scale_values
 from magkit.video.encode import (
     CONTAINERS,
-    GIF_FASTEST,
-    choose,
+    GIF_MAX_RATE,
+    WriteOptions,
+    choose_encoding,
     color_args,
+    frame_header,
     picture_filter,
     raw_pixels,
+    stream_header,
+    to_ycbcr,
 )
-from magkit.video.ffmpeg import ffmpeg
-from magkit.video.folder import SIDECAR, list_frames, write_frame, write_sidecar
+from magkit.video.ffmpeg import SCALE_FLAGS, ffmpeg
+from magkit.video.folder import SIDECAR, write_frame, write_sidecar
+from magkit.video.frame_names import list_frames
 from magkit.video.info import Frame, VideoInfo, resample, resampled_info
-from magkit.video.matroska import TICK, frame_header, stream_header
-from magkit.video.sound import Choice, Sound, sound_args
+from magkit.video.sound import Sound, sound_args
 
 _log = logging.getLogger(__name__)
 
@@ -37,57 +40,54 @@ def write_video(
     path: Path,
     frames: Iterable[Frame],
     info: VideoInfo,
+    options: WriteOptions = WriteOptions(),  # noqa: B008 - it is frozen
     *,
     sound: Sound | None = None,
-    audio: Choice = "all",
-    rate: Fraction | None = None,
-    quality: int | None = None,
-    pix_fmt: str | None = None,
-    overwrite: bool = False,
+    source: Path | None = None,
     progress: Progress = silent,
 ) -> int:
-    """Write a clip with exactly the frames, times, size, pixel aspect and colours that are given.
+    """Write a clip of exactly these frames, times, size, pixel aspect and colours.
 
     The suffix chooses the container: mp4, m4v, mov, mkv, webm or gif; without one the result is a
-    folder of PNG frames with a sidecar. The frames are streamed.
+    folder of PNG frames with a sidecar. Frames are streamed.
 
     Args:
-        path: Where the clip goes; folders on the way are made.
-        frames: (H, W, 3) RGB, all of the size in `info`: uint8, or uint16, which become 10 bits (8
-            in a gif, 16 in a folder).
-        info: The clip's record; `frames` there is only what `progress` hears as the total.
-        sound: What goes along (a gif and a folder hold none).
-        audio: Which of its tracks.
-        rate: Unevenly spaced frames are written at this constant rate, in place of their times.
-        quality: The encoder's constant rate factor, 0 the best; None: near lossless.
-        pix_fmt: One of `encode.PIXEL_FORMATS`; None: 4:2:0 of the frames' depth.
-        overwrite: Whether an existing result is replaced (never the file of the sound).
-        progress: Hears of every frame written.
+        path: The output; its parent folders are created.
+        frames: (H, W, 3) RGB of the size in `info`: uint8, or uint16, which are written with 10
+            bits (8 in a gif, 16 in a folder).
+        info: The record; its `frames` is only the total that `progress` is given.
+        options: How it is written.
+        sound: The sound to copy.
+        source: The clip that the frames are made from, which is never overwritten; None: the file
+            of the sound.
+        progress: Called after every frame.
 
     Returns:
-        How many frames were written.
+        Number of frames written.
 
     Raises:
-        UsageError: The suffix is none of these, or the container can't do what is asked.
+        UsageError: The suffix is unknown, or the container doesn't support the options.
         MagkitError: The result exists or can't be written, or there are no frames.
     """
-    check_output(path, None if sound is None else sound.path, overwrite=overwrite)
-    stream, info = _spaced(path, _checked(frames, info, progress), info, rate)
+    if source is None and sound is not None:
+        source = sound.path
+    check_output(path, source, overwrite=options.overwrite)
+    stream, info = _spaced(path, _checked(frames, info, progress), info, options.rate)
     if _is_folder(path):
-        if quality is not None or pix_fmt is not None:
+        if options.quality is not None or options.pix_fmt is not None:
             raise UsageError("a folder of PNG is lossless: it has no quality or pixel format")
-        with atomic_path(path, kind="folder", overwrite=overwrite) as folder:
+        with atomic_path(path, kind="folder", overwrite=options.overwrite) as folder:
             return _write_folder(folder, stream, info)
     suffix = path.suffix.lower()
     _warn_of_shared_ticks(path, info)
     first, stream = _first(stream)
     deep = first.dtype == np.uint16
-    encoding = choose(suffix, info, quality, deep=deep, pix_fmt=pix_fmt)
-    with atomic_path(path, overwrite=overwrite) as temporary:
+    encoding = choose_encoding(suffix, info, options, deep=deep)
+    with atomic_path(path, overwrite=options.overwrite) as temporary:
         info = info if "10" in encoding.pixels else replace(info, hdr=None)
         pixels = raw_pixels(encoding, deep=deep)
-        before, output, after = sound_args(sound, suffix, audio)
-        chain = picture_filter(encoding, info, ACCURATE, pixels)
+        before, output, after = sound_args(sound, suffix, options.audio)
+        chain = picture_filter(encoding, info, SCALE_FLAGS, pixels)
         picture = ["-filter_complex", f"[0:v]{chain}[v]"]
         picture += ["-map", "[v]", "-fps_mode", "passthrough", *_time_base(suffix, info)]
         coded = [*encoding.codec, *color_args(encoding, info), *_container_args(suffix)]
@@ -99,13 +99,13 @@ def write_video(
 def _spaced(
     path: Path, stream: Iterator[Frame], info: VideoInfo, rate: Fraction | None
 ) -> tuple[Iterator[Frame], VideoInfo]:
-    """The frames and their record, at a constant rate if one is asked for or needed."""
+    """The frames and their record, resampled if a constant rate is requested or needed."""
     if info.times is None:
         return stream, info
     if rate is None and path.suffix.lower() == ".gif":
         hundredths = [round(100 * time) for time in info.times]
-        if min(b - a for a, b in pairwise(hundredths)) * GIF_FASTEST < 100:
-            rate = GIF_FASTEST
+        if min(b - a for a, b in pairwise(hundredths)) * GIF_MAX_RATE < 100:
+            rate = GIF_MAX_RATE
     if rate is None:
         _log.info("%s: frames are unevenly spaced; each keeps its time", path)
         return stream, info
@@ -114,8 +114,8 @@ def _spaced(
 
 
 def _warn_of_shared_ticks(path: Path, info: VideoInfo) -> None:
-    """Say that frames are closer than the container's ticks, which ffmpeg's muxer has no finer."""
-    if path.suffix.lower() in {".mkv", ".webm"} and info.shortest_step < TICK - 1e-6:
+    """Warn of frames that are closer than ffmpeg's tick in Matroska."""
+    if path.suffix.lower() in {".mkv", ".webm"} and info.shortest_step < MATROSKA_TICK - 1e-6:
         _log.warning(
             "%s: some frames are less than 1 ms apart, and %s counts time in 1 ms: their times are "
             "rounded, and some are equal; mp4 and mov keep them",
@@ -124,11 +124,11 @@ def _warn_of_shared_ticks(path: Path, info: VideoInfo) -> None:
 
 
 def check_output(path: Path, source: Path | None = None, *, overwrite: bool = False) -> None:
-    """Refuse an output before any work is done for it.
+    """Check an output before any work is done for it.
 
     Raises:
-        UsageError: It has a suffix that nothing is written for, or is the source itself.
-        MagkitError: It exists and may not be replaced.
+        UsageError: Its suffix is unknown, or it is or holds the source.
+        MagkitError: It exists and must not be replaced.
     """
     if source is not None and path.exists() and source.exists() and path.samefile(source):
         raise UsageError(f"the output {path} is the input itself", hint="choose another output")
@@ -155,7 +155,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Replacing a folder deletes what is in it: only frames may be there."""
+    """Refuse to delete a folder that holds more than frames."""
     frames = set(list_frames(folder)) if folder.is_dir() else set()
     for entry in folder.iterdir() if folder.is_dir() else ():
         if entry not in frames and entry.name != SIDECAR:
@@ -175,7 +175,7 @@ def _checked(frames: Iterable[Frame], info: VideoInfo, progress: Progress) -> It
 
 
 def _first(stream: Iterator[Frame]) -> tuple[Frame, Iterator[Frame]]:
-    """The first frame, and the whole stream: no encoder starts on an empty one."""
+    """The first frame, and the whole stream; MagkitError if it is empty."""
     try:
         first = next(stream)
     except StopIteration:
@@ -192,23 +192,23 @@ def _write_folder(folder: Path, stream: Iterator[Frame], info: VideoInfo) -> int
 
 
 def _raw(stream: Iterator[Frame], info: VideoInfo, pixels: str) -> Iterator[Frame]:
-    """The frames as the encoder takes them."""
+    """The frames in the pixel format of `raw_pixels`."""
     if pixels == "rgb48le":
         return (frame.astype("<u2", copy=False) for frame in stream)
     if pixels == "rgb24":
-        return (scale(frame, 65535, deep=False) for frame in stream)
-    return (full_range(frame, info.color_matrix) for frame in stream)
+        return (scale_values(frame, 65535, deep=False) for frame in stream)
+    return (to_ycbcr(frame, info.color_matrix) for frame in stream)
 
 
 def _in_matroska(info: VideoInfo) -> bool:
-    """Whether the encoder needs what raw video can't carry: times or HDR metadata."""
+    """Whether frames are piped as Matroska, which carries times and HDR metadata."""
     return info.times is not None or info.hdr is not None
 
 
 def _raw_input(info: VideoInfo, pixels: str) -> list[str]:
     size, rate = f"{info.width}x{info.height}", f"{info.rate.numerator}/{info.rate.denominator}"
     if _in_matroska(info):
-        # -r numbers the frames at an exact rate, where time stamps are rounded.
+        # -r sets an exact rate in place of rounded time stamps.
         even = ["-r", rate] if info.times is None else []
         return ["-f", "matroska", *even, "-i", "pipe:0"]
     return ["-f", "rawvideo", "-pix_fmt", pixels, "-s", size, "-framerate", rate, "-i", "pipe:0"]
@@ -217,7 +217,7 @@ def _raw_input(info: VideoInfo, pixels: str) -> list[str]:
 def _chunks(
     number: int, frame: Frame, info: VideoInfo, pixels: str
 ) -> Iterator[bytes | memoryview]:
-    """What goes into the pipe for one frame: its pixels, in Matroska after its time."""
+    """The bytes that are piped for one frame."""
     if _in_matroska(info):
         if number == 0:
             yield stream_header(info.width, info.height, pixels, info.hdr)
@@ -226,18 +226,20 @@ def _chunks(
 
 
 def _time_base(suffix: str, info: VideoInfo) -> list[str]:
-    """Ticks that are fine enough for uneven times; without this they are rounded to a rate."""
+    """A time base for unevenly spaced frames, whose times ffmpeg would round to a rate."""
     if info.times is None:
         return []
     return ["-enc_time_base", "1/100" if suffix == ".gif" else "1/90000"]
 
 
 def _container_args(suffix: str) -> list[str]:
-    # The index at the front lets a browser play before the file is loaded.
+    # An index at the front lets browsers play while loading.
     front = ["-movflags", "+faststart"] if suffix in {".mp4", ".m4v", ".mov"} else []
-    # To ffmpeg m4v is what one old player took, which is less than MP4.
+    # ffmpeg's m4v muxer supports fewer codecs than mp4.
     form = ["-f", "mp4"] if suffix == ".m4v" else []
-    return [*front, *form, "-map_metadata", "-1", "-map_chapters", "-1"]
+    # Matroska's segment and track UIDs are random otherwise.
+    fixed = ["-fflags", "+bitexact"] if suffix in {".mkv", ".webm"} else []
+    return [*front, *form, *fixed, "-map_metadata", "-1", "-map_chapters", "-1"]
 
 
 def _encode(
@@ -258,13 +260,13 @@ def _encode(
 def _feed(
     pipe: IO[bytes], stream: Iterator[Frame], info: VideoInfo, pixels: str
 ) -> tuple[int, bool]:
-    """Hand the frames over: how many went, and whether the encoder took them all."""
+    """Pipe the frames; the number written, and whether ffmpeg took all of them."""
     count = 0
     for frame in stream:
         try:
             for chunk in _chunks(count, frame, info, pixels):
                 pipe.write(chunk)
-        except OSError:  # it died; its log says why
+        except OSError:  # ffmpeg ended; its log tells why
             return count, False
         count += 1
     try:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from magkit.magnify import fast_spec
 from magkit.magnify.encoder import EncoderInfo, save_encoder
+from magkit.magnify.fast import FastEncoder
 
 SIZES = ("stem=8", "width=8", "guide=8", "hidden=8")
 
@@ -61,7 +62,7 @@ def test_from_end_to_end(
         method="byol",
         steps=1,
     )
-    save_encoder(tmp_path / "e", fast_spec.build_encoder(config).state_dict(), about)
+    save_encoder(tmp_path / "e", FastEncoder(config).state_dict(), about)
     folder, plot = tmp_path / "cells", tmp_path / "curve.png"
     given = arguments(folder, "--encoder", f"byol={tmp_path / 'e'}")
     transfer["main"]([*given, "--cells", "scratch-*"])
@@ -135,7 +136,7 @@ def test_a_methods_encoder_is_trained_once(
         output.mkdir()
         record = {"kind": "pretrain", "format": 1, "config": {}}
         (output / "config.json").write_text(json.dumps(record))
-        state = fast_spec.build_encoder(config).state_dict()
+        state = FastEncoder(config).state_dict()
         save_encoder(output / "model.safetensors", state, about)
 
     monkeypatch.setitem(transfer["pretrained"].__globals__, "pretrain", pretrain)

@@ -23,13 +23,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from magkit.magnify import fast_spec
+    from magkit.magnify.fast import MagnetFast
     from magkit.magnify.load import save_weights
 
     config = fast_spec.FastConfig(stem=4, width=8, guide=4, hidden=4)
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     torch.manual_seed(0)
     metadata = {"magnifier": "magnet-fast", "config": json.dumps(asdict(config))}
-    save_weights(path, fast_spec.build(config), metadata)
+    save_weights(path, MagnetFast(config), metadata)
     return path
 
 

@@ -112,7 +112,7 @@ def test_version_and_help(magkit: Magkit) -> None:
 
 
 def magkit_version() -> str:
-    from magkit import __version__
+    from magkit.version import __version__
 
     return __version__
 

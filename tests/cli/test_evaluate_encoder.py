@@ -12,6 +12,8 @@ from magkit.cli import run
 from magkit.evaluate.encoder import load_comparison
 from magkit.magnify import fast_spec, magnet_spec
 from magkit.magnify.encoder import EncoderInfo, save_encoder
+from magkit.magnify.fast import FastEncoder
+from magkit.magnify.magnet import MagNetEncoder
 from magkit.selfsup.model import build_backbone
 
 Captured = pytest.CaptureFixture[str]
@@ -22,9 +24,7 @@ QUICK = ("--frames", "8", "--procedural", "4", "--threads", "1", "--device", "cp
 def encoder(tmp_path: Path) -> Path:
     config = fast_spec.FastConfig(stem=8, width=8)
     torch.manual_seed(0)
-    return saved(
-        tmp_path / "fast.safetensors", "magnet-fast", config, fast_spec.build_encoder(config)
-    )
+    return saved(tmp_path / "fast.safetensors", "magnet-fast", config, FastEncoder(config))
 
 
 def saved(path: Path, magnifier: str, config: object, module: nn.Module) -> Path:
@@ -94,7 +94,7 @@ def test_what_is_refused(encoder: Path, here: Path, capsys: Captured) -> None:
 def test_encoders_of_other_networks(tmp_path: Path) -> None:
     """Those without weights that ship stand beside random ones alone; larger strides, frames."""
     config = magnet_spec.MagnetConfig()
-    path = saved(tmp_path / "m.safetensors", "magnet", config, magnet_spec.build_encoder(config))
+    path = saved(tmp_path / "m.safetensors", "magnet", config, MagNetEncoder(config))
     judged = load_comparison(path)
     assert list(judged.encoders) == ["own", "random"]
     assert judged.size == 96

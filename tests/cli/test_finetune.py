@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from magkit.cli import run
 from magkit.magnify import fast_spec
 from magkit.magnify.encoder import EncoderInfo, save_encoder
+from magkit.magnify.fast import FastEncoder
 from magkit.magnify.load import load_magnifier
 from magkit.training.metrics import read_metrics
 
@@ -92,7 +93,7 @@ def test_an_encoder_is_loaded_and_reported(recipe: Path, capsys: Captured) -> No
         method="moco",
         steps=7,
     )
-    save_encoder(Path("e.safetensors"), fast_spec.build_encoder(config).state_dict(), about)
+    save_encoder(Path("e.safetensors"), FastEncoder(config).state_dict(), about)
     encoder = ("--encoder", "e.safetensors", "--freeze", "1", "--encoder-lr", "0.5")
     assert finetune(recipe, "--steps", "2", *encoder, "-o", "one") == 0
     shown = capsys.readouterr().out

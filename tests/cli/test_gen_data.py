@@ -20,7 +20,7 @@ ALONE = (*SMALL, "--threads", "1")
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dry runs make four scenes."""
-    monkeypatch.setattr(summary, "PATIENCE", 0)
+    monkeypatch.setattr(summary, "TIME_LIMIT", 0)
 
 
 def said(capsys: Capture, *arguments: str) -> Any:

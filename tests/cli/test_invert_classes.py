@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from magkit.cli import run
-from magkit.registry import registry
+from magkit.plugins import registry
 
 Capture = pytest.CaptureFixture[str]
 

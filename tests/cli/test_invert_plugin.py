@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from magkit.cli import run
-from magkit.registry import registry
+from magkit.plugins import registry
 
 PLUGIN = """
     from dataclasses import dataclass

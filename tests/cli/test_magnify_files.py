@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from magkit.cli import run
-from magkit.video import open_video
+from magkit.video import ReadOptions, open_video
 
 Magnify = Callable[..., int]
 SIZE = "64x48"
@@ -164,7 +164,7 @@ def test_twelve_bits_are_warned_of_or_stated(
     assert "--bits 12" in capsys.readouterr().err
     assert copy(folder, "-o", "right", "--gaps", "--bits", "12", "--quiet") == 0
     assert capsys.readouterr().err == ""
-    frame = next(iter(open_video(here / "right", gaps=True, deep=True)))
+    frame = next(iter(open_video(here / "right", ReadOptions(gaps=True, deep=True))))
     assert frame[-1, -1, 0] == pytest.approx(4093 / 4095 * 65535, abs=32)
 
 

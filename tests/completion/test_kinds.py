@@ -6,7 +6,7 @@ from magkit.cli.command_tree import command_tree
 from magkit.completion.kinds import UNSET, argument_values, option_values
 from magkit.completion.tree import Command, Values
 from magkit.completion.values import KINDS
-from magkit.registry import registry
+from magkit.plugins import registry
 
 
 def found(line: str, flag: str) -> Values | None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from magkit.completion.catalogue import provided
 from magkit.completion.memory import BRIEF, recalled
 from magkit.completion.values import LONGEST, chosen, main, plain, values
-from magkit.registry import registry
+from magkit.plugins import registry
 
 Magkit = Callable[..., "subprocess.CompletedProcess[str]"]
 METHOD = """
@@ -275,7 +275,7 @@ def test_it_needs_next_to_nothing(
     first, second = loaded(site, *arguments), loaded(site, *arguments)
     assert not first & {*HEAVY, "typer", "rich"}
     # Once it is remembered, no plugin is even looked for.
-    assert not second & {*HEAVY, "typer", "rich", "pluggy", "importlib.metadata", "magkit.registry"}
+    assert not second & {*HEAVY, "typer", "rich", "pluggy", "importlib.metadata", "magkit.plugins"}
 
 
 def test_help_needs_no_torch_and_draws_no_frames(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from magkit.data.plan import Format, Kind, Plan, make_plan
-from magkit.data.write import write
+from magkit.data.write import write_dataset
 from magkit.synth.build import build_sources
 from magkit.synth.render import Sources
 from magkit.synth.scene import SceneConfig
@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, plan: Plan, sources: Sources)
     def make(layout: Format, kind: Kind = "triplets") -> Path:
         if (layout, kind) not in places:
             place = tmp_path_factory.mktemp("made") / "set"
-            write(place, replace(plan, format=layout, kind=kind), sources)
+            write_dataset(place, replace(plan, format=layout, kind=kind), sources)
             places[layout, kind] = place
         return places[layout, kind]
 

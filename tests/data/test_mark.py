@@ -15,8 +15,8 @@ from PIL import Image
 
 from magkit.data import store as stores
 from magkit.data.open import open_dataset
-from magkit.data.plan import SAMPLED, Format, Plan, make_plan, sampled, sources_mark
-from magkit.data.write import write
+from magkit.data.plan import SAMPLE_SIZE, Format, Plan, make_plan, sample_indices, sources_digest
+from magkit.data.write import write_dataset
 from magkit.errors import MagkitError
 from magkit.selfsup.frames import open_frames
 from magkit.synth.build import build_sources
@@ -115,14 +115,14 @@ def test_a_bounded_number_of_files_is_read(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(stores.Store, "read", counted)
     assert data.fingerprint == data.fingerprint
-    assert len(reads) == 4 * SAMPLED
+    assert len(reads) == 4 * SAMPLE_SIZE
     assert {"frameA/000000.png", "amplified/000199.png"} <= set(reads)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 15, 16, 17, 1000])
 def test_what_is_sampled_is_spread_from_end_to_end(count: int) -> None:
-    found = sampled(count)
-    assert len(found) == min(count, SAMPLED)
+    found = sample_indices(count)
+    assert len(found) == min(count, SAMPLE_SIZE)
     assert (found[0], found[-1]) == (0, count - 1)
     gaps = np.diff(found)
     assert not len(gaps) or gaps.max() - gaps.min() <= 1
@@ -157,18 +157,18 @@ def bitmaps(folder: Path, seed: int) -> Path:
 def test_sources_of_the_same_names_and_sizes_are_told_apart(plan: Plan, tmp_path: Path) -> None:
     folder, recipe = bitmaps(tmp_path / "in", 0), tmp_path / "recipe"
     sources = build_sources([str(folder)], None, None, 0)
-    write(recipe, make_plan("triplets", "recipe", 4, 0, plan.config, sources), sources)
-    before = fingerprint(recipe), sources_mark(sources), open_frames(str(folder), 64).describe()
+    write_dataset(recipe, make_plan("triplets", "recipe", 4, 0, plan.config, sources), sources)
+    before = fingerprint(recipe), sources_digest(sources), open_frames(str(folder), 64).describe()
     assert fingerprint(recipe) == before[0]
     bitmaps(folder, 1)
     after = (
         fingerprint(recipe),
-        sources_mark(build_sources([str(folder)], None, None, 0)),
+        sources_digest(build_sources([str(folder)], None, None, 0)),
         open_frames(str(folder), 64).describe(),
     )
     assert all(one != other for one, other in zip(before, after, strict=True))
 
 
 def test_nothing_is_drawn_of_procedural_sources(made: Made, plan: Plan) -> None:
-    assert sources_mark(build_sources((), None, None, 6)) == ""
+    assert sources_digest(build_sources((), None, None, 6)) == ""
     assert fingerprint(made("recipe")) == replace(plan, format="recipe").fingerprint

@@ -22,7 +22,7 @@ from magkit.data import store as stores
 from magkit.data.encode import decode_motion, encode_motion
 from magkit.data.open import open_dataset
 from magkit.data.plan import Format, Plan, make_plan, read_plan
-from magkit.data.write import write
+from magkit.data.write import write_dataset
 from magkit.errors import MagkitError, UsageError
 from magkit.synth.build import build_sources
 from magkit.synth.render import Sources, render
@@ -126,7 +126,7 @@ def test_sources_that_changed_are_told(plan: Plan, tmp_path: Path) -> None:
     sources = build_sources([str(folder)], None, None, 0)
     recipe = make_plan("triplets", "recipe", 4, 0, plan.config, sources)
     place = tmp_path / "recipe"
-    write(place, recipe, sources)
+    write_dataset(place, recipe, sources)
     assert len(open_dataset(str(place))) == 4
     pictures(folder, 4)
     with pytest.raises(MagkitError, match="changed"):

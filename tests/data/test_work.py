@@ -16,7 +16,7 @@ from magkit.data import write as module
 from magkit.data import write as writing
 from magkit.data.encode import encode
 from magkit.data.plan import Plan
-from magkit.data.write import work_folder, write
+from magkit.data.write import work_folder, write_dataset
 from magkit.errors import MagkitError
 from magkit.runtime.files import file_lock
 from magkit.runtime.shard import Shard
@@ -29,7 +29,7 @@ HELD = "another process is writing"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for a lock that the test holds."""
-    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    monkeypatch.setattr(module, "LOCK_TIMEOUT", 0.1)
 
 
 @pytest.fixture
@@ -70,11 +70,11 @@ def running(place: Path, plan: Plan, share: Shard) -> Iterator[None]:
 def test_other_settings_do_not_take_up_the_work(
     plan: Plan, sources: Sources, place: Path, other: Plan
 ) -> None:
-    write(place, plan, sources, share=Shard(1, 2))
+    write_dataset(place, plan, sources, share=Shard(1, 2))
     for options in ({}, {"share": Shard(1, 2)}):
         with pytest.raises(MagkitError, match="other settings"):
-            write(place, other, sources, **options)  # type: ignore[arg-type]
-    write(place, other, sources, overwrite=True)
+            write_dataset(place, other, sources, **options)  # type: ignore[arg-type]
+    write_dataset(place, other, sources, overwrite=True)
     assert seeds(place) == {4}
     assert list(place.parent.iterdir()) == [place]
 
@@ -82,15 +82,15 @@ def test_other_settings_do_not_take_up_the_work(
 def test_whoever_joins_and_whoever_writes_keep_apart(
     plan: Plan, sources: Sources, place: Path
 ) -> None:
-    write(place, plan, sources, share=Shard(1, 2))
+    write_dataset(place, plan, sources, share=Shard(1, 2))
     with running(place, plan, Shard(1, 2)):
         for share in (Shard(1, 2), Shard()):
             with pytest.raises(MagkitError, match=HELD):
-                write(place, plan, sources, share=share)
-        write(place, plan, sources, share=Shard(2, 2))
+                write_dataset(place, plan, sources, share=share)
+        write_dataset(place, plan, sources, share=Shard(2, 2))
     with running(place, plan, Shard()), pytest.raises(MagkitError, match=HELD):
-        write(place, plan, sources, share=Shard(2, 2))
-    assert write(place, plan, sources).resumed == 5
+        write_dataset(place, plan, sources, share=Shard(2, 2))
+    assert write_dataset(place, plan, sources).resumed == 5
 
 
 @pytest.mark.parametrize("at_work", [Shard(1, 2), Shard(2, 2), Shard()], ids=str)
@@ -98,15 +98,15 @@ def test_whoever_joins_and_whoever_writes_keep_apart(
 def test_overwriting_never_costs_the_work_of_who_is_at_work(
     plan: Plan, sources: Sources, place: Path, other: Plan, at_work: Shard, newcomer: Shard
 ) -> None:
-    write(place, plan, sources, share=Shard(1, 2))
+    write_dataset(place, plan, sources, share=Shard(1, 2))
     before = contents(work_folder(place, plan) / "records")
     with (
         running(place, plan, at_work),
         pytest.raises(MagkitError, match=HELD),
     ):
-        write(place, other, sources, share=newcomer, overwrite=True)
+        write_dataset(place, other, sources, share=newcomer, overwrite=True)
     assert contents(work_folder(place, plan) / "records") == before
-    assert write(place, plan, sources).resumed == 3
+    assert write_dataset(place, plan, sources).resumed == 3
     assert seeds(place) == {3}
 
 
@@ -114,12 +114,12 @@ def test_overwriting_never_costs_the_work_of_who_is_at_work(
 def test_the_first_share_that_overwrites_throws_away_what_nobody_writes(
     plan: Plan, sources: Sources, place: Path, other: Plan, made: Made, order: tuple[int, int]
 ) -> None:
-    write(place, plan, sources)
-    write(place, replace(plan, seed=9), sources, share=Shard(2, 2), overwrite=True)
+    write_dataset(place, plan, sources)
+    write_dataset(place, replace(plan, seed=9), sources, share=Shard(2, 2), overwrite=True)
     for number in order:
-        write(place, other, sources, share=Shard(number, 2), overwrite=True)
+        write_dataset(place, other, sources, share=Shard(number, 2), overwrite=True)
         assert seeds(place) == {3}, "a share replaces nothing"
-    done = write(place, other, sources, overwrite=True)
+    done = write_dataset(place, other, sources, overwrite=True)
     assert (done.resumed, seeds(place)) == (5, {4})
     assert list(place.parent.iterdir()) == [place]
 
@@ -127,12 +127,12 @@ def test_the_first_share_that_overwrites_throws_away_what_nobody_writes(
 def test_a_late_share_of_the_old_plan_is_refused_and_mixes_nothing(
     plan: Plan, sources: Sources, place: Path, other: Plan
 ) -> None:
-    write(place, plan, sources, share=Shard(1, 2))
-    write(place, other, sources, share=Shard(1, 2), overwrite=True)
+    write_dataset(place, plan, sources, share=Shard(1, 2))
+    write_dataset(place, other, sources, share=Shard(1, 2), overwrite=True)
     with pytest.raises(MagkitError, match="other settings"):
-        write(place, plan, sources, share=Shard(2, 2))
-    write(place, other, sources, share=Shard(2, 2))
-    write(place, other, sources)
+        write_dataset(place, plan, sources, share=Shard(2, 2))
+    write_dataset(place, other, sources, share=Shard(2, 2))
+    write_dataset(place, other, sources)
     assert seeds(place) == {4}
 
 
@@ -140,16 +140,16 @@ def test_plans_that_begin_at_the_same_moment_write_into_folders_of_their_own(
     plan: Plan, sources: Sources, place: Path, other: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:  # neither sees the other yet
-        patch.setattr(writing, "clear_the_way", lambda *_, **__: None)
+        patch.setattr(writing, "discard_other_work", lambda *_, **__: None)
         for each in (plan, other):
-            write(place, each, sources, share=Shard(1, 2))
+            write_dataset(place, each, sources, share=Shard(1, 2))
         for each in (other, plan):
-            write(place, each, sources, share=Shard(2, 2))
+            write_dataset(place, each, sources, share=Shard(2, 2))
     for each in (plan, other):
         assert len(records(place, each)) == 5
     with pytest.raises(MagkitError, match="other settings"):
-        write(place, plan, sources)
-    assert write(place, plan, sources, overwrite=True).resumed == 5
+        write_dataset(place, plan, sources)
+    assert write_dataset(place, plan, sources, overwrite=True).resumed == 5
     assert seeds(place) == {3}
 
 
@@ -165,9 +165,9 @@ def test_a_data_set_that_appeared_meanwhile_is_not_replaced_unasked(
     with monkeypatch.context() as patch:
         patch.setattr(writing, "_finish", late)
         with pytest.raises(MagkitError, match="exists"):
-            write(place, plan, sources)
+            write_dataset(place, plan, sources)
     assert contents(place) == contents(theirs)
-    assert write(place, plan, sources, overwrite=True).resumed == 5
+    assert write_dataset(place, plan, sources, overwrite=True).resumed == 5
 
 
 def test_killed_between_the_move_and_the_sweep_it_begins_anew(
@@ -177,13 +177,13 @@ def test_killed_between_the_move_and_the_sweep_it_begins_anew(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "remove", stop)
+        patch.setattr(writing, "remove_work", stop)
         with pytest.raises(KeyboardInterrupt):
-            write(place, plan, sources)
+            write_dataset(place, plan, sources)
     assert contents(place) == contents(made("folder"))
     shutil.rmtree(place)
     assert len(records(place, plan)) == 5, "of scenes that are gone"
-    assert write(place, plan, sources).resumed == 0
+    assert write_dataset(place, plan, sources).resumed == 0
     assert contents(place) == contents(made("folder"))
     assert list(place.parent.iterdir()) == [place]
 
@@ -199,14 +199,14 @@ def test_a_lock_that_somebody_removed_is_not_believed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"lines": [3], "unreadable": []}'])
 def test_a_damaged_record_is_named(plan: Plan, sources: Sources, place: Path, text: str) -> None:
-    write(place, plan, sources, share=Shard(1, 1000))
+    write_dataset(place, plan, sources, share=Shard(1, 1000))
     record = work_folder(place, plan) / "records" / "000000.json"
     record.write_text(text)
     with pytest.raises(MagkitError, match=r"000000\.json") as caught:
-        write(place, plan, sources)
+        write_dataset(place, plan, sources)
     assert "delete it" in caught.value.hint
     record.unlink()
-    assert write(place, plan, sources).resumed == 4
+    assert write_dataset(place, plan, sources).resumed == 4
 
 
 def write_slowly(place: Path, plan: Plan, sources: Sources, gate: Path) -> None:
@@ -218,7 +218,7 @@ def write_slowly(place: Path, plan: Plan, sources: Sources, gate: Path) -> None:
         return encode(plan, sources, index)
 
     writing.encode = waiting  # type: ignore[attr-defined]
-    write(place, plan, sources, share=Shard(2, 2))
+    write_dataset(place, plan, sources, share=Shard(2, 2))
 
 
 def test_a_process_at_work_ends_well_whatever_others_begin(
@@ -236,28 +236,28 @@ def test_a_process_at_work_ends_well_whatever_others_begin(
             time.sleep(0.01)
         for share in (Shard(1, 2), Shard(2, 2), Shard()):
             with pytest.raises(MagkitError, match=HELD):
-                write(place, other, sources, share=share, overwrite=True)
-        write(place, plan, sources, share=Shard(1, 2))
+                write_dataset(place, other, sources, share=share, overwrite=True)
+        write_dataset(place, plan, sources, share=Shard(1, 2))
         gate.touch()
         process.join(60)
         assert process.exitcode == 0
     finally:
         process.kill()
         process.join()
-    assert write(place, plan, sources).resumed == 5
+    assert write_dataset(place, plan, sources).resumed == 5
     assert contents(place) == contents(made("folder"))
 
 
 def overwrite_share(place: Path, plan: Plan, sources: Sources, number: int, ready: Any) -> None:
     ready.wait(60)
-    write(place, plan, sources, share=Shard(number, 3), overwrite=True)
+    write_dataset(place, plan, sources, share=Shard(number, 3), overwrite=True)
 
 
 def test_shares_that_overwrite_at_the_same_moment_all_succeed(
     plan: Plan, sources: Sources, place: Path, other: Plan
 ) -> None:
     """As torchrun starts them: whoever comes first throws away the old work, the others go on."""
-    write(place, plan, sources, share=Shard(1, 2))
+    write_dataset(place, plan, sources, share=Shard(1, 2))
     spawn = multiprocessing.get_context("spawn")
     ready = spawn.Barrier(3)
     asked = [(place, other, sources, number, ready) for number in (1, 2, 3)]
@@ -267,6 +267,6 @@ def test_shares_that_overwrite_at_the_same_moment_all_succeed(
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert write(place, other, sources).resumed == 5
+    assert write_dataset(place, other, sources).resumed == 5
     assert seeds(place) == {4}
     assert list(place.parent.iterdir()) == [place]

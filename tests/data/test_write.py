@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from magkit.data import encode as encoding
-from magkit.data import shards
+from magkit.data import layouts
 from magkit.data import write as module
 from magkit.data.plan import Format, Plan, make_plan
-from magkit.data.write import work_folder, write
+from magkit.data.write import work_folder, write_dataset
 from magkit.errors import MagkitError, UsageError
 from magkit.runtime.shard import Shard
 from magkit.synth.build import build_sources
@@ -31,7 +31,8 @@ ABOUT = {"dataset.json", "contact.png", "histograms.png", "statistics.json"}
 @pytest.fixture(autouse=True)
 def small_tar_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two scenes a file, so that five scenes are several."""
-    monkeypatch.setattr(shards, "UNIT", 2)
+    monkeypatch.setattr(layouts, "TAR_SCENES", 2)
+    monkeypatch.setitem(module.LAYOUTS, "tar", replace(layouts.TAR, scenes_per_unit=2))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -40,7 +41,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def written(place: Path, plan: Plan, sources: Sources, **options: Any) -> dict[str, bytes]:
-    write(place, plan, sources, **options)
+    write_dataset(place, plan, sources, **options)
     return contents(place)
 
 
@@ -69,7 +70,7 @@ def test_a_folder_holds_the_scenes_and_an_index(plan: Plan, sources: Sources, ma
 def test_tar_files_are_webdatasets(
     made: Made, plan: Plan, sources: Sources, tmp_path: Path
 ) -> None:
-    write(tmp_path / "x", replace(plan, format="tar"), sources)
+    write_dataset(tmp_path / "x", replace(plan, format="tar"), sources)
     files = sorted((tmp_path / "x").glob("*.tar"))
     assert [path.name for path in files] == [f"triplets-00000{n}.tar" for n in range(3)]
     found: dict[str, bytes] = {}
@@ -127,10 +128,12 @@ def test_processes_and_shares_change_nothing(
     whole = written(tmp_path / "whole", plan, sources)
     for number in (2, 3, 1):
         share = Shard(number, 3)
-        assert not write(tmp_path / "x", plan, sources, share=share).whole
+        assert not write_dataset(tmp_path / "x", plan, sources, share=share).whole
         assert not (tmp_path / "x").exists()
     seen: list[tuple[int, int | None]] = []
-    done = write(tmp_path / "x", plan, sources, progress=lambda n, all_: seen.append((n, all_)))
+    done = write_dataset(
+        tmp_path / "x", plan, sources, progress=lambda n, all_: seen.append((n, all_))
+    )
     assert (done.whole, done.resumed, seen) == (True, 5, [(5, 5)])
     assert contents(tmp_path / "x") == whole
     assert {path.name for path in tmp_path.iterdir()} == {"whole", "x"}
@@ -162,17 +165,17 @@ def test_stopped_and_continued_it_is_the_same(
 
     monkeypatch.setattr(module, "encode", fail_at_the_fourth)
     with pytest.raises(error):
-        write(tmp_path / "x", plan, sources)
+        write_dataset(tmp_path / "x", plan, sources)
     assert [path.name for path in tmp_path.iterdir()] == [".x.unfinished"]
     monkeypatch.setattr(module, "encode", encode)
-    assert write(tmp_path / "x", plan, sources).resumed == (2 if layout == "tar" else 3)
+    assert write_dataset(tmp_path / "x", plan, sources).resumed == (2 if layout == "tar" else 3)
     assert contents(tmp_path / "x") == written(tmp_path / "whole", plan, sources)
 
 
 def test_what_a_killed_process_left_is_swept_away(
     plan: Plan, sources: Sources, made: Made, tmp_path: Path
 ) -> None:
-    write(tmp_path / "x", plan, sources, share=Shard(1, 2))
+    write_dataset(tmp_path / "x", plan, sources, share=Shard(1, 2))
     work = work_folder(tmp_path / "x", plan)
     (work / "data" / ".triplets-000000-1234.tar").write_bytes(b"half")
     (work / "records" / ".000001-1234.json").write_text("{")
@@ -189,8 +192,8 @@ def test_stopped_while_it_is_joined_it_is_the_same(
         with monkeypatch.context() as patch:
             patch.setattr(module, name, stop)
             with pytest.raises(KeyboardInterrupt):
-                write(tmp_path / "x", plan, sources)
-    assert write(tmp_path / "x", plan, sources).resumed == 5
+                write_dataset(tmp_path / "x", plan, sources)
+    assert write_dataset(tmp_path / "x", plan, sources).resumed == 5
     assert contents(tmp_path / "x") == contents(made("folder"))
 
 
@@ -201,7 +204,7 @@ def test_what_exists_is_not_overwritten_unasked(
     folder, small = tmp_path / "x", replace(plan, count=1, format=layout)
     before = written(folder, small, sources)
     with pytest.raises(MagkitError, match="exists"):
-        write(folder, replace(small, seed=5), sources)
+        write_dataset(folder, replace(small, seed=5), sources)
     assert contents(folder) == before
     assert written(folder, replace(small, seed=5), sources, overwrite=True) != before
 
@@ -214,13 +217,13 @@ def test_a_folder_of_something_else_is_never_replaced(
     (tmp_path / "x" / "thesis.txt").write_text("years")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MagkitError, match="not replaced"):
-        write(Path(name), plan, sources, overwrite=True)
+        write_dataset(Path(name), plan, sources, overwrite=True)
     assert (tmp_path / "x" / "thesis.txt").read_text() == "years"
 
 
 def test_a_recipe_is_not_shared_out(plan: Plan, sources: Sources, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="recipe"):
-        write(tmp_path / "x", replace(plan, format="recipe"), sources, share=Shard(1, 2))
+        write_dataset(tmp_path / "x", replace(plan, format="recipe"), sources, share=Shard(1, 2))
 
 
 def test_broken_pictures_are_told(tmp_path: Path) -> None:
@@ -233,7 +236,7 @@ def test_broken_pictures_are_told(tmp_path: Path) -> None:
     sources = build_sources([str(tmp_path / "in")], None, None, 0)
     config = SceneConfig(size=32, objects=(0, 0))
     plan = make_plan("triplets", "folder", 12, 3, config, sources)
-    done = write(tmp_path / "x", plan, sources)
+    done = write_dataset(tmp_path / "x", plan, sources)
     assert len(done.unreadable) == 1
     assert done.unreadable[0].endswith("1.png")
     lines = (tmp_path / "x" / "index.jsonl").read_text().splitlines()
@@ -250,7 +253,7 @@ def test_a_disk_that_fills_up_leaves_work_to_go_on_with(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
         with pytest.raises(OSError, match="No space"):
-            write(tmp_path / "x", plan, sources)
+            write_dataset(tmp_path / "x", plan, sources)
     assert not (tmp_path / "x").exists()
-    assert write(tmp_path / "x", plan, sources).whole
+    assert write_dataset(tmp_path / "x", plan, sources).whole
     shutil.rmtree(tmp_path / "x")

@@ -96,7 +96,7 @@ def here(
     copytree(taken_for_granted, folder)
     monkeypatch.chdir(folder)
     # Whoever has followed the documents where the tests run has their packages.
-    monkeypatch.setattr("magkit.scaffold.names.installed", lambda _: False)
+    monkeypatch.setattr("magkit.scaffold.package.installed", lambda _: False)
     return folder
 
 
@@ -123,7 +123,7 @@ class Installed:
 
     def install_from(self, source: str) -> None:
         """Do what `pip install SOURCE` does, without a network."""
-        from magkit.registry import registry
+        from magkit.plugins import registry
 
         here = ["--target", str(self.path), "--upgrade"]
         alone = ["--no-index", "--no-deps", "--no-build-isolation", "--quiet"]
@@ -137,7 +137,7 @@ class Installed:
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installed]:
     """An empty folder for packages, on the path for as long as the test."""
-    from magkit.registry import registry
+    from magkit.plugins import registry
 
     path = tmp_path / "site"
     path.mkdir()

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 GUIDE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
-READERS = ("magkit/discovery.py", "magkit/cli/__init__.py")
+READERS = ("magkit/plugins.py", "magkit/cli/__init__.py")
 """Where the variables are read that help with plugins."""
 
 WRITTEN = re.compile(

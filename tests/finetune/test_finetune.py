@@ -18,6 +18,7 @@ from magkit.finetune.initialization import Initialization
 from magkit.finetune.task import SceneTask
 from magkit.magnify import fast_spec
 from magkit.magnify.encoder import EncoderInfo, save_encoder
+from magkit.magnify.fast import FastEncoder
 from magkit.magnify.load import load_magnifier
 from magkit.runtime.weights import write_tensors
 from magkit.training.metrics import read_metrics
@@ -158,7 +159,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained encoder as a file; not of the sizes that TINY asks for."""
     config = fast_spec.FastConfig(stem=12, width=8, guide=8, hidden=8)
     torch.manual_seed(5)
-    state = fast_spec.build_encoder(config).state_dict()
+    state = FastEncoder(config).state_dict()
     path = tmp_path_factory.mktemp("encoder") / "encoder.safetensors"
     about = EncoderInfo(
         magnifier="magnet-fast",

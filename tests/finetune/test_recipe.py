@@ -6,7 +6,7 @@ import pytest
 
 from magkit.errors import UsageError
 from magkit.finetune.recipe import make_recipe
-from magkit.registry import registry
+from magkit.plugins import registry
 from magkit.synth.scene import SceneConfig
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from safetensors.torch import load_file
 
 from magkit.data.plan import Format, Kind, make_plan
-from magkit.data.write import write
+from magkit.data.write import write_dataset
 from magkit.errors import MagkitError, UsageError
 from magkit.finetune.finetune import FinetuneJob, FinetuneResult, finetune
 from magkit.synth.build import build_sources
@@ -41,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
             config = SceneConfig(size=72, objects=(1, 2))
             places[layout, kind] = tmp_path_factory.mktemp("data") / "set"
             plan = make_plan(kind, layout, 3, 0, config, sources)
-            write(places[layout, kind], plan, sources)
+            write_dataset(places[layout, kind], plan, sources)
         return str(places[layout, kind])
 
     return make

@@ -207,7 +207,7 @@ TINY = (Path(__file__).parent / "tiny_classifier.py").read_text(encoding="utf-8"
 @pytest.fixture
 def tiny(site: Any) -> Iterator[Callable[..., Any]]:
     """Installs the tiny classifier, and chooses it: `tiny("seed=1")` with these options."""
-    from magkit.registry import registry
+    from magkit.plugins import registry
 
     site.install("magkit-tiny", TINY)
     registry.cache_clear()

@@ -13,7 +13,7 @@ from magkit.invert.davis_root import PICTURES, video_folders
 from magkit.invert.masks import frame_labels, frame_masks, frame_size
 from magkit.invert.plan import plan_clip
 from magkit.invert.settings import make_settings
-from magkit.video.folder import SUFFIXES
+from magkit.video.formats import SUFFIXES
 
 SIZE = (40, 60)  # height, width
 LEFT, RIGHT, OVER = (slice(5, 30), slice(4, 24)), (slice(10, 35), slice(30, 55)), np.s_[8:20, 18:40]

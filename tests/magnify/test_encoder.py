@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from magkit.errors import MagkitError, UsageError
 from magkit.magnify import fast_spec, magnet_spec
 from magkit.magnify.encoder import EncoderInfo, LoadReport, load_encoder, read_info, save_encoder
+from magkit.magnify.fast import MagnetFast
 from magkit.magnify.load import save_weights
 from magkit.specs import MagnifierSpec
 from magkit.training.run import open_run
@@ -138,7 +139,7 @@ def test_what_is_refused(fast: Path, tmp_path: Path) -> None:
         load(tmp_path / "nowhere")
     with pytest.raises(MagkitError, match="not the folder of a run"):
         load(tmp_path)
-    model: Any = fast_spec.SPEC.build(FAST)
+    model: Any = MagnetFast(FAST)
     save_weights(tmp_path / "whole", model, {"magnifier": "magnet-fast"})
     with pytest.raises(MagkitError, match="holds no encoder but weights of 'magnet-fast'"):
         load(tmp_path / "whole")

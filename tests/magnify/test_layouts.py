@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from magkit.magnify.load import LAYOUTS, load_magnifier, translate_layout
-from magkit.magnify.magnet_spec import MagnetConfig, build
+from magkit.magnify.magnet import MagNet
+from magkit.magnify.magnet_spec import MagnetConfig
 
 State = dict[str, Tensor]
 Run = Callable[[State, Tensor, Tensor, float], Tensor]
@@ -193,7 +194,7 @@ def test_a_published_network_gives_the_frames_of_plain_functions(port: str) -> N
     state, run, parameters = PORTS[port]
     assert sum(value.numel() for value in state.values()) == parameters
     tensors, options = translate_layout("magnet", state)
-    network = build(MagnetConfig(**options)).double()
+    network = MagNet(MagnetConfig(**options)).double()
     network.load_state_dict(tensors)
     a, b = torch.rand(2, 1, 3, 16, 24, dtype=torch.float64)
     current = network.encode(b)
@@ -220,7 +221,7 @@ def test_their_files_load(tmp_path: Path, port: str) -> None:
 
 def test_no_motion_stays_none_at_any_factor() -> None:
     state = PORTS["own names"][0]
-    network = build(MagnetConfig()).double()
+    network = MagNet(MagnetConfig()).double()
     network.load_state_dict(state)
     frames = torch.rand(1, 3, 16, 16, dtype=torch.float64)
     current = network.encode(frames)

@@ -14,7 +14,9 @@ from torch import nn
 
 from magkit.errors import MagkitError, UsageError
 from magkit.magnify import fast_spec, load, magnet_spec
+from magkit.magnify.fast import MagnetFast
 from magkit.magnify.load import find_weights, load_magnifier, save_weights
+from magkit.magnify.magnet import MagNet
 from magkit.runtime.weights import read_weights
 from magkit.specs import MagnifierSpec
 
@@ -25,7 +27,7 @@ METADATA = {"magnifier": "magnet-fast", "config": json.dumps(asdict(SMALL))}
 @pytest.fixture
 def small() -> nn.Module:
     torch.manual_seed(0)
-    return fast_spec.build(SMALL)
+    return MagnetFast(SMALL)
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_weights_that_half_precision_does_not_hold(tmp_path: Path) -> None:
 @pytest.mark.parametrize("old", [False, True], ids=["zip", "legacy"])
 def test_state_dicts_of_pytorch(tmp_path: Path, nest: str, prefix: str, old: bool) -> None:
     torch.manual_seed(0)
-    network = magnet_spec.build(magnet_spec.MagnetConfig())
+    network = MagNet(magnet_spec.MagnetConfig())
     state: Any = {prefix + key: value for key, value in network.state_dict().items()}
     if nest:
         state = {"epoch": 3, nest: state, "optimizer_state_dict": {"step": 3}}
@@ -193,8 +195,8 @@ def test_weights_that_are_missing(tmp_path: Path) -> None:
         name="gone",
         summary="",
         config=magnet_spec.MagnetConfig,
-        build=magnet_spec.build,
-        losses=magnet_spec.losses,
+        build=magnet_spec.SPEC.build,
+        losses=magnet_spec.SPEC.losses,
         weights=tmp_path / "gone.safetensors",
     )
     with pytest.raises(MagkitError, match=r"are missing: .*gone\.safetensors"):
@@ -210,7 +212,7 @@ def test_shipped_weights_have_names(
 
 def test_a_magnifier_without_weights_is_ready_as_it_is_built(tmp_path: Path) -> None:
     spec = MagnifierSpec(
-        name="plain", summary="", config=magnet_spec.MagnetConfig, build=magnet_spec.build
+        name="plain", summary="", config=magnet_spec.MagnetConfig, build=magnet_spec.SPEC.build
     )
     assert find_weights(spec, None) is None
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from magkit.cli import run
-from magkit.registry import registry
+from magkit.plugins import registry
 
 LONG = "magkit-a-plugin-with-a-name-longer-than-most"
 NAMES = [f"cifar-resnet{depth}" for depth in (20, 32, 44, 56, 110)]

@@ -12,8 +12,8 @@ import pytest
 
 from magkit.cli import run
 from magkit.scaffold import Names
-from magkit.scaffold import names as scaffold_names
-from magkit.scaffold.write import TEMPLATES
+from magkit.scaffold import package as scaffold_package
+from magkit.scaffold.package import TEMPLATES
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Captured = pytest.CaptureFixture[str]
@@ -31,7 +31,7 @@ HEAVY = {"torch", "torchvision", "numpy", "scipy", "PIL", "imageio", "pycocotool
 def nothing_installed() -> Iterator[None]:
     """Hides from this process what may be installed where the tests run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scaffold_names, "installed", lambda _: False)
+        patch.setattr(scaffold_package, "installed", lambda _: False)
         yield
 
 
@@ -107,7 +107,7 @@ LISTING = """
 import json, sys
 from magkit.cli import run
 from magkit.completion.values import main
-from magkit.registry import registry
+from magkit.plugins import registry
 
 found = registry()
 assert not [p for p in found.plugins if p.state != "ok"], found.plugins
@@ -286,13 +286,12 @@ def another(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plugin of somebody else's that is called so."""
     from dataclasses import replace
 
-    from magkit import registry
-    from magkit.discovery import Plugin
+    from magkit import plugins
     from magkit.selfsup import moco_spec as moco
 
     specs = (replace(moco.SPEC, name="mine"),)
-    found = registry.Registry((Plugin("first", "magkit-first", "1.0", "ok", specs),))
-    monkeypatch.setattr(registry, "registry", lambda: found)
+    found = plugins.Registry((plugins.Plugin("first", "magkit-first", "1.0", "ok", specs),))
+    monkeypatch.setattr(plugins, "registry", lambda: found)
 
 
 @pytest.mark.parametrize("flag", ["--json", "-q", "--verbose"])

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from magkit.cli import run
-from magkit.registry import registry
+from magkit.plugins import registry
 from magkit.specs import MapInfo
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

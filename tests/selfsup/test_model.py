@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from magkit.plugins import registry
 from magkit.protocols import View
-from magkit.registry import registry
 from magkit.selfsup.model import LazyMaps, PretrainModel, has_batch_norm, shuffled_maps
 from magkit.specs import MapInfo
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from magkit.errors import UsageError
 from magkit.options import from_mapping, option_rows, parse_options
-from magkit.registry import registry
+from magkit.plugins import registry
 from magkit.selfsup.recipe import make_recipe
 from magkit.specs import MapInfo
 

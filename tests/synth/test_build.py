@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from magkit.data.plan import make_plan
-from magkit.data.write import write
+from magkit.data.write import write_dataset
 from magkit.errors import MagkitError, UsageError
 from magkit.synth.build import build_sources, changes, describe, find_object_images, rebuild
 from magkit.synth.scene import SceneConfig
@@ -183,7 +183,7 @@ def test_other_processes_read_buckets_and_zips(coco: Path, tmp_path: Path) -> No
         sources = build_sources(places, objects, str(tmp_path / "val2017.zip"), 0)
         assert (len(sources.pictures), len(sources.cutouts)) == (4, 4)
         plan = make_plan("triplets", "folder", 4, 1, config, sources)
-        write(tmp_path / f"{processes}", plan, sources, processes=processes)
+        write_dataset(tmp_path / f"{processes}", plan, sources, processes=processes)
     one, two = (
         {
             p.relative_to(tmp_path / n).as_posix(): p.read_bytes()

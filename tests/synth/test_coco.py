@@ -175,7 +175,7 @@ def test_the_file_and_its_pictures_may_lie_anywhere(one: Coco, tmp_path: Path) -
         made.prepare([0])
         assert torch.equal(made.cutout(0, 50), exact)
         assert made.sha256 == local.sha256
-    assert CocoCutouts(remote, "memory://coco")._place(0) == "memory://coco/train2017/1.png"
+    assert CocoCutouts(remote, "memory://coco").place(0) == "memory://coco/train2017/1.png"
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_a_stopped_index_leaves_nothing(one: Coco, monkeypatch: pytest.MonkeyPat
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(coco_index, "usable", stop)
+    monkeypatch.setattr(coco_index, "parse_annotation", stop)
     with pytest.raises(KeyboardInterrupt):
         one.open()
     assert not (cache_folder() / "coco").exists()

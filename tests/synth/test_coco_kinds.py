@@ -14,8 +14,8 @@ from PIL import Image
 
 from magkit.errors import MagkitError
 from magkit.synth.coco import CocoCutouts
-from magkit.synth.coco_index import connect, facts
-from magkit.synth.files import check_some
+from magkit.synth.coco_index import connect, metadata
+from magkit.synth.pictures import FileItems
 
 Coco = Any  # a file in the making: conftest.py
 AREAS: list[object] = ["960", 0, -1, float("nan"), "", [], True]
@@ -219,18 +219,25 @@ def test_pictures_of_another_size_are_told_at_the_start(coco: Coco) -> None:
 def test_few_objects_are_tried_at_the_start() -> None:
     tried: list[int] = []
 
-    def read(number: int) -> torch.Tensor:
-        tried.append(number)
-        if broken:
-            raise MagkitError("no mask")
-        return torch.zeros(1)
+    class Items(FileItems):
+        def __len__(self) -> int:
+            return 1000
+
+        def place(self, number: int) -> str:
+            return str(number)
+
+        def _load(self, number: int) -> torch.Tensor:
+            tried.append(number)
+            if broken:
+                raise MagkitError("no mask")
+            return torch.zeros(1)
 
     broken = False
-    check_some(1000, read, str)
+    Items("none", None).check_readable()
     assert tried == [0]
     broken = True
     with pytest.raises(MagkitError, match=r"200 were tried.* no mask"):
-        check_some(1000, read, str)
+        Items("none", None).check_readable()
     assert tried[1:] == list(range(0, 1000, 5))
 
 
@@ -316,7 +323,7 @@ def test_the_index_keeps_the_counts(one: Coco, tmp_path: Path) -> None:
     one.box(1, *BOX, iscrowd=1)
     made = one.open()
     database = connect(made._index)
-    said = facts(database)
+    said = metadata(database)
     database.close()
     assert said["annotations"] == "2"
     assert list(json.loads(said["left_out"]).values()) == [1]

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from magkit.errors import MagkitError
-from magkit.synth.pictures import LONGEST, FileCutouts, decode_rgba
+from magkit.synth.pictures import MAX_CUTOUT_SIDE, FileCutouts, decode_rgba
 
 
 def disc(side: int = 80, radius: int = 30) -> npt.NDArray[np.uint8]:
@@ -81,7 +81,7 @@ def test_palettes_grey_and_large_ones(tmp_path: Path) -> None:
     assert cutouts.cutout(0, 500)[:3].min() > 0.98
     assert cutouts.cutout(1, 500).shape == (4, 72, 92)
     np.testing.assert_allclose(cutouts.cutout(1, 500)[:3, 30, 30] * 255, [200, 100, 50], atol=0.1)
-    assert max(cutouts.cutout(2, 5000).shape) <= LONGEST + 2
+    assert max(cutouts.cutout(2, 5000).shape) <= MAX_CUTOUT_SIDE + 2
     assert not cutouts.unreadable
 
 

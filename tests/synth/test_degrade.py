@@ -10,8 +10,8 @@ from PIL import Image
 from magkit.synth.render import Sources
 from magkit.synth.scene import SceneConfig
 from magkit.synth.stream import SceneBatches
-from magkit.synth.triplets import QUALITIES, Degradation, Triplets, photon_noise, read_noise
-from magkit.synth.triplets import coded as code
+from magkit.synth.triplets import QUALITIES, Degradation, Triplets, add_photon_noise, add_read_noise
+from magkit.synth.triplets import compress_jpeg as code
 
 
 def flat(values: torch.Tensor) -> Triplets:
@@ -27,7 +27,7 @@ def equal(one: Triplets, other: Triplets) -> bool:
 
 def test_read_noise_is_the_same_in_the_dark_and_in_the_light() -> None:
     frames = flat(torch.linspace(0.2, 0.8, 6))
-    noisy = read_noise(frames, torch.Generator().manual_seed(0), 0.02)
+    noisy = add_read_noise(frames, torch.Generator().manual_seed(0), 0.02)
     assert torch.equal(noisy.m, frames.m)
     amounts = torch.rand(6, 1, 1, 1, generator=torch.Generator().manual_seed(0)).flatten() * 0.02
     for name in "abc":
@@ -39,8 +39,8 @@ def test_read_noise_is_the_same_in_the_dark_and_in_the_light() -> None:
 def test_noise_is_that_of_photons_and_spares_the_truth() -> None:
     frames = flat(torch.linspace(0.2, 0.8, 6))
     grey = frames.m
-    noisy = photon_noise(frames, torch.Generator().manual_seed(0), 0.3)
-    again = photon_noise(frames, torch.Generator().manual_seed(0), 0.3)
+    noisy = add_photon_noise(frames, torch.Generator().manual_seed(0), 0.3)
+    again = add_photon_noise(frames, torch.Generator().manual_seed(0), 0.3)
     assert equal(noisy, again)
     assert torch.equal(noisy.m, grey)
     amounts = torch.rand(6, 1, 1, 1, generator=torch.Generator().manual_seed(0)) * 0.3

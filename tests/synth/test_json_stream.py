@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magkit.errors import MagkitError
-from magkit.synth.coco_index import items
+from magkit.synth.coco_index import parse_items
 
 Coco = Any  # a file in the making: conftest.py
 ENCODINGS = [
@@ -42,7 +42,7 @@ def without_literals(value: Any) -> Any:
 def test_every_encoding(encoding: str, bits: int) -> None:
     values = [{"name": 'Käse 子猫 😀 \\ " NaN', "width": 1.5}, 3, None]
     data = json.dumps({"images": values}, ensure_ascii=False).encode(encoding)
-    assert list(items(InBits(data, bits), "images.item")) == values
+    assert list(parse_items(InBits(data, bits), "images.item")) == values
 
 
 TEXTS = st.text(st.sampled_from('NaInfity-"\\ é,:[]{}'), max_size=12)
@@ -58,7 +58,7 @@ VALUES = st.recursive(
 def test_only_numbers_become_null(values: list[Any], bits: int, escaped: bool) -> None:
     """What `json` writes comes back, wherever the blocks end, and texts are left alone."""
     data = json.dumps({"x": values}, ensure_ascii=escaped).encode()
-    assert list(items(InBits(data, bits), "x.item")) == without_literals(values)
+    assert list(parse_items(InBits(data, bits), "x.item")) == without_literals(values)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_only_numbers_become_null(values: list[Any], bits: int, escaped: bool) -
 )
 def test_what_is_no_json_is_told_plainly(data: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=r"it is|its text") as refused:
-        list(items(io.BytesIO(data), "x.item"))
+        list(parse_items(io.BytesIO(data), "x.item"))
     assert said in str(refused.value)
     assert "lexical" not in str(refused.value)
     assert len(str(refused.value)) < 200

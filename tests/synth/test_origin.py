@@ -12,12 +12,11 @@ from PIL import Image
 
 from magkit.data.open import open_dataset
 from magkit.data.plan import make_plan
-from magkit.data.write import write
+from magkit.data.write import write_dataset
 from magkit.errors import MagkitError, UsageError
 from magkit.synth import storage
-from magkit.synth import web as client
 from magkit.synth.build import build_sources
-from magkit.synth.listing import check_named, find_files, origin
+from magkit.synth.listing import check_origin, find_files, origin
 from magkit.synth.scene import SceneConfig
 from magkit.synth.storage import open_place, read_bytes, version
 
@@ -27,7 +26,7 @@ HOSTS = "https://host:8443/a/list"
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "PAUSES", [0.0, 0.0])
+    monkeypatch.setattr(storage, "RETRY_DELAYS", [0.0, 0.0])
 
 
 @pytest.mark.parametrize(
@@ -66,7 +65,7 @@ def test_a_list_from_elsewhere_names_nothing_outside(line: str) -> None:
     ],
 )
 def test_what_may_be_named(named: str, document: str) -> None:
-    check_named(named, document)
+    check_origin(named, document)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,7 @@ def test_what_may_be_named(named: str, document: str) -> None:
 )
 def test_what_may_not(named: str) -> None:
     with pytest.raises(UsageError) as refused:
-        check_named(named, HOSTS)
+        check_origin(named, HOSTS)
     assert named in refused.value.message
     assert "https://host:8443" in refused.value.message
 
@@ -111,7 +110,7 @@ def recipe(tmp_path: Path) -> Callable[[dict[str, str]], str]:
     """Writes a recipe of local pictures and puts it into a bucket, its places replaced."""
     sources = build_sources([str(pictures(tmp_path / "in"))], None, None, 0)
     plan = make_plan("triplets", "recipe", 2, 0, SceneConfig(size=32, objects=(1, 2)), sources)
-    write(tmp_path / "recipe", plan, sources)
+    write_dataset(tmp_path / "recipe", plan, sources)
     memory = fsspec.filesystem("memory")
     memory.put(str(tmp_path / "in"), "/store/in", recursive=True)
 
@@ -187,7 +186,7 @@ def test_redirects_within_a_host_and_to_public_ones_are_followed(
     assert read_bytes(f"{web.url}/old") == b"data"
     with pytest.raises(MagkitError, match="internal network"):
         read_bytes(f"{web.url}/away")
-    monkeypatch.setattr(client, "is_public", lambda address: address in ("127.0.0.1", "::1"))
+    monkeypatch.setattr(storage, "is_public", lambda address: address in ("127.0.0.1", "::1"))
     assert read_bytes(f"{web.url}/away") == b"data"
 
 
@@ -201,7 +200,7 @@ def test_redirects_within_a_host_and_to_public_ones_are_followed(
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool) -> None:
-    assert client.is_public(address) == public
+    assert storage.is_public(address) == public
 
 
 def test_origins_are_told_apart() -> None:

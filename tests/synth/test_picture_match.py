@@ -11,8 +11,7 @@ from PIL import Image
 
 from magkit.errors import MagkitError
 from magkit.synth.coco import CocoCutouts
-from magkit.synth.coco_pictures import match_pictures, path_parts
-from magkit.synth.listing import Listing
+from magkit.synth.listing import Listing, match_pictures, path_parts
 
 Coco = Any  # a file in the making: conftest.py
 

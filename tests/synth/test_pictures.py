@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from magkit.errors import MagkitError
-from magkit.synth import files
+from magkit.synth import pictures as module
 from magkit.synth.pictures import FilePictures, decode_rgb, read_rgb
 from magkit.synth.sources import TensorCache
 from magkit.synth.storage import UnreachableError, read_bytes
@@ -267,7 +267,7 @@ def test_files_announced_are_read_once_and_at_once(
         everyone.wait()
         return read_bytes(place)
 
-    monkeypatch.setattr(files, "read_bytes", read)
+    monkeypatch.setattr(module, "read_bytes", read)
     pictures = FilePictures("memory://ahead")
     pictures.prepare(range(6))
     assert len({pictures.picture(index).sum().item() for index in range(6)}) == 6
@@ -277,7 +277,7 @@ def test_files_announced_are_read_once_and_at_once(
 
 def test_large_files_are_not_read_ahead(monkeypatch: pytest.MonkeyPatch, sound: Path) -> None:
     bucket(sound, "/large")
-    monkeypatch.setattr(files, "AHEAD_BYTES", 100)
+    monkeypatch.setattr(module, "PREFETCH_BYTES", 100)
     pictures = FilePictures("memory://large")
     pictures.prepare(range(6))
     assert pictures.picture(0).shape == (3, *SHAPE)
@@ -296,7 +296,7 @@ def test_a_bucket_that_is_away_is_an_error(sound: Path, monkeypatch: pytest.Monk
             raise UnreachableError(f"{place} can't be reached")
         return read_bytes(place)
 
-    monkeypatch.setattr(files, "read_bytes", read)
+    monkeypatch.setattr(module, "read_bytes", read)
     pictures = FilePictures("memory://away")
     assert pictures.name(0) == "1.png"
     assert pictures.unreadable == set(away)

@@ -17,7 +17,7 @@ Web = Any  # a server on this machine: conftest.py
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "PAUSES", [0.0, 0.0])
+    monkeypatch.setattr(storage, "RETRY_DELAYS", [0.0, 0.0])
 
 
 def test_what_is_read(tmp_path: Path) -> None:

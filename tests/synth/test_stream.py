@@ -90,7 +90,7 @@ def test_one_item_may_be_larger_than_the_memory() -> None:
 def test_freed_memory_is_given_back_as_the_memo_fills(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int] = []
     cache = TensorCache(1 << 20)
-    monkeypatch.setattr(cache_module, "TIDY", 3000)
+    monkeypatch.setattr(cache_module, "TRIM_BYTES", 3000)
     monkeypatch.setattr(cache_module, "give_back", lambda: given.append(cache.size))
     for number in [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7]:
         cache.get(number, lambda: torch.zeros(1000, dtype=torch.uint8))

@@ -15,7 +15,7 @@ from magkit.synth.procedural import (
     mask,
     strokes,
 )
-from magkit.synth.sources import JoinedCutouts, JoinedPictures, fit_longest, snap_size
+from magkit.synth.sources import ConcatCutouts, ConcatPictures, fit_longest, snap_size
 
 
 def test_textures_are_functions_of_their_number() -> None:
@@ -57,14 +57,14 @@ def test_there_are_thin_objects_among_them() -> None:
 
 def test_parts_are_counted_through() -> None:
     one, two = ProceduralPictures(3), ProceduralPictures(5)
-    joined = JoinedPictures(one, two)
+    joined = ConcatPictures(one, two)
     assert len(joined) == 8
     assert torch.equal(joined.picture(4), two.picture(1))
     assert joined.name(4) == "texture 1"
     assert joined.unreadable == set()
     with pytest.raises(IndexError):
         joined.picture(8)
-    cutouts = JoinedCutouts(ProceduralCutouts(2), ProceduralCutouts(4))
+    cutouts = ConcatCutouts(ProceduralCutouts(2), ProceduralCutouts(4))
     assert torch.equal(cutouts.cutout(3, 30), ProceduralCutouts(4).cutout(1, 30))
     assert cutouts.name(3) == "shape 1"
 

@@ -10,7 +10,7 @@ import torch
 
 from magkit import MethodSpec
 from magkit.testing import Check
-from magkit.testing.spec_checks import record_checks
+from magkit.testing.spec_checks import spec_checks
 
 
 def told(text: str) -> Any:
@@ -77,7 +77,7 @@ class Doubled:
 
 
 def of(spec: MethodSpec[Any], name: str, *options: str) -> Check:
-    return next(check for check in record_checks(spec, options) if check.name == name)
+    return next(check for check in spec_checks(spec, options) if check.name == name)
 
 
 CONFIGS = [

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from magkit.errors import MagkitError
-from magkit.video import open_video
+from magkit.video import ReadOptions, open_video
 from magkit.video.frame_names import clock_times, count_steps
-from magkit.video.stitch import open_strip
+from magkit.video.stitch import open_stitch
 
 FORMS = [
     "%H-%M-%S",
@@ -39,7 +39,7 @@ def fill(folder: Path, names: list[str], suffix: str = ".png") -> None:
 
 
 def greys(folder: Path, *, gaps: bool = False) -> list[int]:
-    return [int(frame[0, 0, 0]) for frame in open_video(folder, gaps=gaps)]
+    return [int(frame[0, 0, 0]) for frame in open_video(folder, ReadOptions(gaps=gaps))]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -55,7 +55,7 @@ def test_frames_come_in_the_order_of_the_clock(
     video = open_video(tmp_path)
     assert video.info.times is None
     assert [int(frame[0, 0, 0]) for frame in video] == [0, 1, 2, 3, 4]
-    assert [int(frame[0, 0, 0]) for frame in open_strip(tmp_path)] == [0, 1, 2, 3, 4]
+    assert [int(frame[0, 0, 0]) for frame in open_stitch(tmp_path)] == [0, 1, 2, 3, 4]
 
 
 def test_an_hour_of_one_digit_needs_its_half_of_the_day(tmp_path: Path) -> None:
@@ -93,10 +93,10 @@ def test_a_longer_step_is_a_gap(
     with pytest.raises(MagkitError, match=times[before].strftime("%H-%M-%S")) as caught:
         open_video(tmp_path)
     assert "--gaps" in caught.value.hint
-    video = open_video(tmp_path, gaps=True)
+    video = open_video(tmp_path, ReadOptions(gaps=True))
     assert video.info.times == pytest.approx([n / 24 for n in (*numbers, numbers[-1] + 1)])
     assert len(list(video)) == 4
-    assert open_strip(tmp_path, gaps=True).missing.count == numbers[-1] - 3
+    assert open_stitch(tmp_path, ReadOptions(gaps=True)).missing.count == numbers[-1] - 3
 
 
 @given(
@@ -137,7 +137,7 @@ def test_other_numbers_are_no_clock(names: list[str]) -> None:
 def test_names_that_count_one_by_one_are_numbers(tmp_path: Path) -> None:
     fill(tmp_path, [f"{part:02d}-10-{part:02d}" for part in range(4)])
     assert greys(tmp_path) == [0, 1, 2, 3]
-    assert open_strip(tmp_path).missing.count == 0
+    assert open_stitch(tmp_path).missing.count == 0
 
 
 def test_a_plain_number_with_gaps_stays_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from magkit.errors import MagkitError
-from magkit.video import open_video
+from magkit.video import ReadOptions, open_video
 
 WIDTH, HEIGHT = 12, 9
 KEEP, CLEAR, RESTORE = range(3)
@@ -120,7 +120,7 @@ def test_an_animated_png_is_composed_as_the_standard_says(tmp_path: Path, seed: 
 def test_16_bits_of_an_animated_png_are_kept(tmp_path: Path, seed: int) -> None:
     patches = patches_of(seed, np.uint16)
     (tmp_path / "a.png").write_bytes(apng(patches))
-    video = open_video(tmp_path / "a.png", deep=True)
+    video = open_video(tmp_path / "a.png", ReadOptions(deep=True))
     assert video.info.bits == 16
     assert np.abs(np.stack(list(video)) - 65535 * composed(patches)).max() <= 0.51
     shallow = np.stack(list(open_video(tmp_path / "a.png")))
@@ -140,7 +140,7 @@ def test_one_colour_of_an_animated_png_may_be_transparent(
     patches = [Patch(0, 0, back), Patch(3, 2, front, over=True), Patch(6, 2, front)]
     key = chunk(b"tRNS", struct.pack(f">{channels}H", *[40] * channels))
     (tmp_path / "a.png").write_bytes(apng(patches, channels, key))
-    frames = np.stack(list(open_video(tmp_path / "a.png", deep=True)))
+    frames = np.stack(list(open_video(tmp_path / "a.png", ReadOptions(deep=True))))
     assert np.abs(frames - full * composed(patches)).max() <= 0.5001
 
 
@@ -148,7 +148,7 @@ def test_the_depth_of_an_animated_png_is_what_it_says(tmp_path: Path) -> None:
     grey = np.full((HEIGHT, WIDTH, 4), 4095, np.uint16)
     patches = [Patch(0, 0, grey), Patch(0, 0, grey // 3)]
     (tmp_path / "a.png").write_bytes(apng(patches, 1, chunk(b"sBIT", bytes([12]))))
-    video = open_video(tmp_path / "a.png", deep=True)
+    video = open_video(tmp_path / "a.png", ReadOptions(deep=True))
     assert video.info.bits == 12
     assert [frame.max() for frame in video] == [65535, 21845]
 

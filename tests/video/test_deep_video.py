@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from magkit.errors import MagkitError, UsageError
-from magkit.video import open_video, plain_info, write_video
+from magkit.video import ReadOptions, WriteOptions, open_video, plain_info, write_video
 
 Ffmpeg = Callable[..., str]
 Describe = Callable[[Path], str]
@@ -35,7 +35,7 @@ def hlg(tmp_path: Path, ffmpeg: Ffmpeg) -> Path:
 
 
 def test_deep_frames_are_what_is_stored(hlg: Path) -> None:
-    video = open_video(hlg, deep=True)
+    video = open_video(hlg, ReadOptions(deep=True))
     assert video.info.bits == 10
     frame = next(iter(video))
     assert frame.dtype == np.uint16
@@ -51,9 +51,9 @@ def test_odd_sizes_of_ten_bits_go_in_and_out(tmp_path: Path, ffmpeg: Ffmpeg) -> 
     odd, path = tmp_path / "odd.mkv", tmp_path / "out.mp4"
     ramp = RAMP.replace("64x48", "63x47").replace("gray10le", "yuv420p10le")
     ffmpeg("-f", "lavfi", "-i", f"{ramp}:cb=512:cr=512", "-c:v", "ffv1", odd)
-    video = open_video(odd, deep=True)
+    video = open_video(odd, ReadOptions(deep=True))
     write_video(path, video, video.info)
-    again = open_video(path, deep=True)
+    again = open_video(path, ReadOptions(deep=True))
     assert (again.info.width, again.info.height, again.info.bits) == (63, 47, 10)
     before, after = next(iter(video)), next(iter(again))
     assert np.abs(before.astype(int) - after).max() <= 3 * 64
@@ -65,12 +65,12 @@ def test_odd_sizes_of_ten_bits_go_in_and_out(tmp_path: Path, ffmpeg: Ffmpeg) -> 
 def test_ten_bits_and_tags_stay(
     tmp_path: Path, describe: Describe, hlg: Path, suffix: str, codec: str
 ) -> None:
-    video, path = open_video(hlg, deep=True), tmp_path / f"out{suffix}"
+    video, path = open_video(hlg, ReadOptions(deep=True)), tmp_path / f"out{suffix}"
     write_video(path, video, video.info)
     assert re.search(
         rf"Video: {codec}.*yuv420p10le\(tv, bt2020nc/bt2020/arib-std-b67", describe(path)
     )
-    before, after = next(iter(video)), next(iter(open_video(path, deep=True)))
+    before, after = next(iter(video)), next(iter(open_video(path, ReadOptions(deep=True))))
     # A step of 10 bits is 64 of 16.
     assert np.abs(before.astype(int) - after).max() <= 2 * 64
     assert len(np.unique(after[..., 1])) > 40
@@ -79,8 +79,8 @@ def test_ten_bits_and_tags_stay(
 def test_eight_bits_are_written_where_they_are_asked_for(
     tmp_path: Path, describe: Describe, hlg: Path
 ) -> None:
-    video, path = open_video(hlg, deep=True), tmp_path / "out.mp4"
-    write_video(path, video, video.info, pix_fmt="yuv420p")
+    video, path = open_video(hlg, ReadOptions(deep=True)), tmp_path / "out.mp4"
+    write_video(path, video, video.info, WriteOptions(pix_fmt="yuv420p"))
     assert re.search(r"Video: h264.*yuv420p\(tv, bt2020nc/bt2020/arib-std-b67", describe(path))
     gif, folder = tmp_path / "out.gif", tmp_path / "out"
     assert write_video(gif, video, video.info) == write_video(folder, video, video.info) == 5
@@ -100,7 +100,7 @@ def test_pixel_formats_are_written_as_asked(
     tmp_path: Path, describe: Describe, clip: Path, suffix: str, pix_fmt: str
 ) -> None:
     video, path = open_video(clip, end=0.2), tmp_path / f"out{suffix}"
-    write_video(path, video, video.info, pix_fmt=pix_fmt)
+    write_video(path, video, video.info, WriteOptions(pix_fmt=pix_fmt))
     assert re.search(rf"Video: .*\b{pix_fmt}\(", describe(path))
     for before, after in zip(video, open_video(path), strict=True):
         assert np.abs(before.astype(int) - after).mean() < 8
@@ -114,7 +114,7 @@ def test_pixel_formats_that_are_refused(
 ) -> None:
     video = open_video(clip, end=0.2)
     with pytest.raises(UsageError):
-        write_video(tmp_path / f"out{suffix}", video, video.info, pix_fmt=pix_fmt)
+        write_video(tmp_path / f"out{suffix}", video, video.info, WriteOptions(pix_fmt=pix_fmt))
     assert list(tmp_path.glob("out*")) == []
 
 
@@ -125,8 +125,8 @@ def test_a_full_range_of_ten_bits_comes_back(tmp_path: Path) -> None:
     frame = np.broadcast_to(ramp[None, :, None], (48, 64, 3))
     info = replace(plain_info(64, 48, Fraction(25), 3), color_range="pc", bits=10)
     path = tmp_path / "out.mp4"
-    write_video(path, [frame] * 3, info, quality=0)
-    video = open_video(path, deep=True)
+    write_video(path, [frame] * 3, info, WriteOptions(quality=0))
+    video = open_video(path, ReadOptions(deep=True))
     assert video.info.color_range == "pc"
     assert np.abs(next(iter(video)).astype(int) - frame).max() <= 2 * 64
 
@@ -153,7 +153,7 @@ def test_what_is_transparent_lies_over_black(
 ) -> None:
     path = tmp_path / name
     ffmpeg("-f", "lavfi", "-i", ALPHA, *CODECS[name], path)
-    frame = next(iter(open_video(path, deep=deep)))
+    frame = next(iter(open_video(path, ReadOptions(deep=deep))))
     levels = frame[24].mean(-1) / np.iinfo(frame.dtype).max
     assert levels[4:28].max() < 0.03
     assert levels[34:46].min() > 0.97
@@ -187,7 +187,7 @@ def test_floating_point_is_written_and_read_back(tmp_path: Path, ffmpeg: Ffmpeg)
     path, out = tmp_path / "float.mkv", tmp_path / "out"
     codec = ["-c:v", "ffv1", "-level", "4", "-strict", "-2", "-pix_fmt", "gbrpf32le"]
     ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.2:r=25", *codec, path)
-    video = open_video(path, deep=True)
+    video = open_video(path, ReadOptions(deep=True))
     write_video(out, video, video.info)
     assert open_video(out).info.frames == 5
 
@@ -221,7 +221,7 @@ def test_fields_are_warned_of_and_removed(combed: Path, caplog: pytest.LogCaptur
     left = open_video(combed)
     assert "--deinterlace" in caplog.text
     caplog.clear()
-    made = open_video(combed, deinterlace=True)
+    made = open_video(combed, ReadOptions(deinterlace=True))
     assert not caplog.text
     assert (left.info.interlaced, made.info.interlaced) == (True, False)
     before, after = list(left), list(made)
@@ -234,5 +234,5 @@ def test_progressive_clips_are_warned_of_if_they_are_to_be_deinterlaced(
 ) -> None:
     assert not open_video(clip).info.interlaced
     assert not caplog.text
-    open_video(clip, deinterlace=True)
+    open_video(clip, ReadOptions(deinterlace=True))
     assert "isn't marked as interlaced" in caplog.text

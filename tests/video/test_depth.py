@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
+from magkit.video import ReadOptions
 from magkit.video.folder import open_folder
-from magkit.video.stitch import open_strip
+from magkit.video.stitch import open_stitch
 
 TONES = np.array([[3, 1000, 2047, 4095]], np.uint16)
 OF_12_BITS = [round(int(tone) * 255 / 4095) for tone in TONES[0]]
@@ -36,7 +37,7 @@ def png(path: Path, values: NDArray[np.uint16], significant: int | None) -> None
 
 
 def levels(folder: Path, bits: int | None = None) -> list[int]:
-    _, stream = open_folder(folder, bits=bits)
+    _, stream = open_folder(folder, ReadOptions(bits=bits))
     return [int(value) for value in next(stream(0, 1))[0, :, 0]]
 
 
@@ -113,7 +114,7 @@ def test_a_dark_png_stays_dark(tmp_path: Path) -> None:
 def test_the_stated_depth_is_taken_before_what_files_say(tmp_path: Path) -> None:
     tiff(tmp_path / "a" / "1.tif", TONES, tiffinfo={281: 4095})
     assert levels(tmp_path / "a", bits=14) == [round(int(t) * 255 / 16383) for t in TONES[0]]
-    info, stream = open_folder(tmp_path / "a", bits=12, deep=True)
+    info, stream = open_folder(tmp_path / "a", ReadOptions(bits=12, deep=True))
     assert info.bits == 12
     frame = next(stream(0, 1))
     assert frame.dtype == np.uint16
@@ -151,13 +152,13 @@ def test_a_depth_that_can_not_be_is_refused(tmp_path: Path) -> None:
         levels(tmp_path / "a", bits=17)
     Image.new("RGB", (4, 1)).save(tmp_path / "1.png")
     with pytest.raises(UsageError, match="8 bits a value, not 12"):
-        open_folder(tmp_path, bits=12)
+        open_folder(tmp_path, ReadOptions(bits=12))
 
 
 def test_8_bit_pictures_among_16_bit_ones_keep_their_own_scale(tmp_path: Path) -> None:
     tiff(tmp_path / "a" / "1.tif", TONES)
     Image.fromarray(np.array([[0, 7, 100, 255]], np.uint8)).save(tmp_path / "a" / "2.png")
-    _, stream = open_folder(tmp_path / "a", bits=12)
+    _, stream = open_folder(tmp_path / "a", ReadOptions(bits=12))
     assert [frame[0, :, 0].tolist() for frame in stream(0, 2)] == [OF_12_BITS, [0, 7, 100, 255]]
 
 
@@ -165,10 +166,10 @@ def test_deep_frames_are_strung_by_their_depth(tmp_path: Path) -> None:
     tiff(tmp_path / "a" / "1.tif", TONES)
     (tmp_path / "b").mkdir()
     Image.fromarray(np.array([[0, 7, 100, 255]], np.uint8)).save(tmp_path / "b" / "1.png")
-    strip = open_strip(tmp_path / "a", others=[tmp_path / "b"], bits=12)
+    strip = open_stitch(tmp_path / "a", ReadOptions(bits=12), others=[tmp_path / "b"])
     (frame,) = strip
     assert frame[0, :4, 0].tolist() == OF_12_BITS
     assert frame[0, -4:, 0].tolist() == [0, 7, 100, 255]
     assert strip.info.bits == 8
     with pytest.raises(UsageError, match="8 bits a value, not 12"):
-        open_strip(tmp_path / "b", bits=12)
+        open_stitch(tmp_path / "b", ReadOptions(bits=12))

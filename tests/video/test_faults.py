@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 
 from magkit.errors import MagkitError, UsageError
+from magkit.video import WriteOptions, open_video, plain_info, write_video
 from magkit.video import ffmpeg as running
-from magkit.video import open_video, plain_info, write_video
-from magkit.video.decode import _Watcher
-from magkit.video.matroska import declared_size
+from magkit.video.decode import _DamageDetector, declared_size
 
 Ffmpeg = Callable[..., str]
 
@@ -99,7 +98,7 @@ def test_a_cut_clip_is_never_taken_for_a_shorter_one(
 
 
 def test_damage_is_seen_where_two_threads_share_a_line() -> None:
-    watcher = _Watcher()
+    watcher = _DamageDetector()
     for n in range(50):
         watcher(f"[Parsed_showinfo_0 @ 0x7f] [info] n:{n:4} pts: {n * 3600} pts_time:1")
     assert watcher.verdict() == ""
@@ -117,7 +116,7 @@ def test_damage_is_seen_where_two_threads_share_a_line() -> None:
 
 
 def test_what_is_lost_before_the_first_frame_is_no_damage() -> None:
-    watcher = _Watcher()
+    watcher = _DamageDetector()
     watcher(
         "[Parsed_showinfo_0 @ 0x7f] [info] n:   0 pts: 0 Error submitting packet to decoder: bad"
     )
@@ -177,7 +176,13 @@ def test_the_source_is_never_written_to(tmp_path: Path, clip: Path, overwrite: b
     link.symlink_to(clip)
     for path in (clip, link):
         with pytest.raises(UsageError, match="input itself"):
-            write_video(path, _black(1), INFO, sound=open_video(clip).sound, overwrite=overwrite)
+            write_video(
+                path,
+                _black(1),
+                INFO,
+                WriteOptions(overwrite=overwrite),
+                sound=open_video(clip).sound,
+            )
     assert clip.read_bytes() == before
 
 

@@ -13,7 +13,15 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
-from magkit.video import DEFAULT_RATE, VideoInfo, open_video, plain_info, write_video
+from magkit.video import (
+    DEFAULT_RATE,
+    ReadOptions,
+    VideoInfo,
+    WriteOptions,
+    open_video,
+    plain_info,
+    write_video,
+)
 from magkit.video.folder import open_folder
 
 rates = st.fractions(min_value=Fraction(1, 1000), max_value=10_000, max_denominator=1001)
@@ -85,7 +93,7 @@ def test_a_bare_folder_plays_at_the_default_rate_in_natural_order(
     assert DEFAULT_RATE == 24
     assert "--fps" in caplog.text
     caplog.clear()
-    assert open_folder(tmp_path, rate=Fraction(250))[0].rate == 250
+    assert open_folder(tmp_path, ReadOptions(rate=Fraction(250)))[0].rate == 250
     assert not caplog.records
 
 
@@ -100,11 +108,11 @@ def test_frames_that_are_there_twice_are_refused(tmp_path: Path) -> None:
     _numbered(tmp_path, 2, 3, suffix="jpg")
     with pytest.raises(MagkitError, match=r"f2\.jpg and f2\.png .* 2 frames"):
         open_video(tmp_path)
-    _, stream = open_folder(tmp_path, pattern="F*.PNG")
+    _, stream = open_folder(tmp_path, ReadOptions(pattern="F*.PNG"))
     assert [int(frame[0, 0, 0]) for frame in stream(0, 3)] == [1, 2, 3]
     _save(tmp_path, "f0001.png", np.zeros((4, 6, 3), np.uint8))
     with pytest.raises(MagkitError, match=r"f0001\.png and f1\.png"):
-        open_folder(tmp_path, pattern="*.png")
+        open_folder(tmp_path, ReadOptions(pattern="*.png"))
 
 
 def test_missing_frames_are_refused_or_leave_their_time(tmp_path: Path) -> None:
@@ -112,21 +120,21 @@ def test_missing_frames_are_refused_or_leave_their_time(tmp_path: Path) -> None:
     with pytest.raises(MagkitError, match=r": 5, 6$") as caught:
         open_video(tmp_path)
     assert "--gaps" in caught.value.hint
-    info, stream = open_folder(tmp_path, gaps=True)
+    info, stream = open_folder(tmp_path, ReadOptions(gaps=True))
     assert info.times == pytest.approx([0, 1 / 24, 4 / 24, 5 / 24, 6 / 24])
     assert info.frames == 4
     assert info.rate == 16
     assert [int(frame[0, 0, 0]) for frame in stream(0, 4)] == [3, 4, 7, 8]
-    info, _ = open_folder(tmp_path, gaps=True, rate=Fraction(10))
+    info, _ = open_folder(tmp_path, ReadOptions(gaps=True, rate=Fraction(10)))
     assert info.times == pytest.approx([0, 0.1, 0.4, 0.5, 0.6])
-    assert open_folder(_numbered(tmp_path, 5, 6), gaps=True)[0].times is None
+    assert open_folder(_numbered(tmp_path, 5, 6), ReadOptions(gaps=True))[0].times is None
 
 
 def test_numbers_that_do_not_rise_with_the_names_give_no_times(tmp_path: Path) -> None:
     for name in ("12.png", "9_to_15.png"):
         _save(tmp_path, name, np.zeros((4, 6, 3), np.uint8))
     with pytest.raises(MagkitError, match="don't rise"):
-        open_folder(tmp_path, gaps=True)
+        open_folder(tmp_path, ReadOptions(gaps=True))
 
 
 def test_pictures_of_other_sizes_are_named(tmp_path: Path) -> None:
@@ -135,7 +143,7 @@ def test_pictures_of_other_sizes_are_named(tmp_path: Path) -> None:
     _numbered(tmp_path, *range(1, 9))
     with pytest.raises(MagkitError, match=r"f0\.png is 3x2, not 6x4 .*f9\.png \(5x4\)"):
         open_video(tmp_path)
-    assert open_folder(tmp_path, pattern="f[1-8].png")[0].frames == 8
+    assert open_folder(tmp_path, ReadOptions(pattern="f[1-8].png"))[0].frames == 8
 
 
 @pytest.mark.parametrize("name", ["f3.png", "f3.tif", "f3.webp"])
@@ -145,7 +153,7 @@ def test_a_clip_among_frames_is_named(tmp_path: Path, name: str) -> None:
     pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:], duration=40)
     with pytest.raises(MagkitError, match=rf"{name} holds 3 frames"):
         open_video(tmp_path)
-    assert open_folder(tmp_path, pattern="f[12].*")[0].frames == 2
+    assert open_folder(tmp_path, ReadOptions(pattern="f[12].*"))[0].frames == 2
 
 
 def test_further_pictures_of_a_photograph_are_no_frames(tmp_path: Path) -> None:
@@ -159,7 +167,7 @@ def test_further_pictures_of_a_photograph_are_no_frames(tmp_path: Path) -> None:
 def test_a_pattern_that_nothing_matches_is_refused(tmp_path: Path) -> None:
     _numbered(tmp_path, 1)
     with pytest.raises(UsageError, match=r"\*\.jpg") as caught:
-        open_folder(tmp_path, pattern="*.jpg")
+        open_folder(tmp_path, ReadOptions(pattern="*.jpg"))
     assert "f1.png" in caught.value.hint
 
 
@@ -269,11 +277,11 @@ def test_only_folders_of_frames_are_overwritten(tmp_path: Path) -> None:
     write_video(out, [frame] * 3, plain_info(2, 2, Fraction(24)))
     with pytest.raises(MagkitError, match="exists"):
         write_video(out, [frame], plain_info(2, 2, Fraction(24)))
-    write_video(out, [frame], plain_info(2, 2, Fraction(24)), overwrite=True)
+    write_video(out, [frame], plain_info(2, 2, Fraction(24)), WriteOptions(overwrite=True))
     assert open_video(out).info.frames == 1
     (out / "thesis.doc").write_text("years of work")
     with pytest.raises(MagkitError, match=r"thesis\.doc"):
-        write_video(out, [frame], plain_info(2, 2, Fraction(24)), overwrite=True)
+        write_video(out, [frame], plain_info(2, 2, Fraction(24)), WriteOptions(overwrite=True))
     assert (out / "thesis.doc").exists()
 
 

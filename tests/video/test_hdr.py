@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from magkit.errors import MagkitError
-from magkit.video import open_video, write_video
+from magkit.video import ReadOptions, open_video, write_video
 from magkit.video.folder import open_folder
-from magkit.video.hdr import StaticHdr, parse_hdr
+from magkit.video.info import StaticHdr
+from magkit.video.showinfo import parse_hdr
 
 Ffmpeg = Callable[..., str]
 Describe = Callable[[Path], str]
@@ -71,7 +72,7 @@ def test_it_stays_in_every_container(
     times: tuple[float, ...] | None,
 ) -> None:
     source, path = pq(f"master-display={P3}:max-cll=1000,400"), tmp_path / f"out{suffix}"
-    video = open_video(source, deep=True)
+    video = open_video(source, ReadOptions(deep=True))
     info = replace(video.info, height=height, times=times)
     write_video(path, (frame[:height] for frame in video), info)
     assert _told(describe(path)) == _told(describe(source))
@@ -82,12 +83,12 @@ def test_it_stays_in_every_container(
 
 
 def test_frames_are_the_same_with_and_without(pq: Callable[[str], Path], tmp_path: Path) -> None:
-    video = open_video(pq(f"master-display={P3}"), deep=True)
+    video = open_video(pq(f"master-display={P3}"), ReadOptions(deep=True))
     decoded = []
     for name, info in (("with", video.info), ("without", replace(video.info, hdr=None))):
         path = tmp_path / f"{name}.webm"
         write_video(path, video, info)
-        decoded.append([frame.tobytes() for frame in open_video(path, deep=True)])
+        decoded.append([frame.tobytes() for frame in open_video(path, ReadOptions(deep=True))])
     assert decoded[0] == decoded[1]
 
 
@@ -103,7 +104,7 @@ def test_eight_bits_do_not_have_it(
 def test_a_folder_keeps_it(
     pq: Callable[[str], Path], tmp_path: Path, hdr: StaticHdr | None
 ) -> None:
-    video, folder = open_video(pq("aq-mode=2"), deep=True), tmp_path / "frames"
+    video, folder = open_video(pq("aq-mode=2"), ReadOptions(deep=True)), tmp_path / "frames"
     write_video(folder, video, replace(video.info, hdr=hdr))
     assert open_video(folder).info.hdr == hdr
 

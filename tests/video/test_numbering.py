@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magkit.errors import MagkitError
-from magkit.video.frame_names import Missing, by_name, few, find_missing
+from magkit.video.frame_names import MissingNumbers, find_missing, index_by_name, summarize
 
 
 def paths(*names: str) -> list[Path]:
@@ -47,12 +47,12 @@ def test_a_gap_of_any_length_is_told_in_a_few_words() -> None:
     missing = find_missing(paths("0.png", f"{10**30}.png"))
     assert missing.count == 10**30 - 1
     assert str(missing) == f"1, 2, 3, 4, 5, ... ({10**30 - 1} in all)"
-    assert str(Missing((range(3, 5), range(9, 10)))) == "3, 4, 9"
+    assert str(MissingNumbers((range(3, 5), range(9, 10)))) == "3, 4, 9"
 
 
 def test_few_of_many() -> None:
-    assert few("abcde", 5) == "a, b, c, d, e"
-    assert few("abcdef", 6) == "a, b, c, d, e, ... (6 in all)"
+    assert summarize("abcde", 5) == "a, b, c, d, e"
+    assert summarize("abcdef", 6) == "a, b, c, d, e, ... (6 in all)"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,6 @@ def test_names_of_which_the_frame_is_in_doubt(names: list[str], sentence: str) -
 
 
 def test_names_are_compared_without_suffix_and_leading_zeros() -> None:
-    assert by_name(paths("a07_00.png", "B.jpg")).keys() == {"a7_0", "B"}
+    assert index_by_name(paths("a07_00.png", "B.jpg")).keys() == {"a7_0", "B"}
     with pytest.raises(MagkitError, match=r"a\.jpg and a\.png are both frame a"):
-        by_name(paths("a.jpg", "a.png"))
+        index_by_name(paths("a.jpg", "a.png"))

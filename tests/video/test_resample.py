@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from magkit.video.encode import frame_header, stream_header
 from magkit.video.info import plain_info, resample, resampled_info
-from magkit.video.matroska import frame_header, stream_header
 
 
 @given(

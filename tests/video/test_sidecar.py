@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from magkit.errors import MagkitError
-from magkit.video import open_video, plain_info, write_video
-from magkit.video.folder import open_folder, write_frame
-from magkit.video.sidecar import read_sidecar, write_sidecar
+from magkit.video import ReadOptions, open_video, plain_info, write_video
+from magkit.video.folder import open_folder, read_sidecar, write_frame, write_sidecar
 
 steps = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=20)
 rates = st.fractions(min_value=Fraction(1, 1000), max_value=10_000)
@@ -51,7 +50,7 @@ def _folder(folder: Path, record: str | bytes, frames: int = 2) -> Path:
 def test_frames_keep_their_times(tmp_path: Path) -> None:
     info, _ = open_folder(_folder(tmp_path, '{"rate": "4/1", "times": [0, 0.25, 1]}'))
     assert info.times == (0, 0.25, 1)
-    info, _ = open_folder(tmp_path, rate=Fraction(5))
+    info, _ = open_folder(tmp_path, ReadOptions(rate=Fraction(5)))
     assert info.rate == 5
     assert info.times is None
 
@@ -67,7 +66,7 @@ def test_a_folder_of_16_bit_frames_comes_back_to_the_bit(tmp_path: Path) -> None
     for index, frame in enumerate(frames):
         write_frame(tmp_path, index, frame)
     write_sidecar(tmp_path, info)
-    found, stream = open_folder(tmp_path, deep=True)
+    found, stream = open_folder(tmp_path, ReadOptions(deep=True))
     assert found == info
     assert np.array_equal(np.stack(list(stream(0, 3))), frames)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from magkit.errors import MagkitError, UsageError
-from magkit.video.stitch import beside, enlarge, time_slice
+from magkit.video.stitch import side_by_side, time_slice, upscale
 
 FRAMES = list(np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), np.uint8))
 
@@ -35,7 +35,7 @@ def test_no_frames() -> None:
 
 
 def test_pictures_beside_one_another() -> None:
-    joined = beside(FRAMES[:2], gap=3)
+    joined = side_by_side(FRAMES[:2], gap=3)
     assert joined.shape == (4, 13, 3)
     np.testing.assert_array_equal(joined[:, :5], FRAMES[0])
     np.testing.assert_array_equal(joined[:, 8:], FRAMES[1])
@@ -43,6 +43,6 @@ def test_pictures_beside_one_another() -> None:
 
 
 def test_pixels_grow() -> None:
-    large = enlarge(FRAMES[0], 3)
+    large = upscale(FRAMES[0], 3)
     assert large.shape == (12, 15, 3)
     np.testing.assert_array_equal(large[1::3, 1::3], FRAMES[0])

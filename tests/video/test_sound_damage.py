@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magkit.video import open_video, write_video
-from magkit.video.sound import Choice
+from magkit.video import WriteOptions, open_video, write_video
+from magkit.video.sound import AudioTracks
 
 Ffmpeg = Callable[..., str]
 Describe = Callable[[Path], str]
@@ -71,14 +71,14 @@ def test_the_first_track_is_the_first_that_decodes(
     tmp_path: Path,
     ffmpeg: Ffmpeg,
     describe: Describe,
-    choice: Choice,
+    choice: AudioTracks,
     named: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     path, out = tmp_path / "in.mkv", tmp_path / "out.mp4"
     write_damaged(path, ffmpeg, "aac", NOISE, "", NOISE)
     video = open_video(path)
-    write_video(out, video, video.info, sound=video.sound, audio=choice)
+    write_video(out, video, video.info, WriteOptions(audio=choice), sound=video.sound)
     assert tracks(out, describe) == ([] if choice == "none" else ["aac"])
     assert "".join(re.findall(r"sound track (\d)", caplog.text)) == named
 

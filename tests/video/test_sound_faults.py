@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magkit.video import open_video, write_video
-from magkit.video.sound import Choice
+from magkit.video import WriteOptions, open_video, write_video
+from magkit.video.sound import AudioTracks
 
 Ffmpeg = Callable[..., str]
 Describe = Callable[[Path], str]
@@ -130,11 +130,11 @@ def test_a_track_that_cannot_be_kept_is_left_out_with_a_word(
     spatial: Path,
     suffix: str,
     codec: str,
-    choice: Choice,
+    choice: AudioTracks,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     video, path = open_video(spatial), tmp_path / f"out{suffix}"
-    write_video(path, video, video.info, sound=video.sound, audio=choice)
+    write_video(path, video, video.info, WriteOptions(audio=choice), sound=video.sound)
     kept = [] if choice == "none" else [codec]
     assert tracks(path, describe) == kept
     assert ("left out" in caplog.text) == (choice != "none")
@@ -159,10 +159,10 @@ def test_channel_layouts_that_an_encoder_lacks_are_converted(
 
 @pytest.mark.parametrize(("choice", "count"), [("all", 2), ("first", 1), ("none", 0)])
 def test_tracks_are_chosen(
-    tmp_path: Path, ffmpeg: Ffmpeg, describe: Describe, clip: Path, choice: Choice, count: int
+    tmp_path: Path, ffmpeg: Ffmpeg, describe: Describe, clip: Path, choice: AudioTracks, count: int
 ) -> None:
     two, path = tmp_path / "two.mp4", tmp_path / "out.mp4"
     ffmpeg("-i", clip, "-map", "0:v", "-map", "0:a", "-map", "0:a", "-c", "copy", two)
     video = open_video(two)
-    write_video(path, video, video.info, sound=video.sound, audio=choice)
+    write_video(path, video, video.info, WriteOptions(audio=choice), sound=video.sound)
     assert len(tracks(path, describe)) == count

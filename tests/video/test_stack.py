@@ -12,8 +12,8 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from magkit.errors import MagkitError, UsageError
-from magkit.video import open_video
-from magkit.video.animation import open_animation
+from magkit.video import ReadOptions, open_video
+from magkit.video.tiff import open_stack
 
 TONES = (100, 2000, 4095)
 
@@ -42,18 +42,18 @@ def save(
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate"])
 def test_pages_are_frames(tmp_path: Path, compression: str) -> None:
     path = save(tmp_path / "a.tif", frames(*TONES), compression=compression)
-    info, stream = open_animation(path, bits=12, deep=True)
+    info, stream = open_stack(path, ReadOptions(bits=12, deep=True))
     assert (info.width, info.height, info.frames, info.bits) == (6, 4, 3, 12)
     assert [int(frame[3, 5, 2]) for frame in stream(0, 3)] == [
         round(tone * 65535 / 4095) for tone in TONES
     ]
-    info, stream = open_animation(path, bits=12)
+    info, stream = open_stack(path, ReadOptions(bits=12))
     assert [int(frame[0, 0, 0]) for frame in stream(1, 3)] == [round(2000 * 255 / 4095), 255]
 
 
 def test_colour_pages_are_read_one_after_another(tmp_path: Path) -> None:
     pages = [np.full((4, 6, 3), tone, np.uint8) for tone in range(9)]
-    _, stream = open_animation(save(tmp_path / "a.tif", pages))
+    _, stream = open_stack(save(tmp_path / "a.tif", pages))
     assert [int(frame[0, 0, 0]) for frame in stream(2, 7)] == [2, 3, 4, 5, 6]
 
 
@@ -62,10 +62,10 @@ def test_a_stack_that_tells_no_rate_plays_at_24_with_a_warning(
 ) -> None:
     path = save(tmp_path / "a.tif", frames(*TONES))
     with caplog.at_level(logging.WARNING):
-        assert open_animation(path, bits=12)[0].rate == 24
+        assert open_stack(path, ReadOptions(bits=12))[0].rate == 24
     assert "--fps" in caplog.text
     caplog.clear()
-    assert open_animation(path, bits=12, rate=Fraction(250))[0].rate == 250
+    assert open_stack(path, ReadOptions(bits=12, rate=Fraction(250)))[0].rate == 250
     assert not caplog.records
 
 
@@ -83,7 +83,7 @@ def test_the_rate_is_what_the_file_says(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, description: str, rate: Fraction
 ) -> None:
     path = save(tmp_path / "a.tif", frames(*TONES), description)
-    assert open_animation(path, bits=12)[0].rate == rate
+    assert open_stack(path, ReadOptions(bits=12))[0].rate == rate
     assert not caplog.records
 
 
@@ -100,7 +100,7 @@ def test_a_smaller_version_of_a_page_is_no_frame(tmp_path: Path) -> None:
     small.encoderinfo = {"tiffinfo": tags}
     pages = [Image.fromarray(page) for page in frames(*TONES)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=[pages[1], small, pages[2]])
-    info, stream = open_animation(tmp_path / "a.tif", bits=12)
+    info, stream = open_stack(tmp_path / "a.tif", ReadOptions(bits=12))
     assert info.frames == 3
     assert [int(frame[0, 0, 0]) for frame in stream(0, 3)][2] == 255
     pages[0].save(tmp_path / "b.tif", save_all=True, append_images=[small])
@@ -114,13 +114,16 @@ def test_the_first_page_tells_the_depth_of_all(tmp_path: Path) -> None:
         page.encoderinfo = {"description": "another page"}
     text = "ImageJ=1.54f\nimages=3\nfps=9\nmin=0.0\nmax=4095.0\n"
     first.save(tmp_path / "a.tif", save_all=True, append_images=rest, description=text)
-    assert open_animation(tmp_path / "a.tif")[0].bits == 12
+    assert open_stack(tmp_path / "a.tif")[0].bits == 12
 
 
 @pytest.mark.parametrize("held", ["slices=3", "frames=3", "channels=99"])
 def test_a_lone_axis_is_time(tmp_path: Path, held: str) -> None:
     text = f"ImageJ=1.54f\nimages=3\n{held}\nfps=9\n"
-    assert open_animation(save(tmp_path / "a.tif", frames(*TONES), text), bits=12)[0].frames == 3
+    assert (
+        open_stack(save(tmp_path / "a.tif", frames(*TONES), text), ReadOptions(bits=12))[0].frames
+        == 3
+    )
 
 
 @pytest.mark.parametrize("held", ["channels=3", "slices=2\nframes=3"])
@@ -135,14 +138,14 @@ def test_images_without_pages_of_their_own_are_frames(tmp_path: Path, order: str
     # ImageJ writes stacks above 4 GB so, and other programs all stacks.
     path = tmp_path / "a.tif"
     path.write_bytes(_big_stack(frames(*TONES), order))
-    info, stream = open_animation(path, bits=12, rate=Fraction(9))
+    info, stream = open_stack(path, ReadOptions(bits=12, rate=Fraction(9)))
     assert info.frames == 3
     assert [int(frame[2, 3, 1]) for frame in stream(0, 3)] == [6, 125, 255]
     with pytest.raises(MagkitError, match=r"a\.tif holds 3 frames"):
         open_video(tmp_path)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(MagkitError, match="breaks off after 2 of 3"):
-        open_animation(path)
+        open_stack(path)
 
 
 def test_a_description_of_images_that_are_not_there_is_passed_over(tmp_path: Path) -> None:
@@ -180,8 +183,8 @@ def test_numbers_of_unknown_range_are_refused_by_name(tmp_path: Path) -> None:
 def test_a_value_above_the_stated_depth_names_the_page(tmp_path: Path) -> None:
     path = save(tmp_path / "a.tif", frames(*TONES))
     with pytest.raises(MagkitError, match=r"page 2: .*2,000") as caught:
-        list(open_animation(path, bits=10)[1](0, 3))
+        list(open_stack(path, ReadOptions(bits=10))[1](0, 3))
     assert "--bits 12" in caught.value.hint
     for bits in (7, 17):
         with pytest.raises(UsageError, match=f"not {bits}"):
-            open_animation(path, bits=bits)
+            open_stack(path, ReadOptions(bits=bits))

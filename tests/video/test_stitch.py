@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
-from magkit.video import open_video, plain_info, write_video
+from magkit.video import ReadOptions, WriteOptions, open_video, plain_info, write_video
 from magkit.video import stitch as stitching
-from magkit.video.frame_set import find_foreign, find_frames, find_panels
-from magkit.video.stitch import GAP, open_strip, parse_rate, write_strip
+from magkit.video.folder import other_files
+from magkit.video.frame_set import find_frames, find_panels
+from magkit.video.stitch import GAP, open_stitch, parse_rate, write_stitch
 
 SIZE = (6, 4)
 
@@ -154,18 +155,18 @@ def test_foreign_entries(tmp_path: Path) -> None:
     for name in ("a.txt", ".hidden", "magkit.json", "b.gif"):
         (tmp_path / name).write_text("")
     (tmp_path / "3.png").mkdir()
-    assert [path.name for path in find_foreign(tmp_path)] == ["3.png", "a.txt", "b.gif"]
+    assert [path.name for path in other_files(tmp_path)] == ["3.png", "a.txt", "b.gif"]
 
 
 # Strips
 
 
-def tones(strip: stitching.Strip) -> list[int]:
+def tones(strip: stitching.Stitch) -> list[int]:
     return [int(frame[0, 0, 0]) for frame in strip]
 
 
 def test_frames_come_in_natural_order_at_the_default_rate(tmp_path: Path) -> None:
-    strip = open_strip(fill(tmp_path / "a", ["8.png", "9.png", "10.png", "11.jpg"]))
+    strip = open_stitch(fill(tmp_path / "a", ["8.png", "9.png", "10.png", "11.jpg"]))
     assert tones(strip) == [0, 1, 2, 3]
     assert strip.info == plain_info(*SIZE, Fraction(24), 4)
     assert (strip.name, strip.missing.count, strip.foreign, strip.spare) == ("a", 0, (), ())
@@ -180,10 +181,12 @@ def test_rate_and_colours_are_the_sidecars(tmp_path: Path) -> None:
     )
     frames = [np.full((4, 6, 3), 90 + index, np.uint8) for index in range(3)]
     write_video(tmp_path / "frames", frames, info)
-    strip = open_strip(tmp_path / "frames")
+    strip = open_stitch(tmp_path / "frames")
     assert strip.info == info
     assert np.array_equal(list(strip), frames)
-    assert open_strip(tmp_path / "frames", rate=Fraction(5)).info == replace(info, rate=Fraction(5))
+    assert open_stitch(tmp_path / "frames", ReadOptions(rate=Fraction(5))).info == replace(
+        info, rate=Fraction(5)
+    )
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif", ""])
@@ -192,10 +195,10 @@ def test_every_container_keeps_count_rate_and_size(
     tmp_path: Path, suffix: str, size: tuple[int, int]
 ) -> None:
     names = [f"{index}.png" for index in range(12)]
-    strip = open_strip(fill(tmp_path / "in", names, size), rate=Fraction(25))
+    strip = open_stitch(fill(tmp_path / "in", names, size), ReadOptions(rate=Fraction(25)))
     heard: list[tuple[int, int | None]] = []
     output = tmp_path / f"out{suffix}"
-    assert write_strip(strip, output, progress=lambda *at: heard.append(at)) == 12
+    assert write_stitch(strip, output, progress=lambda *at: heard.append(at)) == 12
     video = open_video(output)
     assert [frame.shape for frame in video] == [(size[1], size[0], 3)] * 12
     assert video.info.rate == 25
@@ -205,9 +208,9 @@ def test_every_container_keeps_count_rate_and_size(
 def test_a_gap_is_refused_or_passed_over(tmp_path: Path) -> None:
     folder = fill(tmp_path / "a", ["00001.png", "00003.png", "00004.png", "00007.png"])
     with pytest.raises(MagkitError, match=r"missing from .*a: 2, 5, 6$") as caught:
-        open_strip(folder)
+        open_stitch(folder)
     assert "--gaps" in caught.value.hint
-    strip = open_strip(folder, gaps=True)
+    strip = open_stitch(folder, ReadOptions(gaps=True))
     assert tones(strip) == [0, 1, 2, 3]
     assert strip.missing.first(9) == [2, 5, 6]
 
@@ -216,38 +219,38 @@ def test_a_pattern_leaves_pictures_out(tmp_path: Path) -> None:
     folder = fill(tmp_path / "a", ["1.png", "2.png"])
     fill(folder, ["1.jpg", "2.JPG"], (9, 4), 100)
     with pytest.raises(MagkitError, match=r"1\.jpg and 1\.png"):
-        open_strip(folder)
-    strip = open_strip(folder, pattern="*.jpg")
+        open_stitch(folder)
+    strip = open_stitch(folder, ReadOptions(pattern="*.jpg"))
     assert tones(strip) == [100, 101]
     assert strip.info.width == 9
-    beside = open_strip(folder, pattern="*.jpg", panels=["a"])
+    beside = open_stitch(folder, ReadOptions(pattern="*.jpg"), panels=["a"])
     assert beside.info.width == 9
 
 
 def test_the_times_of_frames_are_the_sidecars(tmp_path: Path) -> None:
     folder = fill(tmp_path / "a", ["1.png", "2.png"])
     (folder / "magkit.json").write_text('{"times": [0, 0.5, 2]}')
-    assert open_strip(folder).info.times == (0, 0.5, 2)
-    assert open_strip(folder, rate=Fraction(5)).info.times is None
+    assert open_stitch(folder).info.times == (0, 0.5, 2)
+    assert open_stitch(folder, ReadOptions(rate=Fraction(5))).info.times is None
 
 
 def test_frames_of_a_kind_that_is_not_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "IMG_1.jxl").write_bytes(b"")
     with pytest.raises(MagkitError, match=r"IMG_1\.jxl is JPEG XL"):
-        open_strip(tmp_path)
+        open_stitch(tmp_path)
     fill(tmp_path, ["IMG_2.jpg"])
     with pytest.raises(MagkitError, match=r"IMG_1\.jxl is JPEG XL"):
-        open_strip(tmp_path)
+        open_stitch(tmp_path)
 
 
 def test_mixed_sizes_are_refused_by_name(tmp_path: Path) -> None:
     folder = fill(tmp_path / "a", ["1.png", "2.png"])
     fill(folder, ["3.png"], (9, 4))
     with pytest.raises(MagkitError, match=r"3\.png is 9x4, not 6x4"):
-        open_strip(folder)
+        open_stitch(folder)
     other = fill(tmp_path / "b", ["1.png", "2.png"])
     with pytest.raises(MagkitError, match=r"a.3\.png is 9x4"):
-        open_strip(fill(other, ["3.png"]), others=[folder])
+        open_stitch(fill(other, ["3.png"]), others=[folder])
 
 
 def test_pictures_stand_side_by_side_in_the_order_given(tmp_path: Path) -> None:
@@ -256,7 +259,7 @@ def test_pictures_stand_side_by_side_in_the_order_given(tmp_path: Path) -> None:
     second = fill(tmp_path / "second", ["a01.jpg", "a02.jpg"], (3, 4), 100)
     third = fill(tmp_path / "third", [*names, "a3.png"], (5, 2), 200)
     (third / "notes.txt").write_text("")
-    strip = open_strip(first, others=[second, third])
+    strip = open_stitch(first, others=[second, third])
     frames = list(strip)
     starts = [0, 6 + GAP, 6 + GAP + 3 + GAP]
     assert strip.info == plain_info(starts[2] + 10, 4, Fraction(24), 2)
@@ -277,20 +280,20 @@ def test_pictures_are_scaled_between_the_centres_of_pixels(tmp_path: Path) -> No
     small[:, 1] = 200
     (tmp_path / "second").mkdir()
     Image.fromarray(small).save(tmp_path / "second" / "1.png")
-    (frame,) = open_strip(first, others=[tmp_path / "second"])
+    (frame,) = open_stitch(first, others=[tmp_path / "second"])
     # Twice as large, the centres of pixels lie at -1/4, 1/4, 3/4 and 5/4 of the way.
     assert frame[2, 1 + GAP :, 0].tolist() == [0, 50, 150, 200]
 
 
 def test_panels_take_the_place_of_the_frames_and_others_follow(tmp_path: Path) -> None:
     clip = job(tmp_path, "bear") / "bear"
-    strip = open_strip(tmp_path, panels=["masks", "frames"], others=[clip / "real"])
+    strip = open_stitch(tmp_path, panels=["masks", "frames"], others=[clip / "real"])
     assert strip.name == "bear"
     columns = [0, 6 + GAP, 2 * (6 + GAP)]
     assert [[int(frame[0, x, 0]) for x in columns] for frame in strip] == [
         [50 + index, index, 100 + index] for index in range(3)
     ]
-    alone = open_strip(clip, panels=["real"])
+    alone = open_stitch(clip, panels=["real"])
     assert tones(alone) == [100, 101, 102]
     assert alone.folders == (clip / "frames", clip / "real")
 
@@ -299,26 +302,27 @@ def test_every_frame_needs_its_picture_in_the_other_folders(tmp_path: Path) -> N
     first = fill(tmp_path / "first", ["001.png", "002.png", "003.png"])
     second = fill(tmp_path / "second", ["1.png", "3.png"])
     with pytest.raises(MagkitError, match=r"second has no pictures named 002$"):
-        open_strip(first, others=[second])
+        open_stitch(first, others=[second])
     fill(second, ["2.png", "2.jpg"])
     with pytest.raises(MagkitError, match=r"2\.jpg and 2\.png are both frame 2"):
-        open_strip(first, others=[second])
+        open_stitch(first, others=[second])
 
 
 def test_a_strip_has_a_widest(tmp_path: Path) -> None:
     first = fill(tmp_path / "first", ["1.png"], (2, 1000))
     second = fill(tmp_path / "second", ["1.png"], (100, 1))
     with pytest.raises(UsageError, match="100006 pixels wide"):
-        open_strip(first, others=[second])
+        open_stitch(first, others=[second])
 
 
 def test_one_picture_of_each_folder_is_read_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from magkit.video import folder as folders
+    from magkit.video.pictures import read_picture
 
     read: list[str] = []
-    real: Callable[..., NDArray[np.uint8]] = folders.read_picture
+    real: Callable[..., NDArray[np.uint8]] = read_picture
 
     def reading(path: Path, *how: Any, **more: Any) -> NDArray[np.uint8]:
         read.append(f"{path.parent.name}/{path.name}")
@@ -326,7 +330,7 @@ def test_one_picture_of_each_folder_is_read_at_a_time(
 
     monkeypatch.setattr(folders, "read_picture", reading)
     names = [f"{index}.png" for index in range(50)]
-    frames = iter(open_strip(fill(tmp_path / "a", names), others=[fill(tmp_path / "b", names)]))
+    frames = iter(open_stitch(fill(tmp_path / "a", names), others=[fill(tmp_path / "b", names)]))
     assert read == []
     next(frames)
     next(frames)
@@ -339,19 +343,19 @@ def test_a_damaged_picture_leaves_nothing(tmp_path: Path) -> None:
     Image.fromarray(noise).save(folder / "3.png")
     content = (folder / "3.png").read_bytes()
     (folder / "3.png").write_bytes(content[: len(content) // 2])
-    strip = open_strip(folder)
+    strip = open_stitch(folder)
     for name in ("out.mp4", "out"):
         with pytest.raises(MagkitError, match=r"3\.png is damaged"):
-            write_strip(strip, tmp_path / name)
+            write_stitch(strip, tmp_path / name)
     assert list(tmp_path.iterdir()) == [folder]
 
 
 @pytest.mark.parametrize("inside", [".", "out.mp4", "new/out.mp4", "../b/out.mp4", "../b"])
 def test_nothing_is_written_into_a_folder_that_is_read(tmp_path: Path, inside: str) -> None:
     first, second = fill(tmp_path / "a", ["1.png"]), fill(tmp_path / "b", ["1.png"])
-    strip = open_strip(first, others=[second])
+    strip = open_stitch(first, others=[second])
     with pytest.raises(UsageError, match="would be written into"):
-        write_strip(strip, first / inside, overwrite=True)
+        write_stitch(strip, first / inside, WriteOptions(overwrite=True))
     assert [path.name for path in (*first.iterdir(), *second.iterdir())] == ["1.png"] * 2
 
 
@@ -363,14 +367,14 @@ def test_a_link_to_a_folder_that_is_read_is_that_folder(tmp_path: Path) -> None:
         pytest.skip("this system makes no links")
     for name in ("link", "link/out.mp4"):
         with pytest.raises(UsageError, match="would be written into"):
-            write_strip(open_strip(folder), tmp_path / name, overwrite=True)
+            write_stitch(open_stitch(folder), tmp_path / name, WriteOptions(overwrite=True))
     assert [path.name for path in folder.iterdir()] == ["1.png"]
 
 
 def test_real_frames_beside_their_masks(data_root: Path, tmp_path: Path) -> None:
     davis = data_root / "davis"
     pictures, masks = davis / "JPEGImages" / "480p" / "bear", davis / "Annotations/480p/bear"
-    strip = open_strip(pictures, others=[masks])
+    strip = open_stitch(pictures, others=[masks])
     assert (strip.info.width, strip.info.height, strip.info.frames) == (854 * 2 + GAP, 480, 82)
     first = next(iter(strip))
     assert np.array_equal(first[:, :854], next(iter(open_video(pictures))))

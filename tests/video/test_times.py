@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from magkit.errors import UsageError
-from magkit.video import VideoInfo, open_video, write_video
+from magkit.video import ReadOptions, VideoInfo, WriteOptions, open_video, write_video
 
 Ffmpeg = Callable[..., str]
 FieldCoded = Callable[[NDArray[np.uint8]], bytes]
@@ -101,7 +101,7 @@ def test_an_uneven_clip_is_written_at_the_rate_that_is_asked_for(
 ) -> None:
     caplog.set_level(logging.INFO, logger="magkit")
     video, path = open_video(uneven), tmp_path / "out.mkv"
-    assert write_video(path, video, video.info, rate=Fraction(30)) == 240
+    assert write_video(path, video, video.info, WriteOptions(rate=Fraction(30))) == 240
     assert "30 frames a second" in caplog.text
     whole, made = list(video), list(open_video(path))
     # At 1 s the eleventh frame is shown, and still .07 s later.
@@ -119,7 +119,7 @@ def test_a_gif_cannot_hold_steps_below_20_ms_and_gets_a_rate(
     assert write_video(path, video, video.info) == 100
     assert "50 frames a second" in caplog.text
     slow = open_video(uneven, start=1.0, end=2.0)
-    assert write_video(path, slow, slow.info, overwrite=True) == 10
+    assert write_video(path, slow, slow.info, WriteOptions(overwrite=True)) == 10
 
 
 @pytest.mark.parametrize("rate", ["10000/333", "299/10", "1000/41"])
@@ -171,7 +171,7 @@ def test_a_bare_stream_plays_at_the_rate_that_it_states_or_at_25(
     video = open_video(path)
     assert (float(video.info.rate), video.info.frames) == (rate, 90)
     assert "--fps" in caplog.text
-    stated = open_video(path, rate=Fraction(50), start=1.0)
+    stated = open_video(path, ReadOptions(rate=Fraction(50)), start=1.0)
     assert (float(stated.info.rate), stated.info.frames) == (50, 40)
     assert sum(1 for _ in stated) == 40
 
@@ -185,7 +185,7 @@ def test_bare_pictures_one_after_another_are_a_video(tmp_path: Path, ffmpeg: Ffm
 def test_a_stated_rate_replaces_a_wrong_one(
     clip: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    video = open_video(clip, rate=Fraction(100), end=0.25)
+    video = open_video(clip, ReadOptions(rate=Fraction(100)), end=0.25)
     assert (float(video.info.rate), video.info.frames) == (100, 25)
     # Its sound would last four times as long as the picture.
     assert video.sound is None
@@ -193,7 +193,7 @@ def test_a_stated_rate_replaces_a_wrong_one(
     write_video(tmp_path / "out.mp4", video, video.info)
     assert open_video(tmp_path / "out.mp4").info.rate == 100
     with pytest.raises(UsageError):
-        open_video(clip, rate=Fraction(100), start=0.6)
+        open_video(clip, ReadOptions(rate=Fraction(100)), start=0.6)
 
 
 def test_h264_in_avi_starts_at_zero(tmp_path: Path, ffmpeg: Ffmpeg) -> None:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from magkit.errors import UsageError
-from magkit.video import VideoInfo, open_video, plain_info, write_video
+from magkit.video import VideoInfo, WriteOptions, open_video, plain_info, write_video
 
 Frames = list[NDArray[np.uint8]]
 Describe = Callable[[Path], str]
@@ -99,7 +99,7 @@ def test_colours_come_back_without_a_bias_and_tagged(
         color_primaries="bt709",
         color_transfer="smpte170m",
     )
-    write_video(path, colourful, info, quality=4)
+    write_video(path, colourful, info, WriteOptions(quality=4))
     tags = f"color_range:{span} color_space:{matrix} color_primaries:bt709 color_trc:smpte170m"
     assert tags in describe(path)
     back = open_video(path)
@@ -127,7 +127,7 @@ def test_chroma_is_placed_where_h264_has_it(
     frame = np.full((64, 96, 3), 40, np.uint8)
     frame[..., 0] += ramp
     path, raw = tmp_path / "edge.mp4", tmp_path / "edge.yuv"
-    write_video(path, [frame], plain_info(96, 64, Fraction(25)), quality=0)
+    write_video(path, [frame], plain_info(96, 64, Fraction(25)), WriteOptions(quality=0))
     ffmpeg("-i", path, "-f", "rawvideo", "-pix_fmt", "yuv420p", raw)
     red = np.frombuffer(raw.read_bytes(), np.uint8)[96 * 64 + 48 * 32 :].reshape(32, 48)[16]
     # Left-sited chroma samples stand on the even columns of the luma.
@@ -150,7 +150,7 @@ def test_quality_is_high_by_default_and_can_be_set(tmp_path: Path, colourful: Fr
     sizes = []
     for quality in (0, None, 40):
         path = tmp_path / f"{quality}.mp4"
-        write_video(path, colourful, info, quality=quality)
+        write_video(path, colourful, info, WriteOptions(quality=quality))
         sizes.append(path.stat().st_size)
     assert sizes[0] > sizes[1] > sizes[2]
     error = np.stack(list(open_video(tmp_path / "None.mp4"))).astype(float) - np.stack(colourful)
@@ -161,7 +161,10 @@ def test_quality_is_high_by_default_and_can_be_set(tmp_path: Path, colourful: Fr
 def test_what_a_format_cannot_do_is_refused(tmp_path: Path, name: str, quality: int) -> None:
     with pytest.raises(UsageError):
         write_video(
-            tmp_path / name, _frames(4, 4, 1), plain_info(4, 4, Fraction(25)), quality=quality
+            tmp_path / name,
+            _frames(4, 4, 1),
+            plain_info(4, 4, Fraction(25)),
+            WriteOptions(quality=quality),
         )
     assert not list(tmp_path.iterdir())
 
@@ -209,7 +212,7 @@ def test_real_clips_pass_through_alike(data_root: Path, tmp_path: Path, name: st
     source = data_root / "clips" / name
     video = open_video(source, end=0.5)
     path = tmp_path / "out.mp4"
-    write_video(path, video, video.info, sound=video.sound, quality=4)
+    write_video(path, video, video.info, WriteOptions(quality=4), sound=video.sound)
     back = open_video(path)
     assert replace(back.info, frames=None) == replace(video.info, frames=None)
     before, after = np.stack(list(video)).astype(float), np.stack(list(back))
@@ -226,3 +229,11 @@ def test_info_is_what_another_clip_starts_from() -> None:
     info = plain_info(1280, 720, Fraction(25))
     assert isinstance(info, VideoInfo)
     assert info.color_matrix == info.color_primaries == info.color_transfer == "bt709"
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_the_same_clip_is_written_as_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+    for name in "ab":
+        path = tmp_path / f"{name}{suffix}"
+        write_video(path, _frames(16, 16, 2), plain_info(16, 16, Fraction(25)))
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from magkit import __version__
 from magkit.cli.reference.tree import Command, Parameter, Reference, Table
 from magkit.cli.reference.words import ENVIRONMENT, EXAMPLES, EXITS, HOW, SETTINGS, WHAT
+from magkit.version import __version__
 
 
 def page(reference: Reference) -> str:

@@ -14,8 +14,8 @@ from torch import nn
 
 from magkit.errors import MagkitError, UsageError
 from magkit.options import parse_options
+from magkit.plugins import registry
 from magkit.protocols import Target
-from magkit.registry import registry
 from magkit.runtime.weights import Weights, mismatch, read_weights
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections import OrderedDict
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +22,11 @@ from torchvision.models.resnet import BasicBlock
 from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from magkit.errors import MagkitError
 from magkit.invert.classes import CLASSES
 from magkit.invert.targets.load import class_names, fill, read_target
 from magkit.invert.targets.maskrcnn import MaskRCNNTarget
-from magkit.invert.targets.maskrcnn_spec import MaskRCNNConfig
-from magkit.progress import shows_progress
+from magkit.invert.targets.maskrcnn_spec import SMALL, MaskRCNNConfig
+from magkit.runtime.weights import download_weights
 
 _WEIGHTS = {
     "maskrcnn": MaskRCNN_ResNet50_FPN_Weights.COCO_V1,
@@ -46,6 +43,23 @@ _RENAMED = {
 }
 
 
+def build_v1(config: MaskRCNNConfig, weights: Path | None, device: torch.device) -> MaskRCNNTarget:
+    """Build torchvision's first Mask R-CNN, with frozen BatchNorm, and its COCO weights."""
+    return published("maskrcnn", config, weights, device)
+
+
+def build_v2(config: MaskRCNNConfig, weights: Path | None, device: torch.device) -> MaskRCNNTarget:
+    """Build torchvision's second Mask R-CNN and its COCO weights."""
+    return published("maskrcnn-v2", config, weights, device)
+
+
+def build_small(
+    config: MaskRCNNConfig, weights: Path | None, device: torch.device
+) -> MaskRCNNTarget:
+    """Build the small Mask R-CNN with the weights of a file; None: those that ship."""
+    return shipped(config, weights or SMALL, device)
+
+
 def published(
     name: str, config: MaskRCNNConfig, path: Path | None, device: torch.device
 ) -> MaskRCNNTarget:
@@ -54,7 +68,8 @@ def published(
     Raises:
         MagkitError: they are nowhere, can't be read, or are another network's.
     """
-    source = path or cached(name)
+    hint = "maskrcnn-small needs no download"
+    source = path or download_weights(_WEIGHTS[name].url, name, hint)
     found = read_target(source, name)
     names = ["background", *_WEIGHTS[name].meta["categories"][1:]]
     model = build(name, len(names))
@@ -83,29 +98,6 @@ def build(name: str, classes: int) -> MaskRCNN:
         if isinstance(module, FrozenBatchNorm2d):
             module.eps = 0.0  # as these weights were trained (torchvision's own loader does so)
     return MaskRCNN(backbone, classes)
-
-
-def cached(name: str) -> Path:
-    """Return the file of the published weights in torch's cache, downloaded if need be.
-
-    Raises:
-        MagkitError: it is not there and can't be downloaded.
-    """
-    url = _WEIGHTS[name].url
-    path: Path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    if not path.is_file():
-        if shows_progress():
-            sys.stderr.write(f"downloading {url} to {path}\n")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            prefix = path.stem.rpartition("-")[2]  # of the file's hash, which its name tells
-            torch.hub.download_url_to_file(url, str(path), prefix, progress=shows_progress())
-        except (URLError, OSError, RuntimeError) as error:
-            raise MagkitError(
-                f"the weights of '{name}' are not in {path.parent}, nor to be downloaded: {error}",
-                f"--weights FILE, or put {path.name} there; maskrcnn-small needs no download",
-            ) from error
-    return path
 
 
 STEM = 24

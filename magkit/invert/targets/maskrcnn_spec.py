@@ -1,18 +1,12 @@
-"""What the Mask R-CNNs are, without importing torch."""
+"""Options and registration of the Mask R-CNN targets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from magkit.specs import TargetSpec
-
-if TYPE_CHECKING:
-    import torch
-
-    from magkit.invert.targets.maskrcnn import MaskRCNNTarget
-
 
 PAPER = "He, Gkioxari, Dollar, Girshick: Mask R-CNN, ICCV 2017, arXiv 1703.06870"
 SMALL = Path(__file__).parents[2] / "weights" / "maskrcnn-small.safetensors"
@@ -20,7 +14,7 @@ SMALL = Path(__file__).parents[2] / "weights" / "maskrcnn-small.safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskRCNNConfig:
-    """Which regions the losses look at; the default is what the masks say, and nothing else."""
+    """The regions and terms of the losses; by default the boxes of the masks alone."""
 
     rois: Literal["true", "sampled"] = field(
         default="true",
@@ -33,34 +27,11 @@ class MaskRCNNConfig:
     boxes: bool = field(default=False, metadata={"help": "adds the box regression's loss"})
 
 
-def build_v1(config: MaskRCNNConfig, weights: Path | None, device: torch.device) -> MaskRCNNTarget:
-    """Build torchvision's first Mask R-CNN, frozen BatchNorm and all, with COCO's weights."""
-    from magkit.invert.targets.maskrcnn_networks import published
-
-    return published("maskrcnn", config, weights, device)
-
-
-def build_v2(config: MaskRCNNConfig, weights: Path | None, device: torch.device) -> MaskRCNNTarget:
-    """Build torchvision's second Mask R-CNN with COCO's weights."""
-    from magkit.invert.targets.maskrcnn_networks import published
-
-    return published("maskrcnn-v2", config, weights, device)
-
-
-def build_small(
-    config: MaskRCNNConfig, weights: Path | None, device: torch.device
-) -> MaskRCNNTarget:
-    """Build the network that ships."""
-    from magkit.invert.targets.maskrcnn_networks import shipped
-
-    return shipped(config, weights or SMALL, device)
-
-
 SMALL_SPEC = TargetSpec(
     name="maskrcnn-small",
     summary="a Mask R-CNN with its weights, trained on DAVIS and COCO: bear, bird, dog, ...",
     config=MaskRCNNConfig,
-    build=build_small,
+    build="magkit.invert.targets.maskrcnn_networks:build_small",
     weights=SMALL,
     paper=PAPER,
 )
@@ -68,13 +39,13 @@ V1_SPEC = TargetSpec(
     name="maskrcnn",
     summary="torchvision's Mask R-CNN R50-FPN; COCO weights from a file, the cache or the net",
     config=MaskRCNNConfig,
-    build=build_v1,
+    build="magkit.invert.targets.maskrcnn_networks:build_v1",
     paper=PAPER,
 )
 V2_SPEC = TargetSpec(
     name="maskrcnn-v2",
     summary="torchvision's improved Mask R-CNN R50-FPN v2; COCO weights, found likewise",
     config=MaskRCNNConfig,
-    build=build_v2,
+    build="magkit.invert.targets.maskrcnn_networks:build_v2",
     paper=f"{PAPER}; Li et al., arXiv 2111.11429",
 )

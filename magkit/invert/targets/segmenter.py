@@ -18,6 +18,7 @@ from magkit.invert.classes import CLASSES, class_numbers
 from magkit.invert.priors import MEAN, STD
 from magkit.invert.statistics import bn_statistics
 from magkit.invert.targets.load import class_names, fill, read_target
+from magkit.invert.targets.segmenter_spec import WEIGHTS, SegmenterConfig
 from magkit.protocols import Annotation, Statistic
 
 STEM = 16
@@ -175,6 +176,11 @@ class SegmenterTarget:
 
 def _mean(values_HW: Tensor, mask_HW: Tensor) -> Tensor:
     return (values_HW * mask_HW).sum() / mask_HW.sum().clamp(min=1)
+
+
+def build(_config: SegmenterConfig, weights: Path | None, device: torch.device) -> SegmenterTarget:
+    """Build the segmenter with the weights of a file; None: those that ship."""
+    return shipped(weights or WEIGHTS, device)
 
 
 def shipped(path: Path, device: torch.device) -> SegmenterTarget:

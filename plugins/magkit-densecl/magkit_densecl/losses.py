@@ -1,16 +1,11 @@
-"""What is compared with what, and how: N pictures, S places, D dimensions, K other keys."""
+"""Contrastive loss and correspondence: N pictures, S places, D dimensions, K other keys."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-
-def unit(vectors: Tensor) -> Tensor:
-    """Return vectors (..., D) with length 1, in single precision at least."""
-    full = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
-    return F.normalize(full, dim=-1)
+from magkit.toolkit import normalized
 
 
 def info_nce(queries_ND: Tensor, keys_ND: Tensor, others_KD: Tensor, temperature: float) -> Tensor:
@@ -32,4 +27,4 @@ def correspondence(queries_NSC: Tensor, keys_NSC: Tensor) -> Tensor:
     The greatest cosine of the encoder's features, not of projections: Wang et al., section 3.4.
     """
     with torch.autocast(queries_NSC.device.type, enabled=False):
-        return (unit(queries_NSC) @ unit(keys_NSC).mT).argmax(2)
+        return (normalized(queries_NSC) @ normalized(keys_NSC).mT).argmax(2)

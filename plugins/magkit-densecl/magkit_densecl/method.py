@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from magkit import View
-from magkit_densecl.contrast import Contrast, follow
-from magkit_densecl.losses import correspondence, info_nce, unit
+from magkit.toolkit import normalized, update_momentum
+from magkit_densecl.contrast import Contrast
+from magkit_densecl.losses import correspondence, info_nce
 from magkit_densecl.spec import DenseClConfig
 
 
@@ -47,9 +48,9 @@ class DenseCL(nn.Module):
         del progress
         for part in self._parts():
             part.forget()
-            follow(part.key_projector, part.projector, self.config.tau)
+            update_momentum(part.key_projector, part.projector, self.config.tau)
         if keys is not None:
-            follow(keys, encoder, self.config.tau)
+            update_momentum(keys, encoder, self.config.tau)
 
     def loss(
         self, views: Sequence[View], queries: Sequence[Tensor], keys: Sequence[Tensor], /
@@ -67,7 +68,7 @@ class DenseCL(nn.Module):
         """Return what both queues compare of whole pictures, (N, 2 dim), each half of length 1."""
         whole = self.frames.projector(maps_NCHW.mean((2, 3)))
         places = self.places.projector(self._grid(maps_NCHW)).mean(1)
-        return torch.cat([unit(whole), unit(places)], 1)
+        return torch.cat([normalized(whole), normalized(places)], 1)
 
     def after_step(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
         """Put the step's keys, of all processes, into the queues.
@@ -84,8 +85,8 @@ class DenseCL(nn.Module):
 
     def _frames_term(self, query_NCHW: Tensor, key_NCHW: Tensor) -> Tensor:
         part = self.frames
-        queries_ND = unit(part.projector(query_NCHW.mean((2, 3))))
-        keys_ND = unit(part.key_projector(key_NCHW.mean((2, 3))))
+        queries_ND = normalized(part.projector(query_NCHW.mean((2, 3))))
+        keys_ND = normalized(part.key_projector(key_NCHW.mean((2, 3))))
         term = info_nce(queries_ND, keys_ND, part.vectors, self.config.temperature)
         if term.requires_grad:  # a look at the loss leaves no trace
             part.wait(keys_ND)
@@ -95,14 +96,14 @@ class DenseCL(nn.Module):
         part = self.places
         query_NSC, key_NSC = self._grid(query_NCHW), self._grid(key_NCHW)
         likest_NS1 = correspondence(query_NSC, key_NSC)[..., None]
-        queries_NSD = unit(part.projector(query_NSC))
+        queries_NSD = normalized(part.projector(query_NSC))
         projected_NSD = part.key_projector(key_NSC)
-        keys_NSD = unit(projected_NSD).take_along_dim(likest_NS1, 1)
+        keys_NSD = normalized(projected_NSD).take_along_dim(likest_NS1, 1)
         term = info_nce(
             queries_NSD.flatten(0, 1), keys_NSD.flatten(0, 1), part.vectors, self.config.temperature
         )
         if term.requires_grad:
-            part.wait(unit(projected_NSD.mean(1)))
+            part.wait(normalized(projected_NSD.mean(1)))
         return term
 
     def _grid(self, maps_NCHW: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from magkit import MapInfo, MethodSpec, Preset, UsageError, hookimpl
+from magkit.toolkit import CPU_PRESET_SETTINGS
 
 if TYPE_CHECKING:
     from magkit_densecl.method import DenseCL
@@ -82,26 +83,7 @@ SPEC = MethodSpec(
             " since most negatives would else be the query's own frame or its neighbours (at 20,000"
             " frames: --opt queue=4096); tau 0.99, which lags 100 steps, about as old as the oldest"
             " key of such queues; the grid and both weights as published",
-            settings={
-                "steps": 2000,
-                "batch": 64,
-                "optimizer": "adamw",
-                "lr": 4e-3,
-                "weight_decay": 0.01,
-                "warmup": 100,
-                "size": 96,
-                "scale": (0.2, 1.0),
-                "flip": 0.5,
-                "jitter": (0.8, 0.8),
-                "brightness": 0.2,
-                "contrast": 0.2,
-                "saturation": 0.1,
-                "hue": 0.05,
-                "grey": (0.1, 0.1),
-                "blur": (0.25, 0.25),
-                "sigma": (0.1, 1.0),
-                "solarize": (0.0, 0.0),
-            },
+            settings=CPU_PRESET_SETTINGS,
             options={"hidden": 256, "dim": 64, "queue": 512, "tau": 0.99},
         ),
         "paper": Preset(

@@ -7,8 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from magkit_densecl.losses import correspondence, info_nce, unit
+from magkit_densecl.losses import correspondence, info_nce
 from numpy.typing import NDArray
+
+from magkit.toolkit import normalized
 
 Array = NDArray[np.float64]
 seeds = st.integers(0, 2**32 - 1)
@@ -90,7 +92,7 @@ def test_pictures_correspond_each_for_itself(seed: int, count: int) -> None:
 
 
 def test_vectors_of_half_precision_are_normalised_in_single() -> None:
-    found = unit(torch.full((2, 3, 4), 300.0, dtype=torch.float16))
+    found = normalized(torch.full((2, 3, 4), 300.0, dtype=torch.float16))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, torch.full((2, 3, 4), 0.5))
-    assert unit(torch.zeros(1, 4)).isfinite().all()
+    assert normalized(torch.zeros(1, 4)).isfinite().all()

@@ -1,16 +1,11 @@
-"""What PixPro computes of cells: their propagation, and the loss. In single precision at least."""
+"""Pixel propagation and the consistency loss, in single precision or better."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-
-def unit(vectors: Tensor) -> Tensor:
-    """Return vectors (..., D) with length 1."""
-    full = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
-    return F.normalize(full, dim=-1)
+from magkit.toolkit import normalized
 
 
 def propagated(cells_NLD: Tensor, values_NLE: Tensor, gamma: float) -> Tensor:
@@ -18,7 +13,7 @@ def propagated(cells_NLD: Tensor, values_NLE: Tensor, gamma: float) -> Tensor:
 
     y_i = sum_j max(cos(x_i, x_j), 0)^gamma g(x_j): equations 3 and 4, for values g(x_j).
     """
-    directions = unit(cells_NLD)
+    directions = normalized(cells_NLD)
     with torch.autocast(directions.device.type, enabled=False):
         likeness = (directions @ directions.mT).clamp(min=0).pow(gamma)
         return likeness @ values_NLE.to(likeness.dtype)
@@ -30,7 +25,7 @@ def disagreement(smoothed_NLD: Tensor, targets_NMD: Tensor, same_NLM: Tensor) ->
     0 for a picture without pairs. The paper writes -cos and its code doubles it; 2 - 2 cos has the
     code's gradients, and is 0 where all agree.
     """
-    predictions, targets = unit(smoothed_NLD), unit(targets_NMD)
+    predictions, targets = normalized(smoothed_NLD), normalized(targets_NMD)
     with torch.autocast(predictions.device.type, enabled=False):
         apart = 2 - 2 * (predictions @ targets.mT)
     return (apart * same_NLM).sum((1, 2)) / same_NLM.sum((1, 2)).clamp(min=1)

@@ -8,7 +8,6 @@ formulas; its additional branch for whole pictures is left out.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -16,9 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from magkit import MapInfo, UsageError, View
-from magkit.runtime.distributed import world_size
-from magkit_pixpro.consistency import disagreement, propagated, unit
-from magkit_pixpro.momentum import cosine_tau, follow
+from magkit.toolkit import (
+    cosine_momentum,
+    momentum_copy,
+    normalized,
+    update_momentum,
+    world_size,
+)
+from magkit_pixpro.consistency import disagreement, propagated
 from magkit_pixpro.places import grid_means, places, same_place
 from magkit_pixpro.spec import PixProConfig
 
@@ -39,7 +43,7 @@ class PixPro(nn.Module):
         self.config, self.maps = config, maps
         self.projector = _projector(maps.channels, config.hidden, config.dim)
         self.transform = nn.Linear(config.dim, config.dim)
-        self.target_projector = copy.deepcopy(self.projector).requires_grad_(False)
+        self.target_projector = momentum_copy(self.projector)
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
         """Return the projector's and the transform's: the target isn't trained."""
@@ -73,14 +77,14 @@ class PixPro(nn.Module):
 
     def embed(self, maps_NCHW: Tensor, /) -> Tensor:
         """Return the mean direction of the projections of a picture's cells, (N, dim)."""
-        return unit(self._projected(self.projector, maps_NCHW)).mean(1)
+        return normalized(self._projected(self.projector, maps_NCHW)).mean(1)
 
     def after_step(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
         """Move the target after the online network."""
-        tau = cosine_tau(self.config.tau, progress)
-        follow(self.target_projector, self.projector, tau)
+        tau = cosine_momentum(self.config.tau, progress)
+        update_momentum(self.target_projector, self.projector, tau)
         if keys is not None:
-            follow(keys, encoder, tau)
+            update_momentum(keys, encoder, tau)
 
     def _smoothed(self, maps: Tensor) -> Tensor:
         cells = self._projected(self.projector, maps)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from magkit import MapInfo, MethodSpec, Preset, hookimpl
+from magkit.toolkit import CPU_PRESET_SETTINGS
 
 if TYPE_CHECKING:
     from magkit_pixpro.method import PixPro
@@ -51,27 +52,6 @@ def build(config: PixProConfig, maps: MapInfo) -> PixPro:
     return PixPro(config, maps)
 
 
-SMALL: dict[str, Any] = {
-    "steps": 2000,
-    "batch": 64,
-    "optimizer": "adamw",
-    "lr": 4e-3,
-    "weight_decay": 0.01,
-    "warmup": 100,
-    "size": 96,
-    "scale": (0.2, 1.0),
-    "flip": 0.5,
-    "jitter": (0.8, 0.8),
-    "brightness": 0.2,
-    "contrast": 0.2,
-    "saturation": 0.1,
-    "hue": 0.05,
-    "grey": (0.1, 0.1),
-    "blur": (0.25, 0.25),
-    "sigma": (0.1, 1.0),
-    "solarize": (0.0, 0.0),
-}
-
 PAPER: dict[str, Any] = {
     "batch": 1024,
     "optimizer": "lars",
@@ -106,7 +86,7 @@ SPEC = MethodSpec(
             " more, which nearly always share places; colour changes and blur half as strong as"
             " published, so that features keep what a magnifier draws with; the published grid"
             " and tau, which lags 100 of 2,000 steps",
-            settings=SMALL,
+            settings=CPU_PRESET_SETTINGS,
             options={"hidden": 256, "dim": 64},
         ),
         "paper": Preset(

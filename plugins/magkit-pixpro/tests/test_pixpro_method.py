@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from magkit_pixpro.method import PixPro
-from magkit_pixpro.momentum import cosine_tau, follow
 from magkit_pixpro.spec import SPEC, PixProConfig
 from torch import nn
 
 from magkit import MapInfo, UsageError, View
+from magkit.toolkit import cosine_momentum, update_momentum
 
 MAPS = MapInfo(channels=4, stride=4, centre=2.0)
 CONFIG = PixProConfig(hidden=8, dim=6, grid=3, tau=0.9)
@@ -67,8 +67,8 @@ def test_the_target_starts_as_a_copy(method: PixPro) -> None:
 
 @pytest.mark.parametrize(("progress", "tau"), [(0.0, 0.9), (0.5, 0.95), (1.0, 1.0), (1 / 3, 0.925)])
 def test_the_decay_rises_along_a_cosine(progress: float, tau: float) -> None:
-    assert cosine_tau(0.9, progress) == pytest.approx(tau, abs=1e-12)
-    assert cosine_tau(1.0, progress) == 1.0
+    assert cosine_momentum(0.9, progress) == pytest.approx(tau, abs=1e-12)
+    assert cosine_momentum(1.0, progress) == 1.0
 
 
 @pytest.mark.parametrize("keyed", [True, False])
@@ -92,7 +92,7 @@ def test_the_target_and_the_slow_encoder_follow(
 def test_following_leaves_statistics_as_they_are() -> None:
     target, online = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
     online(torch.rand(5, 2))
-    follow(target, online, 0.0)
+    update_momentum(target, online, 0.0)
     assert torch.equal(target.running_mean, torch.zeros(2))  # type: ignore[arg-type]
 
 

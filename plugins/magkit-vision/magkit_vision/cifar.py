@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from magkit import MagkitError
+from magkit.toolkit import read_weights
 from magkit_vision.classifiers import ClassifierTarget
-from magkit_vision.files import fill, read_tensors
+from magkit_vision.files import fill
 from magkit_vision.looking import Look
 
 CLASSES = (
@@ -89,5 +90,5 @@ def cifar_resnet(depth: int, path: Path | None, device: torch.device) -> Classif
             f"--weights FILE: such as a resnet{depth}-*.th of {PUBLISHED}",
         )
     model = CifarResNet(depth)
-    fill(model, read_tensors(path), path, name)
+    fill(model, read_weights(path).tensors, path, name)
     return ClassifierTarget(model, CLASSES, Look(exact=SIZE), SIZE, device)

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from torchvision import models
 
 from magkit import Annotation, Statistic, UsageError
-from magkit_vision.files import fill, read_tensors
+from magkit.toolkit import bn_statistics, download_weights, read_weights
+from magkit_vision.files import fill
 from magkit_vision.labels import ANY, ClassLabels, class_labels
 from magkit_vision.looking import Look
-from magkit_vision.published import published_file
-from magkit_vision.statistics import remembered
 
 MOST = 10  # classes that a prediction names
 # Not the defaults of builders, but what the published weights were made with.
@@ -73,7 +72,7 @@ class ClassifierTarget:
 
     def statistics(self) -> Sequence[Statistic]:
         """The layers that remember statistics; a transformer has none."""
-        return remembered(self.model)
+        return bn_statistics(self.model)
 
     @torch.no_grad()
     def predict(self, images_NCHW: Tensor, /) -> list[list[Annotation]]:
@@ -99,7 +98,7 @@ def classifier(
         MagkitError: the weights are nowhere, can't be read, or are another network's.
     """
     weights = _weights(name, published)
-    source = path or published_file(weights, name)
+    source = path or download_weights(weights.url, name)
     names = list(classes) or weights.meta["categories"]
     options: dict[str, Any] = dict(_AS_PUBLISHED if name in _PORTED else {})
     crop, least = weights.transforms().crop_size[0], min(weights.meta["min_size"])
@@ -107,7 +106,7 @@ def classifier(
     if family == "vit":
         options["image_size"] = crop
     model = models.get_model(name, weights=None, num_classes=len(names), **options)
-    fill(model, read_tensors(source), source, name)
+    fill(model, read_weights(source).tensors, source, name)
     look = Look(
         tuple(weights.transforms().mean),
         tuple(weights.transforms().std),

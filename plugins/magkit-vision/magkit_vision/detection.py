@@ -13,12 +13,11 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSD
 
 from magkit import Annotation, Statistic
+from magkit.toolkit import bn_statistics, download_weights, read_weights
 from magkit_vision.boxes import AsShown, boxes_of, filled, likeliest
-from magkit_vision.files import fill, read_tensors
+from magkit_vision.files import fill
 from magkit_vision.labels import ANY, MaskLabels, mask_labels
 from magkit_vision.looking import Look
-from magkit_vision.published import published_file
-from magkit_vision.statistics import remembered
 
 BACKGROUND = "__background__"
 # What torchvision calls its losses, and what they are called here.
@@ -89,7 +88,7 @@ class DetectionTarget:
 
     def statistics(self) -> Sequence[Statistic]:
         """The layers that remember statistics; all of them see whole pictures."""
-        return remembered(self.model)
+        return bn_statistics(self.model)
 
     @torch.no_grad()
     def predict(self, images_NCHW: Tensor, /) -> list[list[Annotation]]:
@@ -138,10 +137,10 @@ def detector(
         MagkitError: they are nowhere, can't be read, or are another network's.
     """
     weights = models.get_model_weights(name).DEFAULT
-    source = path or published_file(weights, name)
+    source = path or download_weights(weights.url, name)
     names = [BACKGROUND, *classes] if classes else weights.meta["categories"]
     model = models.get_model(name, weights=None, weights_backbone=None, num_classes=len(names))
-    fill(model, read_tensors(source), source, name)
+    fill(model, read_weights(source).tensors, source, name)
     if name == "retinanet_resnet50_fpn":
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torchvision import models
 
 from magkit import Annotation, Statistic
-from magkit_vision.files import fill, read_tensors
+from magkit.toolkit import bn_statistics, download_weights, read_weights
+from magkit_vision.files import fill
 from magkit_vision.labels import ANY, MaskLabels, mask_labels
 from magkit_vision.looking import Look
-from magkit_vision.published import published_file
-from magkit_vision.statistics import remembered
 
 SMALLEST = 0.001  # of a picture's pixels: what is smaller is no object
 BACKGROUND = "__background__"
+POOLED = "classifier.0.convs.4."  # DeepLab's branch of the mean: one value has no variance
 
 
 class SegmentationTarget:
@@ -69,8 +69,8 @@ class SegmentationTarget:
         return {"mask": torch.stack(terms).mean()}
 
     def statistics(self) -> Sequence[Statistic]:
-        """The layers that remember statistics."""
-        return remembered(self.model)
+        """The running statistics of the BatchNorm layers that see more than one value a channel."""
+        return [s for s in bn_statistics(self.model) if not s.name.startswith(POOLED)]
 
     @torch.no_grad()
     def predict(self, images_NCHW: Tensor, /) -> list[list[Annotation]]:
@@ -104,9 +104,9 @@ def segmenter(
         MagkitError: they are nowhere, can't be read, or are another network's.
     """
     weights = models.get_model_weights(name).DEFAULT
-    source = path or published_file(weights, name)
+    source = path or download_weights(weights.url, name)
     names = [BACKGROUND, *classes] if classes else weights.meta["categories"]
-    tensors = read_tensors(source)
+    tensors = read_weights(source).tensors
     options: dict[str, Any] = {"num_classes": len(names), "weights_backbone": None}
     if any(key.startswith("aux_classifier.") for key in tensors):
         options["aux_loss"] = True

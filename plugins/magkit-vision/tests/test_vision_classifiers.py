@@ -10,11 +10,11 @@ import pytest
 import torch
 from magkit_vision.classifiers import ClassifierTarget, classifier
 from magkit_vision.looking import Look
-from magkit_vision.published import published_file
 from torch import Tensor, nn
 from torchvision import models
 
 from magkit import Annotation, MagkitError, UsageError
+from magkit.toolkit import download_weights
 
 CPU = torch.device("cpu")
 NAMES = ("ant", "bee", "cat", "dog")
@@ -154,7 +154,7 @@ def test_a_download_is_told_to_who_looks(
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     monkeypatch.setenv("MAGKIT_QUIET", quiet)
-    found = published_file(models.ResNet18_Weights.DEFAULT, "resnet18")
+    found = download_weights(models.ResNet18_Weights.DEFAULT.url, "resnet18")
     assert found.parent == hub
     said = f"downloading {models.ResNet18_Weights.DEFAULT.url} to {found}\n"
     assert (bars, capsys.readouterr().err) == ([told], said if told else "")

@@ -17,15 +17,8 @@ from magkit.errors import MagkitError, UsageError
 from magkit.invert.statistics import distance, record_moments
 from magkit.invert.targets import maskrcnn_networks
 from magkit.invert.targets.maskrcnn import MaskRCNNTarget
-from magkit.invert.targets.maskrcnn_networks import build
-from magkit.invert.targets.maskrcnn_spec import (
-    SMALL_SPEC,
-    V1_SPEC,
-    V2_SPEC,
-    MaskRCNNConfig,
-    build_v1,
-    build_v2,
-)
+from magkit.invert.targets.maskrcnn_networks import build, build_v1, build_v2
+from magkit.invert.targets.maskrcnn_spec import SMALL_SPEC, V1_SPEC, V2_SPEC, MaskRCNNConfig
 from magkit.protocols import Annotation
 from magkit.runtime.weights import write_tensors
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from magkit.data.plan import Format, Kind, make_plan
-from magkit.data.write import write
+from magkit.data.write import write_dataset
 from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig
 from magkit.video import plain_info, write_video
@@ -93,7 +93,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Made:
         if (layout, kind) not in made:
             config = SceneConfig(size=32, objects=(1, 2))
             place = tmp_path_factory.mktemp("sets") / "set"
-            write(place, make_plan(kind, layout, 6, 3, config, sources), sources)
+            write_dataset(place, make_plan(kind, layout, 6, 3, config, sources), sources)
             made[layout, kind] = place
         return made[layout, kind]
 

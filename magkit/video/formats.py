@@ -18,7 +18,7 @@ _PADDING = 4096
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
-def raw_stream(path: Path) -> str | None:
+def raw_image_demuxer(path: Path) -> str | None:
     """The demuxer by which ffmpeg reads pictures one after another; None: it is no such stream.
 
     Motion JPEG has pictures of one size. A thumbnail, a trailer of the camera or the pictures of a
@@ -168,13 +168,13 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 """The suffixes of frames in a folder, in lower case."""
 
 
-def kind_of(path: Path) -> str | None:
+def image_format(path: Path) -> str | None:
     """The kind of picture that a file holds, such as "PNG" or "HEIC"; None: it is no picture."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     kind = _kind_of_bytes(head)
     # Raw files of most cameras are TIFF files with a preview in front.
-    if kind == "TIFF" and (head[8:10] == b"CR" or kind_by_suffix(path) == "camera raw"):
+    if kind == "TIFF" and (head[8:10] == b"CR" or format_by_suffix(path) == "camera raw"):
         return "camera raw"
     return kind
 
@@ -191,29 +191,31 @@ def _kind_of_bytes(head: bytes) -> str | None:
     return next((kind for mark, kind in _SIGNATURES.items() if head.startswith(mark)), None)
 
 
-def kind_by_suffix(path: Path) -> str | None:
+def format_by_suffix(path: Path) -> str | None:
     """The kind that a file's suffix names, of those that aren't frames; None for other suffixes."""
     return None if path.suffix.lower() in SUFFIXES else _SUFFIX_KINDS.get(path.suffix.lower())
 
 
-def is_picture(path: Path) -> bool:
-    """Whether a file holds a picture, still or animated, by its content: not for ffmpeg.
+def clip_format(path: Path) -> str | None:
+    """The format of a clip that is a picture file, still or animated; None: ffmpeg reads it.
 
-    Pictures written one after another, such as raw motion JPEG, are a video.
+    Concatenated pictures, such as raw motion JPEG, are a video.
     """
-    kind = kind_of(path)
-    return kind is not None and raw_stream(path) is None
+    kind = image_format(path)
+    return kind if kind is not None and raw_image_demuxer(path) is None else None
 
 
-def is_stack(path: Path) -> bool:
-    """Whether a file is a TIFF: as a clip, a stack of pages."""
-    return kind_of(path) == "TIFF"
-
-
-def unread_kind(path: Path, kind: str) -> MagkitError:
+def unsupported_format(path: Path, kind: str) -> MagkitError:
     """The error for a picture of a kind that isn't read."""
     return MagkitError(
         f"{path} is {kind}, not a video or picture that magkit reads", conversion_hint(kind)
+    )
+
+
+def still_picture(path: Path) -> MagkitError:
+    """The error for a still picture that is given as a clip."""
+    return MagkitError(
+        f"{path} is a still picture", hint="give a video, or the folder with all the frames"
     )
 
 

@@ -12,10 +12,9 @@ import pytest
 
 from magkit import MagnifierSpec, MethodSpec, TargetSpec
 from magkit.cli import run
-from magkit.discovery import Plugin, discover
 from magkit.errors import MagkitError, UsageError
-from magkit.registry import Registry
-from magkit.registry import registry as cached
+from magkit.plugins import Plugin, Registry, discover
+from magkit.plugins import registry as cached
 
 Magkit = Callable[..., "CompletedProcess[str]"]
 
@@ -170,7 +169,7 @@ def test_a_plugin_that_exits_is_told_to_authors_too(
         registry()
 
 
-def test_asking_for_what_is_broken_names_it_and_the_way_out(site: Any) -> None:
+def test_asking_for_what_is_broken_names_it_and_the_disable_hint(site: Any) -> None:
     site.install("magkit-bad", "import no_such_module", version="0.3")
     with pytest.raises(UsageError) as caught:
         registry().method("magkit-bad/mine")
@@ -310,21 +309,51 @@ def test_packages_whose_entry_points_are_no_text_stop_nothing(site: Any) -> None
 FAILING = METHOD.replace('raise AssertionError("listing builds nothing")', "return 1 / 0")
 
 
+NAMED = METHOD.replace("build=build", "build='magkit_bad:{}'")
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        (FAILING, "ZeroDivisionError: division by zero"),
+        (FAILING.replace("build=build", "build='magkit_bad:build'"), "ZeroDivisionError"),
+        (NAMED.format("Config"), "TypeError"),  # which the plugin's own code doesn't raise
+    ],
+)
 def test_what_fails_at_work_is_told_as_its_own(
+    site: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: str,
+    problem: str,
+) -> None:
+    site.install("magkit-bad", code, version="0.3")
+    said = failed(tmp_path, monkeypatch, capsys)
+    assert f"magkit: the plugin magkit-bad 0.3 failed: {problem}" in said
+    assert "MAGKIT_DISABLE_PLUGINS=magkit-bad switches it off" in said
+    assert "report it" not in said
+
+
+def test_a_name_that_leads_nowhere_is_told_of_its_plugin(
     site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site.install("magkit-bad", FAILING, version="0.3")
-    monkeypatch.chdir(tmp_path)
+    site.install("magkit-bad", NAMED.format("gone"))
+    assert "the plugin magkit_bad is broken" in failed(tmp_path, monkeypatch, capsys)
+
+
+def failed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """What a training by the method "mine" says, which fails."""
+    monkeypatch.chdir(folder)
     tiny = ["--scenes", "8", "--batch", "4", "--size", "32", "--train", "frame=40"]
     cached.cache_clear()
     try:
         assert run(["pretrain", "--method", "mine", *tiny, "--device", "cpu"]) == 1
-        said = capsys.readouterr().err
+        return capsys.readouterr().err
     finally:
         cached.cache_clear()
-    assert "magkit: the plugin magkit-bad 0.3 failed: ZeroDivisionError: division by zero" in said
-    assert "MAGKIT_DISABLE_PLUGINS=magkit-bad switches it off" in said
-    assert "report it" not in said
 
 
 def test_what_fails_elsewhere_is_nobody_s(site: Any) -> None:
@@ -332,7 +361,7 @@ def test_what_fails_elsewhere_is_nobody_s(site: Any) -> None:
     found = registry()
     with pytest.raises(UsageError) as caught:
         found.method("no-such-method")
-    assert found.owner(caught.value) is None
+    assert found.raised_by(caught.value) is None
 
 
 def test_the_list_shows_state_and_reason(site: Any, magkit: Magkit) -> None:
@@ -362,7 +391,7 @@ def test_what_shares_a_name_is_told_by_its_full_one(site: Any) -> None:
     site.install("magkit-two", METHOD.replace('"mine"', '"moco"'))
     site.install("magkit-three", METHOD)
     found = registry()
-    said = {p.distribution: list(found.clashes(p)) for p in found.plugins}
+    said = {p.distribution: list(found.name_conflicts(p)) for p in found.plugins}
     assert said["magkit"] == []
     assert said["magkit-one"] == [
         "magkit-three 1.0 has a method 'mine' too: ask for 'magkit-one/mine'"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from magkit.errors import MagkitError
 from magkit.video import open_video
-from magkit.video.kinds import READABLE, is_picture, is_stack, kind_of
+from magkit.video.formats import READABLE, clip_format, image_format
 
 without_heif = pytest.mark.skipif("HEIC" in READABLE, reason="pillow-heif reads HEIC")
 
@@ -28,7 +28,7 @@ def test_raw_motion_jpeg_is_a_video(tmp_path: Path, ffmpeg: Callable[..., str]) 
     path = tmp_path / "a.mjpeg"
     source = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1"]
     ffmpeg(*source, "-c:v", "mjpeg", "-f", "mjpeg", path)
-    assert not is_picture(path)
+    assert clip_format(path) is None
     assert len(list(open_video(path))) == 25
 
 
@@ -36,11 +36,13 @@ def test_raw_motion_jpeg_is_a_video(tmp_path: Path, ffmpeg: Callable[..., str]) 
 def test_pictures_one_after_another_are_a_video(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "stream.bin"
     path.write_bytes(b"".join(picture(kind, tone=tone) for tone in (50, 90, 130)))
-    assert not is_picture(path)
+    assert clip_format(path) is None
     tones = [int(frame[0, 0, 0]) for frame in open_video(path)]
     assert tones == pytest.approx([50, 90, 130], abs=2)
     path.write_bytes(picture(kind, tone=50) + b"\0" * 64 + picture(kind, tone=90)[:-20])
-    assert is_picture(path) == (kind != "JPEG")  # zeros fill up frames of motion JPEG alone
+    assert (clip_format(path) is not None) == (
+        kind != "JPEG"
+    )  # zeros fill up frames of motion JPEG alone
 
 
 def with_thumbnail() -> bytes:
@@ -78,7 +80,7 @@ STILLS = {
 @pytest.mark.parametrize("name", STILLS)
 def test_a_photograph_is_a_still_picture_whatever_follows_it(tmp_path: Path, name: str) -> None:
     (tmp_path / "a.jpg").write_bytes(STILLS[name])
-    assert is_picture(tmp_path / "a.jpg")
+    assert clip_format(tmp_path / "a.jpg")
     with pytest.raises(MagkitError, match=r"a\.jpg"):
         open_video(tmp_path / "a.jpg")
 
@@ -88,14 +90,14 @@ def test_a_noisy_jpeg_is_one_picture(tmp_path: Path) -> None:
     image = Image.fromarray(rng.integers(0, 256, (256, 256, 3), np.uint8))
     for progressive in (False, True):
         image.save(tmp_path / "a.jpg", quality=95, progressive=progressive)
-        assert is_picture(tmp_path / "a.jpg")
+        assert clip_format(tmp_path / "a.jpg")
 
 
 def test_tiffs_are_stacks(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(picture("TIFF"))
-    assert is_stack(tmp_path / "a.bin")
+    assert image_format(tmp_path / "a.bin") == "TIFF"
     (tmp_path / "a.bin").write_bytes(picture("PNG"))
-    assert not is_stack(tmp_path / "a.bin")
+    assert image_format(tmp_path / "a.bin") != "TIFF"
 
 
 def box(brand: bytes) -> bytes:
@@ -125,17 +127,17 @@ def test_pictures_that_are_not_read_are_named(tmp_path: Path, name: str) -> None
     content, kind = UNREAD[name]
     path = tmp_path / name
     path.write_bytes(content)
-    assert kind_of(path) == kind
+    assert image_format(path) == kind
     with pytest.raises(MagkitError, match=rf"{name} is {kind}") as caught:
         open_video(path)
     assert "convert it" in caught.value.hint
 
 
 def test_a_video_is_no_picture(clip: Path, tmp_path: Path) -> None:
-    assert kind_of(clip) is None
+    assert image_format(clip) is None
     motion = tmp_path / "a.mj2"
     motion.write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypmjp2" + bytes(40))
-    assert kind_of(motion) is None
+    assert image_format(motion) is None
 
 
 def save(folder: Path, name: str, content: bytes) -> Path:
