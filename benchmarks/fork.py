@@ -149,7 +149,8 @@ def report(prongs: list[Vibration], *, as_json: bool) -> None:
         print(
             f"{name:6}  {p.frequency_before:6.2f}  {p.frequency_after:6.2f}"
             f"   {p.amplitude_before:6.3f}  {p.amplitude_after:6.3f}   {p.growth:5.2f}"
-            f"   {p.correlation_before:6.3f}  {p.correlation_after:6.3f}   {'ok' if passes(p) else 'outside the bar'}"
+            f"   {p.correlation_before:6.3f}  {p.correlation_after:6.3f}"
+            f"   {'ok' if passes(p) else 'outside the bar'}"
         )
 
 

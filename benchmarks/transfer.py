@@ -47,6 +47,7 @@ from magkit.finetune.recipe import Recipe, make_recipe
 from magkit.magnify.encoder import encoder_file
 from magkit.plugins import registry
 from magkit.runtime.files import atomic_path
+from magkit.runtime.loader import load_batches
 from magkit.runtime.weights import to_storable, write_tensors
 from magkit.selfsup.pretrain import PretrainJob, pretrain
 from magkit.synth.build import build_sources, describe
@@ -55,7 +56,6 @@ from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
 from magkit.synth.triplets import Triplets
-from magkit.training.loader import load_batches
 from magkit.training.loop import TrainState, train_step
 
 SCRATCH, FROZEN = "scratch", "frozen"

@@ -13,13 +13,13 @@ from magkit.data.dataset import DataSet, StoredBatches
 from magkit.data.plan import sources_digest
 from magkit.errors import UsageError
 from magkit.finetune.recipe import Recipe
+from magkit.runtime.loader import load_batches
 from magkit.runtime.seeds import derived_seed
 from magkit.specs import MagnifierSpec
 from magkit.synth.build import describe
 from magkit.synth.render import Sources
 from magkit.synth.stream import Batches, SceneBatches
 from magkit.synth.triplets import Triplets
-from magkit.training.loader import load_batches
 from magkit.training.run import Run
 from magkit.video.tiles import join_pictures, save_png
 

@@ -14,12 +14,12 @@ from torch.utils.data import Dataset
 from magkit.errors import UsageError
 from magkit.protocols import View
 from magkit.runtime import distributed
+from magkit.runtime.loader import load_batches
 from magkit.selfsup.frame_source import FrameBatch, FrameBatches, FrameSource
 from magkit.selfsup.model import PretrainModel
 from magkit.selfsup.monitor import EncoderMonitor
 from magkit.selfsup.recipe import Recipe, ViewConfig
 from magkit.selfsup.views import draw_params, make_views
-from magkit.training.loader import load_batches
 from magkit.training.run import Run
 
 Pair = tuple[str, str]  # the roles of the frames that the first and the second view show

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch.utils.data import Dataset
 
+from magkit.runtime.loader import BatchSequence
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
 from magkit.synth.triplets import CLEAN, Degradation, Triplets, degrade
-from magkit.training.loader import BatchSequence
 
 Batches = BatchSequence[Triplets]
 

@@ -7,8 +7,8 @@ import torch
 
 from magkit.data.dataset import StoredBatches
 from magkit.data.open import open_dataset
+from magkit.runtime.loader import load_batches
 from magkit.synth.triplets import Degradation
-from magkit.training.loader import load_batches
 
 Made = Callable[..., Path]
 

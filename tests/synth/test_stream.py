@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 
+from magkit.runtime.loader import load_batches
 from magkit.synth import sources as cache_module
 from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources
@@ -14,7 +15,6 @@ from magkit.synth.scene import SceneConfig
 from magkit.synth.sources import TensorCache
 from magkit.synth.stream import SceneBatches
 from magkit.synth.triplets import Triplets
-from magkit.training.loader import load_batches
 
 CONFIG = SceneConfig(size=32, objects=(2, 3))
 
