@@ -91,7 +91,7 @@ def test_freed_memory_is_given_back_as_the_memo_fills(monkeypatch: pytest.Monkey
     given: list[int] = []
     cache = TensorCache(1 << 20)
     monkeypatch.setattr(cache_module, "TRIM_BYTES", 3000)
-    monkeypatch.setattr(cache_module, "give_back", lambda: given.append(cache.size))
+    monkeypatch.setattr(cache_module, "trim_memory", lambda: given.append(cache.size))
     for number in [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7]:
         cache.get(number, lambda: torch.zeros(1000, dtype=torch.uint8))
     assert given == [4000, 8000]
