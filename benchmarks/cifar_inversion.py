@@ -24,11 +24,10 @@ from typing import Any
 import torch
 
 from magkit.errors import MagkitError
-from magkit.invert.class_job import ClassJob, invert_classes
-from magkit.invert.class_judge import class_judges
-from magkit.invert.class_report import write_class_report
-from magkit.invert.job import RESULT
-from magkit.invert.targets.load import TargetChoice
+from magkit.invert.job import RESULT, ClassJob, invert
+from magkit.invert.judge import Judges
+from magkit.invert.report import write_report
+from magkit.invert.targets.load import TargetChoice, load_target
 from magkit.options import key_values
 
 BAR = 0.8  # of the pictures
@@ -61,9 +60,9 @@ def experiment(given: argparse.Namespace) -> dict[str, Any]:
         settings={"seed": given.seed, **settings},
     )
     cpu = torch.device("cpu")
-    done = invert_classes(job, output=given.output)
-    judges = class_judges([target], verifier, cpu)
-    return write_class_report(done.run, done.plan, judges, cpu)
+    done = invert(job, output=given.output)
+    judges = Judges(done.targets, load_target(verifier, cpu), cpu)
+    return write_report(done.run, done.plans, judges)
 
 
 def table(report: Mapping[str, Any]) -> str:

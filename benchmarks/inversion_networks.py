@@ -18,7 +18,7 @@ import torch
 
 from magkit.errors import MagkitError
 from magkit.invert.davis import find_davis, list_videos, open_video_masks
-from magkit.invert.judge import real
+from magkit.invert.judge import real_frame
 from magkit.invert.measures import best_agreement
 from magkit.invert.plan import plan_clip
 from magkit.invert.settings import make_settings
@@ -53,7 +53,7 @@ def by_video(name: str, root: Path, first: int) -> dict[str, float]:
             continue
         scores = []
         for place in range(first, len(plan.frames), 2):
-            shown, mask = real(plan, place), plan.masks(place)[0]
+            shown, mask = real_frame(plan, place), plan.masks(place)[0]
             if shown is not None and mask.any():
                 seen = target.predict(shown[None])[0]
                 scores.append(float(best_agreement(seen, mask, plan.classes[0]).region))

@@ -26,13 +26,15 @@ from typing import Any
 import torch
 
 from magkit.errors import MagkitError
-from magkit.invert.frame_optimizer import FrameOptimizer
-from magkit.invert.frames_on_disk import picture
-from magkit.invert.job import RESULT, Inverted, Job, folder_of, invert
-from magkit.invert.objective import total
-from magkit.invert.priors import normalised
-from magkit.invert.report import judges_of, write_report
-from magkit.invert.targets.load import TargetChoice
+from magkit.invert.frames_on_disk import read_image
+from magkit.invert.job import RESULT, Inverted, Job, invert
+from magkit.invert.judge import Judges
+from magkit.invert.objective import total_loss
+from magkit.invert.optimizer import FrameOptimizer
+from magkit.invert.plan import ClipPlan
+from magkit.invert.priors import normalize
+from magkit.invert.report import write_report
+from magkit.invert.targets.load import TargetChoice, load_target
 from magkit.options import key_values
 
 TARGET, VERIFIER = TargetChoice("maskrcnn-small"), TargetChoice("segmenter")
@@ -47,7 +49,7 @@ CPU = torch.device("cpu")
 class Made:
     """A finished clip and its measurements."""
 
-    done: Inverted
+    done: Inverted[ClipPlan]
     report: Mapping[str, Any]
 
     @property
@@ -73,28 +75,32 @@ def made(given: argparse.Namespace, name: str, settings: Mapping[str, Any]) -> M
         return Made(opened(folder), report)
     print(f"making {name}", file=sys.stderr, flush=True)
     done = invert(job, output=folder)
-    return Made(done, write_report(done.run, done.plans, judges_of([TARGET], VERIFIER, CPU)))
+    return Made(
+        done,
+        write_report(done.run, done.plans, Judges(done.targets, load_target(VERIFIER, CPU), CPU)),
+    )
 
 
-def opened(folder: Path) -> Inverted:
+def opened(folder: Path) -> Inverted[ClipPlan]:
     """Open a stored result."""
     from magkit.invert.load_job import load_job
 
     run, plans, _ = load_job(folder, None, ())
-    return Inverted(run=run, plans=plans, frames=0, whole=True, seconds=0.0)
+    clips = [plan for plan in plans if isinstance(plan, ClipPlan)]
+    return Inverted(run=run, plans=clips)
 
 
 def objectives(found: Made) -> list[float]:
     """Return the full objective of every stored frame."""
     plan = found.done.plans[0]
-    folder = folder_of(found.done.run, plan)
-    chosen = judges_of([TARGET], VERIFIER, CPU).targets
-    maker, values = FrameOptimizer(plan, chosen, folder, CPU), []
+    folder = plan.folder(found.done.run.folder)
+    targets = [load_target(TARGET, CPU)]
+    maker, values = FrameOptimizer(plan, targets, folder, CPU), []
     for place, frame in enumerate(plan.frames):
         objective = maker.objective([plan.annotations(place)], None, plan.settings)
         with torch.no_grad():
-            x = normalised(picture(folder.frame(frame.stem))[None])
-            values.append(float(total(objective.terms(x))))
+            x = normalize(read_image(folder.frame(frame.stem))[None])
+            values.append(float(total_loss(objective.terms(x))))
     return values
 
 
@@ -145,7 +151,7 @@ def curve(given: argparse.Namespace) -> dict[str, list[tuple[float, float, int]]
     """Return (seconds a frame, verifier's J, steps) for frames from either start."""
     points: dict[str, list[tuple[float, float, int]]] = {"frame before": [], "noise": []}
     for limit in WARM:
-        clip = made(given, f"before-{limit}-steps", {"warm": limit, "plateau": 0.0}).clip
+        clip = made(given, f"before-{limit}-steps", {"warm_steps": limit, "plateau": 0.0}).clip
         rows = clip["frames"][1:]
         points["frame before"].append(point(rows))
     for limit in COLD:

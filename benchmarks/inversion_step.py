@@ -80,12 +80,12 @@ def step(objective: Objective, start: torch.Tensor, *, half: bool) -> float:
     """Return the seconds of the loss and its gradient."""
     import torch
 
-    from magkit.invert.objective import total
+    from magkit.invert.objective import total_loss
 
     x = start.clone().requires_grad_()
     began = time.perf_counter()
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        loss = total(objective.terms(x))
+        loss = total_loss(objective.terms(x))
         torch.autograd.grad(loss, x)
     return time.perf_counter() - began
 

@@ -19,7 +19,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from torchvision.transforms.functional import gaussian_blur
 
-from magkit.invert.classes import CLASSES, class_of_video
+from magkit.invert import CLASSES, class_of_video
 from magkit.runtime.seeds import generator
 
 KEPT = 512  # longer side of pictures in memory

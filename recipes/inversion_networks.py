@@ -24,7 +24,7 @@ from inversion_data import Batch, Pictures, coco_items, davis_items
 from torch import nn
 from torchvision.models.detection.image_list import ImageList
 
-from magkit.invert.classes import CLASSES
+from magkit.invert import CLASSES
 from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
 from magkit.invert.targets.segmenter import Segmenter
 from magkit.runtime.weights import to_storable, write_tensors

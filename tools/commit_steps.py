@@ -13,13 +13,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-RENAMED_WORDS: dict[str, dict[str, str]] = {}
+RENAMED_WORDS: dict[str, dict[str, str]] = {
+    "invert": {"key=2": "keyframe_steps=2", "warm=2": "warm_steps=2"},
+}
 """By step, or "" for every step: words of commands, and what the newer commit takes instead."""
 
 RENAMED_FILES: dict[str, str] = {}
 """Regular expressions of old paths in a step's folder, and their replacements."""
 
-RENAMED_KEYS: dict[str, str] = {"final": "final_lr_ratio"}
+RENAMED_KEYS: dict[str, str] = {
+    "beyond": "range_penalty",
+    "recalled": "bn_history",
+    "warm": "warm_steps",
+    "key": "keyframe_steps",
+    "final": "final_lr_ratio",
+}
 """Keys of JSON objects and of checkpoints, and the new ones."""
 
 # Real clips, if there are any: a path below the data, and options.

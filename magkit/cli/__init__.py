@@ -1,4 +1,4 @@
-"""The command line. `main` is where every exception that is left becomes a sentence."""
+"""The command line: `main` runs a command and reports errors as a sentence, without a traceback."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from magkit.errors import MagkitError
 
@@ -15,12 +16,12 @@ TERMINATED = 143
 
 
 def main() -> None:
-    """Runs `magkit` with this process' arguments and exits with the contract's code."""
+    """Runs `magkit` with this process' arguments and exits with the code of `run`."""
     if sys.argv[1:2] == ["_values"]:
-        # A shell asks, at every TAB: answered before anything is imported that it doesn't need.
+        # A shell asks at every TAB: typer is imported only where no tree of commands is cached.
         from magkit.completion.values import main as print_values
 
-        sys.exit(print_values(sys.argv[2:]))
+        sys.exit(print_values(sys.argv[2:], _root))
     signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         # A file's name may hold what the terminal's encoding can't: that must not end the program.
@@ -29,7 +30,7 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Runs `magkit ARGUMENTS` and explains on standard error what went wrong.
+    """Runs `magkit ARGUMENTS` and reports errors on standard error.
 
     Args:
         arguments: None: the process' own, in which Windows has left wildcards to the program.
@@ -50,19 +51,27 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _unexpected(error)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _root() -> Any:
+    """Returns the top-level command."""
     import typer
 
     from magkit.cli.app import app
-    from magkit.cli.check import explained
+
+    return typer.main.get_command(app)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    import typer
+
+    from magkit.cli.parameters import value_error
 
     if arguments is None and not sys.argv[1:]:
         arguments = ["--help"]
-    command = typer.main.get_command(app)
+    command = _root()
     try:
         code = command.main(arguments, "magkit", standalone_mode=False)
     except typer.TyperException as error:
-        if (wrong := explained(error)) is not None:
+        if (wrong := value_error(error)) is not None:
             raise wrong from error
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "magkit"

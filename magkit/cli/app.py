@@ -1,4 +1,4 @@
-"""The commands: one line each."""
+"""The Typer application with all commands."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 
-from magkit.cli.common import add, group
+from magkit.cli.command import add, group
 from magkit.cli.completion import completion
-from magkit.cli.demo import demo
 from magkit.cli.evaluate import evaluate
 from magkit.cli.finetune import finetune
 from magkit.cli.gen_data import gen_data
 from magkit.cli.invert import invert
-from magkit.cli.magnify import magnify
+from magkit.cli.magnify import demo, magnify
 from magkit.cli.plugins import plugins
 from magkit.cli.pretrain import pretrain
 from magkit.cli.stitch import stitch
@@ -35,7 +34,9 @@ Version = Annotated[
     typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version."),
 ]
 
-app = group("See motions that are too small to see, and what a network remembers.")
+app = group(
+    "Magnify motion in video, pretrain encoders without labels, and invert trained networks."
+)
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""`magkit completion`: what makes shells complete magkit's commands."""
+"""`magkit completion`: prints the completion script of a shell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from magkit.cli.common import Overwrite
+from magkit.cli.options import Overwrite
 from magkit.cli.output import Output
 
 Shell = Annotated[
@@ -16,8 +16,18 @@ Shell = Annotated[
 ]
 To = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Where it goes; shown if unset."),
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="The file to write; standard output if unset."
+    ),
 ]
+
+SCRIPTS = {
+    "bash": "magkit.bash",
+    "zsh": "_magkit",
+    "fish": "magkit.fish",
+    "powershell": "magkit.ps1",
+}
+"""Files in magkit/completion/scripts; the wheel puts all but the last where those shells look."""
 
 
 def completion(
@@ -35,10 +45,7 @@ def completion(
 
     Installed for all users, magkit has put the first three in place.
     """
-    from magkit.cli.command_tree import command_tree
-    from magkit.completion.scripts import SCRIPTS
-
-    text = SCRIPTS[shell](command_tree())
+    text = script(shell)
     if output is None:
         out.write(text)
         out.finish({"shell": shell, "script": text})
@@ -49,3 +56,11 @@ def completion(
     with atomic_path(output, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     out.finish({"shell": shell, "output": output}, wrote=[output], then=f"start a new {shell}")
+
+
+def script(shell: str) -> str:
+    """Returns the script of a shell."""
+    import magkit.completion
+
+    folder = Path(magkit.completion.__file__).parent / "scripts"
+    return (folder / SCRIPTS[shell]).read_text(encoding="utf-8")

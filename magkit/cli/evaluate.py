@@ -1,4 +1,4 @@
-"""`magkit evaluate`: what magkit is judged by."""
+"""`magkit evaluate`: measurements of magnifiers, clips, encoders and inversions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from magkit.cli.common import (
+from magkit.cli.command import add, group
+from magkit.cli.evaluate_inversion import inversion
+from magkit.cli.options import (
     Device,
     Images,
     MagnifierName,
@@ -22,19 +24,21 @@ from magkit.cli.common import (
     Seed,
     Threads,
     WeightsFile,
-    add,
-    group,
 )
-from magkit.cli.evaluate_encoder import encoder
-from magkit.cli.evaluate_inversion import inversion
 from magkit.cli.output import Output
-from magkit.cli.tables import comparison_table, score_table, still_line, vibration_table
+from magkit.cli.tables import (
+    comparison_table,
+    fitness_table,
+    score_table,
+    still_line,
+    vibration_table,
+)
 from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress
 
 T = TypeVar("T")
 
-evaluate = group("Measure how well things work, where the truth is known.")
+evaluate = group("Evaluate magnifiers, encoders and inversions.")
 
 
 def magnifier(
@@ -54,7 +58,7 @@ def magnifier(
     ] = None,
     protocol: Annotated[
         Literal["gain", "subpixel", "noise", "sinusoid"],
-        typer.Option(help="Which scenes: docs/evaluation.md describes them."),
+        typer.Option(help="Evaluation protocol, as docs/evaluation.md describes it."),
     ] = "gain",
     images: Images = None,
     objects: Objects = None,
@@ -63,7 +67,8 @@ def magnifier(
     repeats: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Scenes of each displacement, factor or level; 5 if unset, 10 of sinusoid."
+            min=1,
+            help="Scenes per displacement, factor or noise level; 5 if unset, 10 of sinusoid.",
         ),
     ] = None,
     noise: Annotated[
@@ -73,7 +78,7 @@ def magnifier(
     output: OutputPath = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png|svg", help="Draw gain and SSIM as curves, all in one."),
+        typer.Option(metavar="FILE.png|svg", help="Plot gain and SSIM of all magnifiers."),
     ] = None,
     overwrite: Overwrite = False,
     seed: Seed = 0,
@@ -105,7 +110,7 @@ def magnifier(
     models = {magnifier: load_magnifier(magnifier, weights, opt or (), where)}
     for other in against or ():
         name, _, file = other.partition("=")
-        label = _unused(other, models)
+        label = _new_label(other, models)
         models[label] = load_magnifier(name, file or None, (), where)
     sources = build_sources(images or (), objects, object_images, procedural)
     judged = list(chosen.cases(sources, repeats or chosen.repeats, seed))
@@ -145,21 +150,19 @@ def magnifier(
 
 def clip(
     out: Output,
-    source: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A clip in which something swings.")
-    ],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A clip with a vibration.")],
     *,
-    factor: Annotated[float, typer.Option("--factor", "-f", help="How many times larger.")] = 10.0,
+    factor: Annotated[float, typer.Option("--factor", "-f", help="Magnification factor.")] = 10.0,
     band: Annotated[
         str | None, typer.Option(metavar="LO-HI", help="Only motion of these frequencies, in Hz.")
     ] = None,
     capture_fps: Annotated[
-        float | None, typer.Option(help="Frames a second at which the scene was filmed.")
+        float | None, typer.Option(help="Frame rate at which the scene was captured.")
     ] = None,
     at: Annotated[
         str | None,
         typer.Option(
-            metavar="X,Y,W,H", help="Where to measure, in pixels; where most changes if unset."
+            metavar="X,Y,W,H", help="Region to measure, in pixels; where most changes if unset."
         ),
     ] = None,
     magnifier: MagnifierName = "magnet-fast",
@@ -173,7 +176,7 @@ def clip(
     """Magnify a real clip and measure the vibration in it, before and after.
 
     A part of the first frame is found again in every frame, by least squares and without any
-    network. The frequency should stay, and the amplitude grow by the factor.
+    network. The frequency should stay the same, and the amplitude grow by the factor.
     """
     from magkit.magnify.band import check_request, parse_band
 
@@ -215,6 +218,74 @@ def clip(
     out.finish(result, wrote=[output] if output else [])
 
 
+def encoder(
+    out: Output,
+    path: Annotated[
+        Path, typer.Argument(metavar="RUN|FILE", help="A run of magkit pretrain, or its result.")
+    ],
+    *,
+    magnifier: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The magnifier that the encoder must fit.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="PATH|URL", help="Evaluate on the frames of a data set.")
+    ] = None,
+    images: Images = None,
+    objects: Objects = None,
+    object_images: ObjectImages = None,
+    procedural: Procedural = 0,
+    frames: Annotated[int, typer.Option(min=8, help="Number of frames to evaluate on.")] = 64,
+    output: OutputPath = None,
+    overwrite: Overwrite = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Measure, without labels, how well an encoder suits motion magnification.
+
+    Frames are displaced by 0.1 to 2 pixels: do features move along, do their differences grow with
+    the displacement, can it be read out of them, is colour kept? Beside it stand the same encoder
+    with random weights, and that of the weights that ship.
+    """
+    _check_new(output, overwrite)
+    if data is not None and (images or objects or object_images or procedural):
+        raise UsageError("frames come from --data or from pictures, not from both")
+
+    from magkit.data.open import open_dataset
+    from magkit.evaluate.encoder import (
+        OWN,
+        evaluate_encoders,
+        load_comparison,
+        rendered_frames,
+        stored_frames,
+    )
+    from magkit.runtime.device import resolve_device, set_threads
+    from magkit.synth.build import build_sources
+
+    set_threads(threads)
+    where = resolve_device(device)
+    judged = load_comparison(path, magnifier, seed)
+    if data is not None:
+        seen, others = stored_frames(open_dataset(data), frames, judged.size), None
+    else:
+        sources = build_sources(images or (), objects, object_images, procedural)
+        seen, others = rendered_frames(sources, frames, judged.size, seed)
+        others = others.to(where)
+    with out.progress("measuring", "encoders") as progress:
+        found = evaluate_encoders(judged, seen.to(where), others, progress)
+    out.show(fitness_table(found))
+    for row in found["rows"]:
+        for text in row["warnings"] if row["weights"] == OWN else ():
+            out.warn(f"{row['branch']}: {text}")
+    if output is not None:
+        _write(output, {**found, "encoder": str(found["encoder"])}, overwrite)
+    out.finish(
+        found,
+        wrote=[output] if output else [],
+        then=f"magkit finetune --magnifier {found['magnifier']} --encoder {path}",
+    )
+
+
 def _rectangle(text: str) -> tuple[int, int, int, int]:
     try:
         x, y, width, height = (int(part) for part in text.split(","))
@@ -235,8 +306,12 @@ def _check_new(path: Path | None, overwrite: bool) -> None:
         raise MagkitError(f"{path} exists", hint="--overwrite replaces it")
 
 
-def _unused(other: str, names: Container[str]) -> str:
-    """The name of one that is compared, as it was given; a second of the same is refused."""
+def _new_label(other: str, names: Container[str]) -> str:
+    """Returns the label of a magnifier to compare with.
+
+    Raises:
+        UsageError: The label is taken.
+    """
     name, equals, file = other.partition("=")
     label = f"{name}={Path(file).name}" if equals else name
     if label in names:

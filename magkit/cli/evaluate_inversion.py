@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from magkit.cli.common import Device, Threads
-from magkit.cli.invert import (
-    Davis,
+from magkit.cli.invert import Davis, judge
+from magkit.cli.options import Device, Threads
+from magkit.cli.output import Output
+from magkit.cli.verifier import (
+    NO_VERIFIER,
     VerifierOpt,
     VerifierWeights,
-    warn_of_classes,
+    load_verifier,
+    parse_verifier,
 )
-from magkit.cli.invert_classes import warn_of_unknown_classes
-from magkit.cli.output import Output
-from magkit.cli.tables import class_table, inversion_table
-from magkit.cli.verifier import NOBODY, check_verifier, chosen_verifier
 from magkit.errors import MagkitError, UsageError
 from magkit.invert import DEFAULT_VERIFIER
 from magkit.runtime.text import read_json_object
-
-if TYPE_CHECKING:
-    import torch
-
-    from magkit.invert.targets.load import TargetChoice
 
 
 def inversion(
@@ -57,21 +50,25 @@ def inversion(
     targets and by a verifier that took no part. Of pictures of classes: which part of them each
     takes for what was asked.
     """
-    from magkit.invert.load_job import holds_classes
+    from magkit.invert.judge import Judges
+    from magkit.invert.load_job import load_job
+    from magkit.invert.plan import ClassPlan
+    from magkit.invert.targets.load import load_target
     from magkit.runtime.device import resolve_device, set_threads
 
     set_threads(threads)
-    classes, place = holds_classes(job), resolve_device(device)
-    name = verifier or (NOBODY if classes else DEFAULT_VERIFIER)
-    looker = chosen_verifier(name, verifier_weights, verifier_opt)
-    if classes:
-        if verifier is None:
-            _keep_verified(job)
-        report = _classes(out, job, weights or (), looker, place)
-    elif looker is None:
+    place = resolve_device(device)
+    run, plans, targets = load_job(job, davis, weights or ())
+    of_classes = isinstance(plans[0], ClassPlan)
+    name = verifier or (NO_VERIFIER if of_classes else DEFAULT_VERIFIER)
+    choice = parse_verifier(name, verifier_weights, verifier_opt)
+    if of_classes and verifier is None:
+        _keep_verified(job)
+    if not of_classes and choice is None:
         raise UsageError("frames are judged by a verifier", "leave out --verifier, or name one")
-    else:
-        report = _frames(out, job, weights or (), looker, davis, place)
+    loaded = load_verifier(out, choice, targets, place)
+    judges = Judges([load_target(each, place) for each in targets], loaded, place)
+    report = judge(out, run, plans, judges)
     out.finish(report, wrote=[job / "report.json", job / "contact.png"])
 
 
@@ -90,46 +87,3 @@ def _keep_verified(job: Path) -> None:
             f"{path} says what the verifier '{said}' sees, which would be lost",
             f"--verifier {said} --verifier-weights FILE; --verifier none writes it without one",
         )
-
-
-def _frames(
-    out: Output,
-    job: Path,
-    weights: Sequence[Path],
-    verifier: TargetChoice,
-    davis: Path | None,
-    device: torch.device,
-) -> dict[str, Any]:
-    from magkit.invert.load_job import load_job
-    from magkit.invert.report import judges_of, write_report
-
-    run, plans, targets = load_job(job, davis, weights)
-    check_verifier(out, verifier, targets, device)
-    judges = judges_of(targets, verifier, device)
-    warn_of_classes(out, judges, plans)
-    with out.progress("judging") as progress:
-        report = write_report(run, plans, judges, progress)
-    out.show(inversion_table(report))
-    return report
-
-
-def _classes(
-    out: Output,
-    job: Path,
-    weights: Sequence[Path],
-    verifier: TargetChoice | None,
-    device: torch.device,
-) -> dict[str, Any]:
-    from magkit.invert.class_judge import class_judges
-    from magkit.invert.class_report import write_class_report
-    from magkit.invert.load_job import load_class_job
-
-    run, plan, targets = load_class_job(job, weights)
-    if verifier:
-        check_verifier(out, verifier, targets, device)
-    judges = class_judges(targets, verifier, device)
-    warn_of_unknown_classes(out, judges, plan)
-    with out.progress("judging", "pictures") as progress:
-        report = write_class_report(run, plan, judges, device, progress)
-    out.show(class_table(report))
-    return report

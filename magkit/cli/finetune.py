@@ -7,30 +7,26 @@ from typing import Annotated
 
 import typer
 
-from magkit.cli.common import (
+from magkit.cli.command import hint_when_interrupted, make_idle_threads_sleep
+from magkit.cli.options import (
     Device,
     Images,
     MagnifierName,
+    New,
     ObjectImages,
     Objects,
     Opt,
     Procedural,
-    Threads,
-)
-from magkit.cli.config import (
-    New,
     RunFolder,
     Settings,
     Steps,
     TensorBoard,
+    Threads,
     TrainSeed,
-    given,
-    hint_when_interrupted,
-    let_workers_work,
-    metrics_table,
+    given_settings,
 )
 from magkit.cli.output import Output
-from magkit.cli.tables import encoder_table
+from magkit.cli.tables import encoder_table, metrics_table
 
 
 def finetune(
@@ -42,7 +38,7 @@ def finetune(
         typer.Option(
             "--data",
             metavar="PATH|URL",
-            help="A data set to train on, in place of scenes made on the way.",
+            help="A data set to train on, in place of scenes rendered on the fly.",
         ),
     ] = None,
     images: Images = None,
@@ -50,8 +46,8 @@ def finetune(
     object_images: ObjectImages = None,
     procedural: Procedural = 0,
     steps: Steps = None,
-    batch: Annotated[int | None, typer.Option(help="Scenes a step.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of a scene in pixels.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Batch size in scenes.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of a scene, in pixels.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     train: Settings = None,
     weights: Annotated[
@@ -65,22 +61,25 @@ def finetune(
     ] = None,
     freeze: Annotated[
         int | None,
-        typer.Option(
-            metavar="STEPS", help="Keep the encoder as it is for so many steps at the start."
-        ),
+        typer.Option(metavar="STEPS", help="Freeze the encoder for this many steps at the start."),
     ] = None,
     encoder_lr: Annotated[
         float | None,
-        typer.Option(metavar="FACTOR", help="The encoder's learning rate over that of the rest."),
+        typer.Option(
+            metavar="FACTOR", help="Encoder's learning rate, relative to that of the rest."
+        ),
     ] = None,
     opt: Opt = None,
-    half: Annotated[bool, typer.Option("--half", help="Write the result in 16 bits.")] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Write the weights in half precision.")
+    ] = False,
     output: RunFolder = None,
     new: New = False,
     tensorboard: TensorBoard = False,
     seed: TrainSeed = None,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that render scenes; 0: this one.")
+        int | None,
+        typer.Option(min=0, help="Data loader processes that render scenes; 0: this process."),
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -90,10 +89,10 @@ def finetune(
     What is not given comes from the magnifier's preset. Of a data set's scenes, --size is the side
     of the window that is trained on.
 
-    Stopped at any time, the same command goes on from the last checkpoint. Once it has ended, the
-    command with more --steps goes on from there.
+    After an interruption, the same command resumes from the last checkpoint; after the end, the
+    command with more --steps continues the run.
     """
-    let_workers_work()
+    make_idle_threads_sleep()
     from magkit.finetune.finetune import FinetuneJob
     from magkit.finetune.finetune import finetune as run_training
     from magkit.runtime.device import resolve_device, set_threads
@@ -103,7 +102,7 @@ def finetune(
     job = FinetuneJob(
         magnifier=magnifier,
         options=opt or (),
-        settings=given(train, **flags, freeze=freeze, encoder_lr=encoder_lr),
+        settings=given_settings(train, **flags, freeze=freeze, encoder_lr=encoder_lr),
         data=data,
         images=images or (),
         objects=objects or (),

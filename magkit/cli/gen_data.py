@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from magkit.cli.common import Images, ObjectImages, Objects, Overwrite, Procedural, Seed
+from magkit.cli.options import Images, ObjectImages, Objects, Overwrite, Procedural, Seed
 from magkit.cli.output import Output
 from magkit.errors import UsageError
 
@@ -29,7 +30,7 @@ Setting = Annotated[
     typer.Option(
         "--scene",
         metavar="KEY=VALUE",
-        help="Another range of the scenes, such as factors=2,50 or objects=1,4.",
+        help="A range of the scenes' parameters, such as factors=2,50 or objects=1,4.",
     ),
 ]
 Kind = Annotated[
@@ -38,13 +39,13 @@ Kind = Annotated[
 ]
 Format = Annotated[
     Literal["folder", "tar", "recipe", "published"],
-    typer.Option(help="Files, tar files, no pixels at all, or the layout of Oh et al."),
+    typer.Option(help="Files, tar files, a recipe without pixels, or the layout of Oh et al."),
 ]
 PresetName = Annotated[
     Literal["paper", "seed-triplets", "seed-frames"] | None,
     typer.Option(
         help="100,000 triplets as in the paper, 50,000 triplets (200,000 frames), or 20,000 single"
-        " frames; other options outdo it."
+        " frames; other options override it."
     ),
 ]
 ShareText = Annotated[
@@ -52,11 +53,11 @@ ShareText = Annotated[
     typer.Option(
         "--shard",
         metavar="I/N",
-        help="The I-th of N shares of the work, from 1; a last call without it joins them.",
+        help="Only the I-th of N shards of the work, from 1; a last call without it joins them.",
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Write nothing: say what time and disk it would take.")
+    bool, typer.Option("--dry-run", help="Write nothing; estimate the time and disk space.")
 ]
 
 
@@ -66,7 +67,7 @@ def gen_data(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="The folder to be made; data/KIND if unset."
+            "--output", "-o", metavar="DIR", help="The folder to create; data/KIND if unset."
         ),
     ] = None,
     preset: PresetName = None,
@@ -91,8 +92,8 @@ def gen_data(
 ) -> None:
     """Write scenes whose motion is known exactly, to train on or to look at.
 
-    Stopped at any time, the same command goes on where it was. The result is a function of the
-    pictures and the seed, not of the number of processes or shares.
+    After an interruption, the same command resumes. The result is a function of the images and the
+    seed, not of the number of processes or shards.
     """
     from magkit.data.plan import PRESETS, Preset, make_plan
     from magkit.runtime.shard import launched_shard, parse_shard, processor_count
@@ -100,14 +101,13 @@ def gen_data(
 
     asked = PRESETS[preset] if preset else Preset()
     share = parse_shard(shard) if shard else launched_shard()
-    pairs = [f"{key}={value}" for key, value in asked.scene.items()]
-    config = _config(size or asked.size, [*pairs, *(scene or [])])
+    config = _scene_config(size or asked.size, asked.scene, scene or ())
     sources = build_sources(images or (), objects, object_images, procedural)
     scenes = count or asked.count
     plan = make_plan(kind or asked.kind, format, scenes, seed, config, sources)
     place, processes = output or Path("data") / plan.kind, threads or processor_count()
     if dry_run:
-        _foretell(out, place, plan, sources, processes, share)
+        _estimate(out, place, plan, sources, processes, share)
         return
     _write(out, place, plan, sources, processes, share, overwrite=overwrite)
 
@@ -135,7 +135,7 @@ def _write(
             overwrite=overwrite,
             progress=progress,
         )
-    _tell_broken(out, done)
+    _warn_of_broken(out, done)
     next_step = f"look at {place / 'contact.png'} and {place / 'histograms.png'}"
     if not done.whole:
         next_step = "after all shares, the same command without --shard joins them"
@@ -155,14 +155,14 @@ def _write(
     )
 
 
-def _tell_broken(out: Output, done: WriteResult) -> None:
+def _warn_of_broken(out: Output, done: WriteResult) -> None:
     if done.unreadable:
         out.warn(f"{len(done.unreadable)} broken pictures were replaced by others")
     for path in done.unreadable:
         out.detail(f"broken: {path}")
 
 
-def _foretell(
+def _estimate(
     out: Output, place: Path, plan: Plan, sources: Sources, processes: int, share: Shard
 ) -> None:
     from magkit.data.summary import estimate
@@ -203,10 +203,11 @@ def _bytes(count: float) -> str:
     return f"{count:,.1f} GB"
 
 
-def _config(size: int, settings: list[str]) -> SceneConfig:
-    from magkit.options import key_values, parse_options
+def _scene_config(size: int, preset: Mapping[str, Any], settings: Sequence[str]) -> SceneConfig:
+    from magkit.options import from_mapping, key_values
     from magkit.synth.scene import SceneConfig
 
-    if "size" in key_values(settings):
+    given = key_values(settings)
+    if "size" in given:
         raise UsageError("the size of scenes has an option of its own", "--size PIXELS")
-    return parse_options(SceneConfig, [f"size={size}", *settings], "scenes")
+    return from_mapping(SceneConfig, {"size": size, **preset, **given}, "scenes")

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from magkit.cli.common import Device, Opt, Threads
-from magkit.cli.config import New, RunFolder, given, hint_when_interrupted, merged_options
-from magkit.cli.invert_classes import (
-    Classes,
-    PerClass,
-    class_job,
-    refuse_what_masks_need,
-    run_classes,
-)
+from magkit.cli.command import hint_when_interrupted
+from magkit.cli.options import Device, New, Opt, RunFolder, Threads, given_settings
 from magkit.cli.output import Output
-from magkit.cli.tables import inversion_table
-from magkit.cli.verifier import NOBODY, check_verifier, chosen_verifier
+from magkit.cli.parameters import merged_options
+from magkit.cli.tables import class_table, inversion_table
+from magkit.cli.verifier import (
+    NO_VERIFIER,
+    VerifierOpt,
+    VerifierWeights,
+    load_verifier,
+    parse_verifier,
+    warn_of_verifier,
+)
 from magkit.errors import UsageError
 from magkit.invert import DEFAULT_TARGET, DEFAULT_VERIFIER
 
 if TYPE_CHECKING:
     import torch
 
-    from magkit.invert.job import Inverted, Job
+    from magkit.invert.job import ClassJob, Inverted, Job
     from magkit.invert.judge import Judges
-    from magkit.invert.plan import ClipPlan
+    from magkit.invert.plan import ClassPlan, ClipPlan
     from magkit.invert.targets.load import TargetChoice
+    from magkit.training.run import Run
 
 Videos = Annotated[
     list[str] | None,
@@ -50,17 +52,8 @@ Verifier = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help=f"Who looks at the result and took no part; {NOBODY}: nobody. Unset:"
+        help=f"Who looks at the result and took no part; {NO_VERIFIER}: nobody. Unset:"
         f" {DEFAULT_VERIFIER}, or nobody with --classes.",
-    ),
-]
-VerifierWeights = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Its weights; those that ship if unset.")
-]
-VerifierOpt = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="KEY=VALUE", callback=merged_options, help="An option of it; may be given again."
     ),
 ]
 Davis = Annotated[
@@ -90,8 +83,16 @@ def invert(
             " leaves it to the target. Unset: what DAVIS' videos show.",
         ),
     ] = None,
-    classes: Classes = None,
-    per_class: PerClass = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Pictures of a classifier's classes, without masks: bird,ship, or all.",
+        ),
+    ] = None,
+    per_class: Annotated[
+        int | None, typer.Option(min=1, help="Pictures of each of --classes; 10 if unset.")
+    ] = None,
     target: Targets = None,
     weights: Annotated[
         list[Path] | None,
@@ -166,67 +167,84 @@ def invert(
     Stopped at any time, the same command goes on. What is made lies in RUN/VIDEO/frames, or in
     RUN/classes/CLASS; RUN's report says what the target and an independent network find in it.
     """
-    from magkit.invert.job import Job
-    from magkit.invert.settings import read_tables, swept
+    from magkit.invert.job import ClassJob, Job
+    from magkit.invert.settings import parse_sweep, read_tables
     from magkit.invert.targets.load import parse_targets
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.runtime.shard import launched_shard, parse_shard
 
     set_threads(threads)
-    chosen = parse_targets(target or [DEFAULT_TARGET], weights or [], opt or [])
+    targets = parse_targets(target or [DEFAULT_TARGET], weights or [], opt or [])
     flags = {"iterations": iterations, "lr": lr, "var_l1": var_l1, "var_l2": var_l2}
     flags |= {"l2_norm": l2_norm, "bn": bn, "size": size, "seed": seed}
-    own = given(settings, **flags)
-    place = own_device(resolve_device(device))
-    how: dict[str, Any] = {"output": output, "new": new, "snapshots": snapshots, "device": place}
-    how["share"] = parse_shard(shard) if shard else launched_shard()
-    name = verifier or (DEFAULT_VERIFIER if classes is None else NOBODY)
-    seen_by = chosen_verifier(name, verifier_weights, verifier_opt)
-    if classes is not None:
-        masked = {"video": video, "masks": masks, "frames": frames, "class": object_class}
-        refuse_what_masks_need(**masked, tables=tables, sweep=sweep)
-        run_classes(out, class_job(classes, per_class, chosen, preset, own), seen_by, how)
-        return
-    if per_class is not None:
-        raise UsageError("--per-class belongs to --classes", "such as --classes all")
-    job = Job(
-        videos=video or (),
-        masks=masks,
-        davis=davis,
-        frames=frames or "all",
-        classes=object_class or (),
-        targets=chosen,
-        preset=preset or "fast",
-        settings=own,
-        tables=read_tables(tables) if tables else {},
-        sweep=swept(sweep or ()),
-    )
-    run_masks(out, job, seen_by, how)
+    own, place = given_settings(settings, **flags), local_device(resolve_device(device))
+    run: dict[str, Any] = {"output": output, "new": new, "snapshots": snapshots, "device": place}
+    run["share"] = parse_shard(shard) if shard else launched_shard()
+    name = verifier or (DEFAULT_VERIFIER if classes is None else NO_VERIFIER)
+    choice = parse_verifier(name, verifier_weights, verifier_opt)
+    if classes is None:
+        if per_class is not None:
+            raise UsageError("--per-class belongs to --classes", "such as --classes all")
+        job: Job | ClassJob = Job(
+            videos=video or (),
+            masks=masks,
+            davis=davis,
+            frames=frames or "all",
+            classes=object_class or (),
+            targets=targets,
+            preset=preset or "fast",
+            settings=own,
+            tables=read_tables(tables) if tables else {},
+            sweep=parse_sweep(sweep or ()),
+        )
+    else:
+        of_masks = {"video": video, "masks": masks, "frames": frames, "class": object_class}
+        _refuse_mask_options(**of_masks, tables=tables, sweep=sweep)
+        job = ClassJob(
+            targets=targets,
+            classes=classes,
+            per_class=per_class or 10,
+            preset=preset or "classes",
+            settings=own,
+        )
+    _run(out, job, choice, run)
 
 
-def run_masks(out: Output, job: Job, verifier: TargetChoice | None, how: Mapping[str, Any]) -> None:
-    """Make the frames of a job, and judge them when all of them are there.
+def _refuse_mask_options(**flags: Any) -> None:
+    """Refuse options of masks beside --classes.
 
-    Args:
-        out: where words go.
-        job: what is made.
-        verifier: who looks at the frames; None: nobody.
-        how: output, new, share, device and snapshots, as `magkit.invert.job.invert` takes them.
+    Raises:
+        UsageError: one was given.
     """
-    from magkit.invert.job import invert as make
+    for name, value in flags.items():
+        if value:
+            raise UsageError(
+                f"--classes asks for pictures without masks: --{name} has no meaning there",
+                f"leave out --{name}, or --classes",
+            )
 
-    if verifier:
-        check_verifier(out, verifier, job.targets, how["device"])
-    with out.progress("inverting") as progress, hint_when_interrupted(out):
-        done = make(job, **how, progress=progress)
+
+def _run(
+    out: Output, job: Job | ClassJob, choice: TargetChoice | None, run: dict[str, Any]
+) -> None:
+    """Make a job's images, and judge them once all exist; `run`: as `magkit.invert.job.invert`."""
+    from magkit.invert.job import ClassJob, invert
+    from magkit.invert.judge import Judges
+
+    of_classes = isinstance(job, ClassJob)
+    verifier = load_verifier(out, choice, job.targets, run["device"])
+    unit = ["steps"] if of_classes else []
+    with out.progress("inverting", *unit) as progress, hint_when_interrupted(out):
+        done: Any = invert(job, **run, verifier=verifier, progress=progress)
     report = None
-    if done.whole and verifier:
-        report = _reported(out, job, done, verifier, how["device"])
-    _finish(out, done, report, str(how["share"]))
+    if done.complete and (verifier or of_classes):
+        report = _judge(out, done, Judges(done.targets, verifier, run["device"]))
+    weights = "".join(f" --weights {each.weights}" for each in job.targets if each.weights)
+    _finish(out, done, report, str(run["share"]), weights)
 
 
-def own_device(device: torch.device) -> torch.device:
-    """Return the GPU of this process, where torchrun started one for each."""
+def local_device(device: torch.device) -> torch.device:
+    """Return this process' own GPU if torchrun started a process for each."""
     import torch
 
     if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
@@ -234,52 +252,65 @@ def own_device(device: torch.device) -> torch.device:
     return device
 
 
-def _reported(
-    out: Output, job: Job, done: Inverted, verifier: TargetChoice, device: torch.device
-) -> dict[str, Any] | None:
-    """Judge the frames, unless another process is at it."""
-    from magkit.invert.report import JudgingError, judges_of, write_report
+def _judge(out: Output, done: Inverted[Any], judges: Judges) -> dict[str, Any] | None:
+    """Judge the images, unless another process does."""
+    from magkit.invert.report import JudgingError
 
-    judges = judges_of(job.targets, verifier, device)
-    warn_of_classes(out, judges, done.plans)
     try:
-        with out.progress("judging") as progress:
-            return write_report(done.run, done.plans, judges, progress)
+        return judge(out, done.run, done.plans, judges)
     except JudgingError as error:
         out.note(f"{error.message}: it writes the report")
         return None
 
 
-def warn_of_classes(out: Output, judges: Judges, plans: Sequence[ClipPlan]) -> None:
-    """Say what the verifier can't: which classes it doesn't know, or where anything is."""
-    from magkit.invert.judge import knows, shows_no_masks
+def judge(
+    out: Output, run: Run, plans: Sequence[ClipPlan] | Sequence[ClassPlan], judges: Judges
+) -> dict[str, Any]:
+    """Judge a job's images, and show the table of the report."""
+    from magkit.invert.plan import ClassPlan
+    from magkit.invert.report import write_report
 
-    if shows_no_masks(judges.verifier, plans[0].size, judges.device):
-        out.warn(f"'{judges.verifier.name}' names classes and shows no masks: its J and F are 0")
-    asked = dict.fromkeys(label for plan in plans for label in plan.classes)
-    unknown = [label for label in asked if not knows(judges.verifier, label)]
-    if unknown:
-        out.warn(f"'{judges.verifier.name}' knows no {', '.join(unknown)}: it can't verify them")
+    of_classes = isinstance(plans[0], ClassPlan)
+    warn_of_verifier(out, judges, plans)
+    with out.progress("judging", *(["pictures"] if of_classes else [])) as progress:
+        report = write_report(run, plans, judges, progress)
+    out.show(class_table(report) if of_classes else inversion_table(report))
+    return report
 
 
-def _finish(out: Output, done: Inverted, report: dict[str, Any] | None, share: str) -> None:
-    run, names = done.run.folder, [plan.name for plan in done.plans]
-    if report is not None:
-        out.show(inversion_table(report))
-    steps = f"magkit stitch {run / names[0]}"
-    if not done.whole:
-        steps = "the other shares; the one that ends last writes the report"
+def _finish(
+    out: Output, done: Inverted[Any], report: dict[str, Any] | None, share: str, weights: str
+) -> None:
+    from magkit.invert.plan import ClassPlan
+
+    run, first = done.run.folder, done.plans[0]
+    if not done.complete:
+        step = "the other shares; the one that ends last writes the report"
+    elif not isinstance(first, ClassPlan):
+        step = f"magkit stitch {run / first.name}"
+    elif report is None:
+        step = f"look at {run / 'contact.png'} when it is there"
+    elif report["verifier"]:
+        step = f"look at {run / 'contact.png'}: '{report['verifier']}' sees something else in what"
+        step += " is framed red"
+    else:
+        step = f"magkit evaluate inversion {run}{weights} --verifier NAME"
+        step += ": what another network sees"
+    made = (
+        {"classes": list(first.labels), "pictures": done.written}
+        if isinstance(first, ClassPlan)
+        else {"clips": [plan.name for plan in done.plans], "frames": done.written}
+    )
     out.finish(
         {
             "run": run,
-            "clips": names,
-            "frames": done.frames,
+            **made,
             "share": share,
-            "whole": done.whole,
+            "whole": done.complete,
             "seconds": done.seconds,
             "mean": report and report["mean"],
             "report": run / "report.json" if report else None,
         },
         wrote=[run, *([run / "contact.png"] if report else [])],
-        then=steps,
+        then=step,
     )

@@ -1,4 +1,4 @@
-"""`magkit magnify`: clips in which motion is larger."""
+"""`magkit magnify` and `magkit demo`: clips in which motion is larger."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from magkit.cli.common import Device, MagnifierName, Opt, Overwrite, Threads, WeightsFile
+from magkit.cli.options import Device, MagnifierName, Opt, Overwrite, Threads, WeightsFile
 from magkit.cli.output import Output
 from magkit.errors import UsageError
 from magkit.runtime.files import fitted
@@ -31,11 +31,11 @@ To = Annotated[
     ),
 ]
 Factor = Annotated[
-    float, typer.Option("--factor", "-f", help="How many times larger: 0 to 300, 0 removes motion.")
+    float, typer.Option("--factor", "-f", help="Magnification factor, 0 to 300; 0 removes motion.")
 ]
 FromFrame = Annotated[
     Literal["static", "dynamic"],
-    typer.Option("--mode", help="Motion since the first frame, or since the previous one."),
+    typer.Option("--mode", help="Motion relative to the first frame, or to the previous one."),
 ]
 Frequencies = Annotated[
     str | None,
@@ -44,13 +44,11 @@ Frequencies = Annotated[
 CaptureFps = Annotated[
     float | None,
     typer.Option(
-        help="Frames a second at which the scene was filmed, if it plays slower or faster: the "
-        "band is in Hz of the scene.",
+        help="Frame rate at which the scene was captured, if it plays slower or faster; the band"
+        " is in Hz of the scene.",
     ),
 ]
-Order = Annotated[
-    int, typer.Option(min=1, max=8, help="How steeply the band ends: of its Butterworth filter.")
-]
+Order = Annotated[int, typer.Option(min=1, max=8, help="Order of the band's Butterworth filter.")]
 Start = Annotated[float | None, typer.Option(help="Begin at this time, in seconds.")]
 End = Annotated[float | None, typer.Option(help="End before this time, in seconds.")]
 Fps = Annotated[
@@ -58,7 +56,7 @@ Fps = Annotated[
     typer.Option(
         "--fps",
         metavar="RATE",
-        help="Frames a second of an input that tells none or a wrong rate; unevenly spaced frames "
+        help="Frame rate of an input that has none or a wrong one; unevenly spaced frames "
         "are written at this constant rate.",
     ),
 ]
@@ -69,32 +67,34 @@ Pattern = Annotated[
 Gaps = Annotated[
     bool,
     typer.Option(
-        "--gaps", help="Numbers may be missing in a folder; frames come at the times of theirs."
+        "--gaps",
+        help="Accept missing frame numbers in a folder; frames keep the times of their numbers.",
     ),
 ]
 Bits = Annotated[
     int | None,
     typer.Option(
-        min=8, max=16, help="How many of 16 bits pictures use, such as 12, where they don't tell."
+        min=8, max=16, help="Bits used of 16-bit images, such as 12, where the files don't say."
     ),
 ]
-Audio = Annotated[
-    Literal["none", "first", "all"], typer.Option(help="Which sound tracks are kept.")
-]
-Deinterlace = Annotated[
-    bool, typer.Option("--deinterlace", help="Make whole frames of interlaced ones.")
-]
+Audio = Annotated[Literal["none", "first", "all"], typer.Option(help="Audio tracks to keep.")]
+Deinterlace = Annotated[bool, typer.Option("--deinterlace", help="Deinterlace the input.")]
 PixFmt = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The pixel format that is written, such as yuv444p or yuv420p10le. Unset: 4:2:0, with "
+        help="Output pixel format, such as yuv444p or yuv420p10le. Unset: 4:2:0, with "
         "10 bits if the input has more than 8.",
     ),
 ]
 Quality = Annotated[
     int | None,
-    typer.Option(min=0, max=63, help="The rate factor: 0 the best; near lossless if unset."),
+    typer.Option(
+        min=0, max=63, help="Constant rate factor (CRF), 0 is the best; near lossless if unset."
+    ),
+]
+DemoFolder = Annotated[
+    Path, typer.Option("--output", "-o", metavar="DIR", help="The folder for the results.")
 ]
 
 
@@ -186,14 +186,50 @@ def magnify(
     )
 
 
+def demo(
+    out: Output,
+    *,
+    output: DemoFolder = Path("magkit-demo"),
+    magnifier: MagnifierName = "magnet-fast",
+    weights: WeightsFile = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Render a clip with a vibration too small to see, magnify it and measure the result.
+
+    It writes the clip, the magnified one, both side by side, and one column of pixels over time.
+    """
+    from magkit.evaluate.demo import check_folder, run_demo
+    from magkit.magnify.load import load_magnifier
+    from magkit.runtime.device import resolve_device, set_threads
+
+    check_folder(output, overwrite=overwrite)
+    set_threads(threads)
+    place = resolve_device(device)
+    model = load_magnifier(magnifier, weights, device=place)
+    with out.progress("demo") as progress:
+        made = run_demo(output, model, device=place, overwrite=overwrite, progress=progress)
+    achieved = made.gain * made.factor
+    out.show(
+        f"a vibration of {made.displacement:g} px at {made.frequency:g} Hz came out "
+        f"{achieved:.1f} times as large: {made.gain:.2f} of the factor {made.factor:g} asked for"
+    )
+    out.finish(
+        made.as_dict(),
+        wrote=made.files,
+        then=f"look at {made.files[2]}, then try magkit magnify on a clip of yours",
+    )
+
+
 def _mark(factor: float, mode: str, band: Band | None) -> str:
-    """What a result's name adds to its input's: "_x10", "_x10_dynamic", "_x50_72-92Hz"."""
+    """The suffix of a result's name: "_x10", "_x10_dynamic", "_x50_72-92Hz"."""
     how = "_dynamic" if mode == "dynamic" else ""
     return f"_x{factor:g}{how}" + (f"_{band}".replace(" ", "") if band else "")
 
 
 def _jobs(inputs: list[Path], output: Path | None, mark: str) -> list[tuple[Path, Path]]:
-    """Each input and where its result goes, no two to the same place.
+    """Returns each input with its own output path.
 
     Raises:
         UsageError: Two inputs would have one result, or several are to go into one file.
@@ -218,7 +254,7 @@ def _jobs(inputs: list[Path], output: Path | None, mark: str) -> list[tuple[Path
 
 
 def _name(source: Path, mark: str) -> str:
-    """What a result is called; a name that would be too long is the beginning of the input's."""
+    """The name of a result; an input's name that is too long is cut."""
     from magkit.video.encode import CONTAINERS
     from magkit.video.formats import clip_format
 

@@ -27,10 +27,10 @@ UNKNOWN_WIDTH = 80  # columns
 
 
 class Output:
-    """Where a command's words go, as --quiet, --verbose and --json ask.
+    """A command's output, as --quiet, --verbose and --json ask.
 
-    Within `captured`, whatever libraries print ends up on standard error: standard output
-    carries results alone, and with --json exactly one JSON object.
+    Within `captured`, libraries print to standard error: standard output has results alone, and
+    with --json exactly one JSON object.
     """
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False, json: bool = False) -> None:
@@ -49,36 +49,36 @@ class Output:
 
     @property
     def width(self) -> int:
-        """Columns that results are laid out in; 80 where nothing tells."""
+        """Width of results in columns; 80 where it is unknown."""
         return self._results.width
 
     @contextmanager
     def captured(self) -> Iterator[None]:
-        """Sends what others print to standard error for as long as it lasts."""
+        """Redirects standard output to standard error within the block."""
         with redirect_stdout(sys.stderr):
             yield
 
     def note(self, text: str) -> None:
-        """Says what goes on; silent with --quiet."""
+        """Prints a message; not with --quiet."""
         if not self.quiet:
             self._notes.print(text, markup=False)
 
     def detail(self, text: str) -> None:
-        """Says more, with --verbose only."""
+        """Prints a debug message; only with --verbose."""
         if self.verbose:
             self._notes.print(text, markup=False, style="dim")
 
     def warn(self, text: str) -> None:
-        """Says what the user should know even with --quiet."""
+        """Prints a warning, even with --quiet."""
         if not self._muted:
             self._notes.print(f"warning: {text}", markup=False, style="yellow")
 
     def mute(self) -> None:
-        """Says nothing from now on, warnings included: another process speaks for this one."""
+        """Prints nothing from now on, not even warnings: another process reports for this one."""
         self.quiet = self.json = self._muted = True
 
     def show(self, renderable: RenderableType) -> None:
-        """Prints what the command is for, a text as it stands or a table; not with --json."""
+        """Prints a result, a text or a table; not with --json."""
         from rich.text import Text
 
         if not self.json:
@@ -86,13 +86,13 @@ class Output:
             self._results.print(renderable, markup=False, soft_wrap=as_it_stands)
 
     def write(self, text: str) -> None:
-        """Writes a text that is what the command is for, as it stands; not with --json."""
+        """Writes a result without formatting or a line break; not with --json."""
         if not self.json:
             self._results.file.write(text)
 
     @contextmanager
     def progress(self, label: str, unit: str = "frames") -> Iterator[Progress]:
-        """A callback that shows how far the work is and when it will end.
+        """Yields a callback that shows progress and the time left.
 
         A bar on a terminal; elsewhere a line every ten seconds; nothing with --quiet.
         """
@@ -107,7 +107,7 @@ class Output:
     def finish(
         self, result: Mapping[str, Any], *, wrote: Sequence[Path] = (), then: str = ""
     ) -> None:
-        """Ends a command: with --json its one object, else what was written and what to do next.
+        """Ends a command: prints its JSON object with --json, else the files and a next step.
 
         Args:
             result: The JSON object; paths become texts, numbers that aren't finite null.
@@ -138,16 +138,16 @@ def _bar(console: Console, label: str, unit: str) -> Iterator[Progress]:
     )
     with progress.Progress(*columns, console=console) as bars:
         task = bars.add_task(label, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=_sound(done, total))
+        yield lambda done, total: bars.update(task, completed=done, total=_valid_total(done, total))
 
 
-def _sound(done: int, total: int | None) -> int | None:
-    """Returns a total that can be true: one that was exceeded was a wrong guess."""
+def _valid_total(done: int, total: int | None) -> int | None:
+    """Returns the total; None: it has been exceeded, so that it was a wrong estimate."""
     return None if total is None or done > total else total
 
 
 class _Lines:
-    """Progress for logs: one line now and then, with the time that is left."""
+    """Progress for logs: a line every SECONDS_BETWEEN_LINES, with the time left."""
 
     def __init__(self, console: Console, label: str, unit: str) -> None:
         self._console, self._label, self._unit = console, label, unit
@@ -160,7 +160,7 @@ class _Lines:
         self._first = self._first or (now, done)
         if now - self._last < SECONDS_BETWEEN_LINES:
             return
-        self._last, total = now, _sound(done, total)
+        self._last, total = now, _valid_total(done, total)
         count = f"{done}" if total is None else f"{done} of {total}"
         self._console.print(
             f"{self._label}: {count} {self._unit}{self._left(now, done, total)}", markup=False
@@ -185,7 +185,7 @@ def _plain(value: Any) -> Any:
 
 
 class _Handler(logging.Handler):
-    """Warnings and errors are shown in any case, notes without --quiet, the rest with --verbose."""
+    """Prints warnings and errors always, INFO without --quiet, DEBUG with --verbose."""
 
     def __init__(self, out: Output) -> None:
         super().__init__()
@@ -210,8 +210,8 @@ class _Handler(logging.Handler):
 
 
 @contextmanager
-def log_shown(out: Output) -> Iterator[None]:
-    """Show what is logged for as long as the block lasts, as --quiet and --verbose ask.
+def log_printed(out: Output) -> Iterator[None]:
+    """Print log records within the block, as --quiet and --verbose ask.
 
     Of magkit's loggers that is everything from INFO on, or from DEBUG on with --verbose; others
     keep their levels, which by default leave warnings and errors.

@@ -1,4 +1,4 @@
-"""`magkit plugins`: what is installed and what is broken of it; `new` writes another one."""
+"""`magkit plugins` lists plugins and their state; `magkit plugins new` writes one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from magkit.cli.common import Json, Quiet, Verbose, add, group
+from magkit.cli.command import add, group
+from magkit.cli.options import Json, Quiet, Verbose
 from magkit.cli.output import Output
 from magkit.errors import UsageError
 
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from magkit.plugins import Plugin, Registry
 
 SLOW = 1.0
-"""Seconds of loading that are worth a word."""
+"""Seconds of loading above which a plugin is reported."""
 
 _LABEL = len("magnifier") + 2
-"""Columns of what stands before names."""
+"""Width of the labels."""
 
 _STYLES = {"ok": "green", "broken": "bold red", "disabled": "dim"}
 
@@ -71,7 +72,7 @@ def listing(out: Output) -> None:
 
 
 def _entry(plugin: Plugin, width: int) -> Text:
-    """A line that names a plugin and tells its state, and below it what it provides."""
+    """A plugin's name and state, and what it provides in the lines below."""
     from rich.text import Text
 
     name = "" if plugin.builtin else f" ({plugin.name})"
@@ -80,7 +81,7 @@ def _entry(plugin: Plugin, width: int) -> Text:
 
 
 def _provided(plugin: Plugin, width: int) -> Iterator[str]:
-    """The names by their kinds, and the hooks that gave them; no name is ever broken."""
+    """The names that a plugin provides by kind, and its hooks; names are never split."""
     names: dict[str, list[str]] = {}
     for spec in plugin.specs:
         names.setdefault(spec.kind, []).append(spec.name)
@@ -97,7 +98,7 @@ def _provided(plugin: Plugin, width: int) -> Iterator[str]:
 
 
 def _remarks(found: Registry, plugin: Plugin) -> list[str]:
-    """What the user should know of a plugin, and how to do without it."""
+    """Warnings about a plugin, each with the way to disable it."""
     remarks = list(found.name_conflicts(plugin))
     if plugin.state == "broken":
         remarks.append(f"{plugin.error}\n  MAGKIT_STRICT_PLUGINS=1 shows the traceback")
@@ -133,7 +134,7 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="magkit-mine: it provides 'mine'.")],
     *,
     kind: Annotated[
-        Literal["method", "target", "magnifier"], typer.Option(help="What it provides.")
+        Literal["method", "target", "magnifier"], typer.Option(help="Kind of extension.")
     ] = "method",
     output: Annotated[
         Path | None,
@@ -168,7 +169,7 @@ USES = {
 
 
 def _quoted(folder: Path) -> str:
-    """A folder as pip takes it: without a separator it would be a package's name."""
+    """A folder for pip, which takes a name without a separator for a package's."""
     text = str(folder) if folder.is_absolute() else f"./{folder.as_posix()}"
     return f'"{text}"' if " " in text else text
 

@@ -8,25 +8,30 @@ from typing import Annotated
 
 import typer
 
-from magkit.cli.common import Device, MagnifierName, Opt, Threads
-from magkit.cli.config import (
+from magkit.cli.command import hint_when_interrupted, make_idle_threads_sleep
+from magkit.cli.options import (
+    Device,
+    MagnifierName,
     New,
+    Opt,
     RunFolder,
     Settings,
     Steps,
     TensorBoard,
+    Threads,
     TrainSeed,
-    given,
-    hint_when_interrupted,
-    let_workers_work,
-    merged_options,
-    metrics_table,
+    given_settings,
 )
 from magkit.cli.output import Output
+from magkit.cli.parameters import merged_options
+from magkit.cli.tables import metrics_table
 from magkit.errors import UsageError
 
 Method = Annotated[
-    str, typer.Option("--method", metavar="NAME", is_eager=True, help="moco, byol, scrl, ...")
+    str,
+    typer.Option(
+        "--method", metavar="NAME", is_eager=True, help="The method: moco, byol, scrl, ..."
+    ),
 ]
 NetworkOpt = Annotated[
     list[str] | None,
@@ -45,7 +50,7 @@ def pretrain(
     method: Method,
     preset: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="small (the default) or paper: values to start from."),
+        typer.Option(metavar="NAME", help="Preset of the settings: small (the default) or paper."),
     ] = None,
     magnifier: MagnifierName = "magnet-fast",
     magnifier_opt: NetworkOpt = None,
@@ -54,21 +59,21 @@ def pretrain(
         typer.Option(metavar="NAME", help="resnet18, 34 or 50 in place of a magnifier."),
     ] = None,
     branch: Annotated[
-        str, typer.Option(metavar="NAME", help="texture, motion or both: what is trained.")
+        str, typer.Option(metavar="NAME", help="Branches to train: texture, motion or both.")
     ] = "both",
     data: Annotated[
         str | None,
         typer.Option(
             metavar="PATH|URL",
-            help="Pictures, videos or a data set; unset: what gen-data wrote, or scenes made here.",
+            help="Images, videos or a data set; what gen-data wrote, or new scenes, if unset.",
         ),
     ] = None,
     scenes: Annotated[
-        int, typer.Option(min=2, help="How many scenes are made where there are no data.")
+        int, typer.Option(min=2, help="Number of scenes rendered where there are no data.")
     ] = 1000,
     steps: Steps = None,
     batch: Annotated[
-        int | None, typer.Option(help="Frames a step, of all processes together.")
+        int | None, typer.Option(help="Batch size in frames, over all processes.")
     ] = None,
     size: Annotated[int | None, typer.Option(help="Side of a view in pixels.")] = None,
     lr: Annotated[
@@ -84,20 +89,21 @@ def pretrain(
         int, typer.Option(min=1, help="Processes, each with a device of its own.")
     ] = 1,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that read frames; 0: this one.")
+        int | None,
+        typer.Option(min=0, help="Data loader processes that read frames; 0: this process."),
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
     """Train a magnifier's encoder on frames without labels.
 
-    Stopped at any time, the same command goes on from the last checkpoint. Once it has ended, the
-    command with more --steps goes on from there. `magkit finetune --encoder RUN` trains a magnifier
+    After an interruption, the same command resumes from the last checkpoint; after the end, the
+    command with more --steps continues the run. `magkit finetune --encoder RUN` trains a magnifier
     from the result.
     """
-    let_workers_work()
+    make_idle_threads_sleep()
     if devices > 1:
-        _start(devices)
+        _launch(devices)
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.runtime.distributed import process_group
     from magkit.runtime.shard import launched_shard
@@ -115,7 +121,7 @@ def pretrain(
         branch=branch,
         data=data,
         scenes=scenes,
-        settings=given(train, steps=steps, batch=batch, size=size, lr=lr, seed=seed),
+        settings=given_settings(train, steps=steps, batch=batch, size=size, lr=lr, seed=seed),
     )
     speaks = launched_shard().number == 1
     if not speaks:
@@ -151,8 +157,8 @@ def pretrain(
     )
 
 
-def _start(devices: int) -> None:
-    """Run this very command in several processes, and end as they do.
+def _launch(devices: int) -> None:
+    """Run this command in several processes and exit with their code.
 
     Raises:
         UsageError: this is one of several processes already.
@@ -161,7 +167,7 @@ def _start(devices: int) -> None:
 
     if "RANK" in os.environ:
         raise UsageError("torchrun started this process: --devices is for a command by itself")
-    # Of a flag that is given twice the last counts, and a flag outdoes file and environment.
+    # The last of repeated flags counts; flags override the file and the environment.
     raise typer.Exit(launch(devices, [*sys.argv[1:], "--devices", "1"]))
 
 

@@ -1,4 +1,4 @@
-"""`magkit stitch`: frames become a video."""
+"""`magkit stitch`: encodes frames as a video."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from magkit.cli.common import Overwrite
 from magkit.cli.magnify import Quality
+from magkit.cli.options import Overwrite
 from magkit.cli.output import Output
 from magkit.runtime.files import fitted
 
@@ -39,7 +39,7 @@ Fps = Annotated[
     typer.Option(
         "--fps",
         metavar="FPS",
-        help="Frames a second, such as 24 or 30000/1001; what DIR's sidecar says, or 24, if unset.",
+        help="Frame rate, such as 24 or 30000/1001; what DIR's sidecar says, or 24, if unset.",
     ),
 ]
 Beside = Annotated[
@@ -47,7 +47,7 @@ Beside = Annotated[
     typer.Option(
         "--beside",
         metavar="DIR",
-        help="Set the pictures of the same names of this folder beside the frames; may be given "
+        help="Show the images of the same names in this folder beside the frames; may be given "
         "again.",
     ),
 ]
@@ -59,14 +59,12 @@ Panels = Annotated[
         help="Show these folders beside DIR's frames, from left to right: masks,frames,seen,real.",
     ),
 ]
-Gaps = Annotated[
-    bool, typer.Option("--gaps", help="String the frames that are there, though some are missing.")
-]
+Gaps = Annotated[bool, typer.Option("--gaps", help="Accept missing frame numbers.")]
 Pattern = Annotated[
     str,
     typer.Option(
         metavar="GLOB",
-        help="Take only pictures of DIR with names such as '*.png' or 'img_*', in any case.",
+        help="Take only images of DIR with names such as '*.png' or 'img_*', in any case.",
     ),
 ]
 Bits = Annotated[
@@ -74,7 +72,7 @@ Bits = Annotated[
     typer.Option(
         min=8,
         max=16,
-        help="How many of 16 bits the pictures use, such as 12; what the files say, if unset.",
+        help="Bits used of 16-bit images, such as 12; what the files say, if unset.",
     ),
 ]
 
@@ -93,7 +91,7 @@ def stitch(
     quality: Quality = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """String frames into a video, in the order of their numbers.
+    """Encode frames as a video, in the order of their numbers.
 
     Colours and the shape of pixels are those of the sidecar that magkit writes into a folder.
     """
@@ -107,7 +105,7 @@ def stitch(
         others=beside or (),
         panels=[name.strip() for name in panels.split(",")] if panels else (),
     )
-    _tell(out, strip)
+    _report_gaps(out, strip)
     target = output or Path(fitted(strip.name, ".mp4"))
     options = WriteOptions(quality=quality, overwrite=overwrite)
     with out.progress(str(folder)) as progress:
@@ -129,9 +127,8 @@ def stitch(
     )
 
 
-def _tell(out: Output, strip: Stitch) -> None:
-    """Name what is not as it should be, though the clip can be strung."""
-
+def _report_gaps(out: Output, strip: Stitch) -> None:
+    """Report missing frames and files that are left out."""
     from magkit.video.frame_names import summarize
 
     if strip.missing.count:

@@ -1,4 +1,4 @@
-"""The tables that commands print."""
+"""Tables of results for the terminal."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _class_cells(found: Mapping[str, Any], parts: list[str]) -> list[str]:
 
 
 def encoder_table(report: Mapping[str, Any]) -> Table:
-    """What was loaded into a magnifier, group by group."""
+    """The encoder weights loaded into a magnifier, one row a group."""
     from rich.table import Table
 
     made = f"{report['method']}, {report['steps']} steps"
@@ -67,7 +67,7 @@ def encoder_table(report: Mapping[str, Any]) -> Table:
 
 
 def fitness_table(found: Mapping[str, Any]) -> Table:
-    """An encoder's branches beside those of other weights: one row each."""
+    """Measurements of an encoder's branches and of other weights, one row each."""
     from rich.table import Table
 
     title = f"{found['magnifier']}, {found['method']}, {found['steps']} steps"
@@ -141,7 +141,7 @@ def comparison_table(
 
 
 def still_line(name: str, still: Mapping[str, float]) -> str:
-    """What noise alone becomes."""
+    """The response to noise in a still clip, as a sentence."""
     return (
         f"{name}, still clips with noise of {still['sigma']:g}, x{still['factor']:g}: noise gain "
         f"{still['noise_gain']:.2f}, flicker {still['flicker']:.2f} grey levels (input "
@@ -169,7 +169,7 @@ def vibration_table(result: Report) -> Table:
 
 
 def label(axis: str, value: float) -> str:
-    """A value of an axis, as a row is called."""
+    """The label of a row: a value of an axis with its unit."""
     if axis == "displacement":
         return f"{value:.2g} px"
     return f"x{value:g}" if axis == "factor" else f"noise {value:.2g}"
@@ -249,7 +249,7 @@ def inversion_table(report: Mapping[str, Any]) -> Table:
 
 
 def _present(report: Mapping[str, Any]) -> list[str]:
-    """Which measures there are; several targets have columns of their own."""
+    """The measures of a report; each of several targets has its own column."""
     names = dict.fromkeys(name for clip in report["clips"].values() for name in clip["mean"])
     several = [name for name in names if name.startswith("target") and name not in _COLUMNS]
     own = [name for name in several if name.endswith("_J")]
@@ -264,3 +264,13 @@ def _number(value: float | None) -> str:
     if value is None or value != value:
         return ""
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.0f}"
+
+
+def metrics_table(metrics: dict[str, float], steps: int) -> Table:
+    """The training metrics, averaged over the last steps."""
+    from rich.table import Table
+
+    table = Table("term", "mean", title=f"the last steps of {steps}")
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.5f}")
+    return table

@@ -1,1 +1,4 @@
-"""Completion in shells: scripts made from the tree of commands, and the values they ask for."""
+"""Shell completion: `magkit _values` answers, and `scripts/` holds the script of each shell.
+
+A script holds no commands. At every TAB it runs `magkit _values -- WORD...` and offers the answer.
+"""

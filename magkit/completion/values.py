@@ -1,9 +1,14 @@
-"""`magkit _values KIND [ARGUMENT...] -- WORD...`: what may stand in one place, a line each.
+"""`magkit _values`: the values that complete the last word of a command line, one per line.
 
-The words are those of the command line as the shell has them, up to the cursor; the last is the one
-that is completed. A line is a value and, behind a tab, what it is. This must answer at once, and
-never say anything else: neither typer nor torch is imported, and whatever goes wrong means that
-there is nothing to offer.
+`magkit _values -- WORD...` completes anything; the words are those of the line as the shell has
+them, up to the cursor. A line of the answer is a value and, after a tab, its description. A line
+without a value, tab first, asks the shell for paths: "files" or "folders".
+
+`magkit _values KIND [ARGUMENT...] -- WORD...` lists the values of one kind; scripts that magkit 0.1
+printed ask so.
+
+Answers must be fast and silent: neither typer nor torch is imported once the tree of commands is
+cached, and any error means that there is nothing to offer.
 """
 
 from __future__ import annotations
@@ -11,49 +16,136 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import redirect_stderr
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr, suppress
+from typing import TYPE_CHECKING, Any, cast
 
-Row = tuple[str, str]
+from magkit.completion.cache import load_table, save_table
+from magkit.completion.sources import SOURCES, Row
 
-LONGEST = 100
-"""Letters of a remark at most."""
+if TYPE_CHECKING:
+    from magkit.completion.commands import Command, Option, Values
 
-FIRST_COUNTS = frozenset({"--target"})
-"""Flags that may be repeated, of which `--opt` belongs to the first; of others the last counts."""
+MAX_DESCRIPTION = 100
+"""Characters of a description at most."""
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Prints the values that are asked for; returns the exit code."""
-    # A plugin that is broken is passed over here, whatever else is made of it.
+def main(arguments: Sequence[str], root: Callable[[], Any] | None = None) -> int:
+    """Prints the values that are asked for; returns the exit code.
+
+    Args:
+        arguments: What follows `_values`.
+        root: Returns the command of Typer that holds all others; called where no tree is cached.
+    """
+    # A broken plugin is left out here, whatever else is done about it.
     os.environ.pop("MAGKIT_STRICT_PLUGINS", None)
     try:
         with redirect_stderr(io.StringIO()):
-            rows = list(values(arguments))
+            rows = list(values(arguments, root))
     except Exception:
         return 1
-    lines = [f"{value}\t{said}" if said else value for value, said in rows]
+    lines = [f"{value}\t{text}" if text else value for value, text in rows]
     sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
     return 0
 
 
-def values(arguments: Sequence[str]) -> Iterator[Row]:
-    """Yields values and what they are, both printable and on one line.
+def values(arguments: Sequence[str], root: Callable[[], Any] | None = None) -> Iterator[Row]:
+    """Yields values and descriptions, both printable and on one line.
 
     Args:
-        arguments: A kind, its own arguments and, behind `--`, the words of the line.
+        arguments: As of `main`: a kind and its arguments or nothing, `--`, the words of the line.
+        root: As of `main`.
 
     Raises:
         KeyError: There is no such kind.
     """
-    kind, *rest = arguments
-    cut = rest.index("--") if "--" in rest else len(rest)
-    for value, said in KINDS[kind](rest[:cut], [plain(word) for word in rest[cut + 1 :]]):
-        # A name that would need more than one line, or an undecodable one, can't be offered.
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    words = [plain(word) for word in arguments[cut + 1 :]]
+    rows = SOURCES[arguments[0]](arguments[1:cut], words) if cut else complete(words, tree(root))
+    for value, text in rows:
+        # A name that isn't decodable, or takes more than one line, can't be offered.
         if value.isprintable():
-            short = said if len(said) <= LONGEST else f"{said[: LONGEST - 3]}..."
+            short = text if len(text) <= MAX_DESCRIPTION else f"{text[: MAX_DESCRIPTION - 3]}..."
             yield value, "".join(c if c.isprintable() else " " for c in short)
+
+
+def tree(root: Callable[[], Any] | None) -> Command:
+    """Returns the tree of commands, from the cache or made of `root`."""
+    table = load_table("commands")
+    if table is None:
+        if root is None:
+            raise LookupError("no tree of commands is cached")
+        from magkit.completion.commands import command_tree
+
+        table = cast("dict[str, Any]", command_tree(root()))
+        save_table("commands", table)
+    return cast("Command", table)
+
+
+def complete(words: Sequence[str], command: Command) -> Iterator[Row]:
+    """Yields what can take the place of the last word; of `--flag=value`, of its value alone.
+
+    Args:
+        words: Of the line up to the cursor, the program's name first.
+        command: The tree of commands.
+    """
+    *before, word = words[1:]
+    command, option, given, place = _parsed(before, command)
+    options, arguments = _by_flag(command), command["arguments"]
+    flag, equals, _ = word.partition("=")
+    if option:
+        yield from _offered(option["values"], words)
+    elif equals and flag.startswith("--"):
+        yield from _offered(options[flag]["values"] if flag in options else None, words)
+    elif word.startswith("-") or not (word or command["commands"] or arguments):
+        yield from ((name, one["help"]) for name, one in options.items() if name not in given)
+    elif command["commands"] and not place:
+        yield from ((name, child["help"]) for name, child in command["commands"].items())
+    elif place < len(arguments):
+        yield from _offered(arguments[place]["values"], words)
+    elif arguments and arguments[-1]["repeats"]:
+        yield from _offered(arguments[-1]["values"], words)
+
+
+def _parsed(words: Sequence[str], command: Command) -> tuple[Command, Option | None, set[str], int]:
+    """Returns the command that words lead to, and its state after them.
+
+    The state: the option that a value must follow, the flags that can't be given again, and how
+    many positional arguments there are.
+    """
+    option, given, place = None, set[str](), 0
+    options = _by_flag(command)
+    for word in words:
+        flag, equals, _ = word.partition("=")
+        if option:
+            option = None
+        elif flag in options:
+            found = options[flag]
+            option = found if found["values"] is not None and not equals else None
+            given.update(() if found["repeats"] else found["flags"])
+        elif word in command["commands"]:
+            command = command["commands"][word]
+            options = _by_flag(command)
+        elif not word.startswith("-"):
+            place += 1
+    return command, option, given, place
+
+
+def _by_flag(command: Command) -> dict[str, Option]:
+    return {flag: option for option in command["options"] for flag in option["flags"]}
+
+
+def _offered(values: Values | None, words: Sequence[str]) -> Iterator[Row]:
+    if values is None:
+        return
+    if "paths" in values:
+        yield "", values["paths"]
+    yield from ((word, "") for word in values.get("words", ()))
+    if "ask" in values:
+        kind, *arguments = values["ask"]
+        # Where a kind can't be listed, the others are still offered.
+        with suppress(Exception):
+            yield from SOURCES[kind](arguments, words)
 
 
 def plain(word: str) -> str:
@@ -70,97 +162,3 @@ def plain(word: str) -> str:
         if len(parts) == 1:
             return parts[0]
     return word
-
-
-def chosen(words: Sequence[str], flag: str, unset: str = "") -> str:
-    """The value of a flag that counts on the line, or MAGKIT_<FLAG>, or what it is if unset."""
-    given = list(_given(words, flag))
-    if given:
-        return given[0 if flag in FIRST_COUNTS else -1]
-    return os.environ.get(f"MAGKIT_{flag.strip('-').replace('-', '_').upper()}") or unset
-
-
-def _given(words: Sequence[str], flag: str) -> Iterator[str]:
-    for number, word in enumerate(words[:-1]):
-        if word == flag and number + 2 < len(words):
-            yield words[number + 1]
-        elif word.startswith(f"{flag}="):
-            yield word.partition("=")[2]
-
-
-def _names(kind: str) -> Iterator[Row]:
-    from magkit.completion.catalogue import provided
-
-    yield from ((name, spec["summary"]) for name, spec in provided()[kind].items())
-
-
-def _weights(*_: object) -> Iterator[Row]:
-    from magkit.completion.catalogue import provided
-
-    yield from ((name, "") for name in provided()["weights"])
-
-
-def _presets(given: Sequence[str], words: Sequence[str]) -> Iterator[Row]:
-    from magkit.completion.catalogue import provided
-
-    methods = provided()["method"]
-    name = chosen(words, *given)
-    of_any = {preset: "" for method in methods.values() for preset in method["presets"]}
-    yield from (methods[name]["presets"] if name else of_any).items()
-
-
-def _options(given: Sequence[str], words: Sequence[str]) -> Iterator[Row]:
-    from magkit.completion.catalogue import provided
-
-    kind, *flag = given
-    # A target may have a weight, `NAME=WEIGHT`.
-    name = chosen(words, *flag).partition("=")[0]
-    yield from _pairs(provided()[kind][name]["options"], words)
-
-
-def _settings(given: Sequence[str], words: Sequence[str]) -> Iterator[Row]:
-    from magkit.completion.catalogue import settings
-
-    yield from _pairs(settings()[given[0]], words)
-
-
-def _pairs(rows: Iterable[Any], words: Sequence[str]) -> Iterator[Row]:
-    """`KEY=`, or `KEY=CHOICE` where a key has been typed already."""
-    typed = words[-1] if words else ""
-    if typed.startswith("--"):  # --opt=KEY
-        typed = typed.partition("=")[2]
-    key, equals, _ = typed.partition("=")
-    for name, said, choices in rows:
-        if not equals:
-            yield f"{name}=", said
-        elif key.replace("-", "_") == name:
-            yield from ((f"{key}={choice}", "") for choice in choices)
-
-
-def _videos(_: object, words: Sequence[str]) -> Iterator[Row]:
-    from pathlib import Path
-
-    from magkit.invert.davis_root import find_davis, video_folders
-
-    given = chosen(words, "--davis")
-    root = find_davis(Path(os.path.expandvars(given)).expanduser() if given else None)
-    yield from ((path.name, "") for path in video_folders(root))
-
-
-def _runs(given: Sequence[str], _: object) -> Iterator[Row]:
-    from magkit.completion.runs import finished_runs
-
-    yield from ((run, "") for run in finished_runs(given[0]))
-
-
-KINDS = {
-    "magnifiers": lambda *_: _names("magnifier"),
-    "methods": lambda *_: _names("method"),
-    "options": _options,
-    "presets": _presets,
-    "runs": _runs,
-    "settings": _settings,
-    "targets": lambda *_: _names("target"),
-    "videos": _videos,
-    "weights": _weights,
-}

@@ -27,7 +27,7 @@ from magkit.specs import MagnifierSpec
 from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig
 from magkit.training.loop import TrainState
-from magkit.training.run import Run, made_with, open_run
+from magkit.training.run import Run, made_with, open_run, renamed_settings
 from magkit.training.train import TrainingResult, run_training
 from magkit.version import __version__
 
@@ -122,6 +122,7 @@ def finetune(
         output=output,
         new=new,
         extendable=True,
+        upgrade=renamed_settings,
     )
     if report is not None:
         logger.info("%s", report)

@@ -22,7 +22,7 @@ from magkit.video.frame_names import list_frames, natural_key
 __all__ = ["Clip", "ClipFrame", "find_davis", "list_videos", "open_masks", "open_video_masks"]
 
 
-MOST_OBJECTS = 64
+MAX_OBJECTS = 64
 _LOSSY = frozenset({".jpg", ".jpeg"})
 
 
@@ -124,9 +124,9 @@ def _joined(parts: Sequence[Path], images: Mapping[str, Path]) -> tuple[ClipFram
     The first folder's object has the label 1, and so on: SAM 2 counts them from 0 or from 1, and 0
     is no label. A frame that a folder lacks doesn't show its object.
     """
-    if len(parts) > MOST_OBJECTS:
+    if len(parts) > MAX_OBJECTS:
         raise MagkitError(
-            f"{parts[0].parent} holds {len(parts)} objects; {MOST_OBJECTS} are the most"
+            f"{parts[0].parent} holds {len(parts)} objects; {MAX_OBJECTS} are the most"
         )
     found: dict[str, list[tuple[int, Path]]] = {}
     for label, part in enumerate(parts, 1):

@@ -1,4 +1,4 @@
-"""Where DAVIS lies, and how a folder like it is laid out.
+"""The folder of DAVIS and its layouts.
 
 Nothing heavy is imported, so that videos can be listed at once.
 

@@ -1,4 +1,4 @@
-"""The frames of a clip that are made, as they lie in its folder.
+"""The output folder of a clip or of classes; reading, writing and tiling images.
 
 CLIP/frames/00000.png       what was made, named as the mask is
 CLIP/frames/magkit.json     rate and size, for the commands that read folders of frames
@@ -12,7 +12,8 @@ are all that a job needs to go on with.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -36,7 +38,7 @@ from magkit.video.pictures import read_picture
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class OutputFolder:
     """The folder of one clip.
 
     Attributes:
@@ -65,13 +67,13 @@ class Folder:
         Raises:
             MagkitError: it can't be read.
         """
-        return priors.normalised(picture(self.frame(stem))[None])[0]
+        return priors.normalize(read_image(self.frame(stem))[None])[0]
 
     def write(self, stem: str, x_3HW: Tensor, record: Mapping[str, Any]) -> None:
         """Write a finished frame, what is told of it first; by whichever process comes last."""
         with atomic_path(self.record(stem), overwrite=True) as path:
             path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        save_picture(self.frame(stem), shown(x_3HW))
+        save_image(self.frame(stem), to_image(x_3HW))
         self.state(stem).unlink(missing_ok=True)
 
     def told(self, stem: str) -> dict[str, Any]:
@@ -109,12 +111,12 @@ class Folder:
             return None
 
 
-def shown(x_3HW: Tensor) -> Tensor:
+def to_image(x_3HW: Tensor) -> Tensor:
     """Return a picture in [0, 1] of one in normalised space."""
-    return priors.denormalised(x_3HW).clamp(0, 1)
+    return priors.denormalize(x_3HW).clamp(0, 1)
 
 
-def picture(path: Path) -> Tensor:
+def read_image(path: Path) -> Tensor:
     """Read a picture as (3, H, W) in [0, 1].
 
     Raises:
@@ -123,7 +125,7 @@ def picture(path: Path) -> Tensor:
     return torch.from_numpy(read_picture(path)).permute(2, 0, 1).float() / 255
 
 
-def check_size(path: Path, size: tuple[int, int]) -> None:
+def check_image_size(path: Path, size: tuple[int, int]) -> None:
     """Refuse a picture of another height and width than a job's, by its header.
 
     Raises:
@@ -131,12 +133,40 @@ def check_size(path: Path, size: tuple[int, int]) -> None:
     """
     with decode_errors(str(path)), Image.open(path, formats=("PNG",)) as image:
         if (image.height, image.width) != size:
-            shown = f"{image.width}x{image.height}"
-            raise MagkitError(f"it is {shown}, but those of this job are {size[1]}x{size[0]}")
+            found = f"{image.width}x{image.height}"
+            raise MagkitError(f"it is {found}, but those of this job are {size[1]}x{size[0]}")
 
 
-def save_picture(path: Path, picture_3HW: Tensor) -> None:
+def save_image(path: Path, picture_3HW: Tensor) -> None:
     """Write a picture in [0, 1] as a PNG, in place of one that is there."""
     pixels = (picture_3HW.detach().cpu() * 255).round().byte().permute(1, 2, 0)
     with atomic_path(path, overwrite=True) as temporary:
         Image.fromarray(np.ascontiguousarray(pixels.numpy())).save(temporary, compress_level=2)
+
+
+GRID_GAP = 2  # white pixels around each
+
+
+def image_grid(pictures: Sequence[Tensor], columns: int = 0) -> Tensor:
+    """Return pictures (3, H, W) of one size in rows, (3, H', W').
+
+    Args:
+        pictures: row by row.
+        columns: pictures in a row; 0: about as many as there are rows.
+    """
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
+    tiles = [F.pad(each, (GRID_GAP,) * 4, value=1.0) for each in pictures]
+    tiles += [torch.ones_like(tiles[0])] * (-len(tiles) % columns)
+    rows = [torch.cat(tiles[n : n + columns], 2) for n in range(0, len(tiles), columns)]
+    return torch.cat(rows, 1)
+
+
+def concat_padded(pictures: Sequence[Tensor], dim: int) -> Tensor:
+    """Concatenate images (3, H, W) of any sizes, padded in white: dim 1 down, dim 2 across."""
+    high, wide = (max(each.shape[d] for each in pictures) for d in (1, 2))
+    padded = []
+    for each in pictures:
+        right = wide - each.shape[2] if dim == 1 else 0
+        below = high - each.shape[1] if dim == 2 else 0
+        padded.append(F.pad(each, (0, right, 0, below), value=1.0))
+    return torch.cat(padded, dim)

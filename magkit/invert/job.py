@@ -1,28 +1,37 @@
-"""A whole job of inversion: clips, targets, variants of settings; shared, resumed, reported."""
+"""Jobs of inversion, of masks or of classes: planned, shared among processes and resumed."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
-from magkit.invert import DEFAULT_TARGET
-from magkit.invert.classes import class_numbers
+from magkit.invert import DEFAULT_TARGET, class_indices
 from magkit.invert.davis import Clip, find_davis, list_videos, open_masks, open_video_masks
-from magkit.invert.frame_optimizer import FrameOptimizer, LoadedTarget
-from magkit.invert.frames_on_disk import Folder
-from magkit.invert.judge import shows_no_masks
-from magkit.invert.plan import ClipPlan, plan_clip, renamed
-from magkit.invert.settings import make_settings
-from magkit.invert.targets.load import TargetChoice, build_target
+from magkit.invert.frames_on_disk import OutputFolder
+from magkit.invert.judge import predicts_no_masks
+from magkit.invert.optimizer import ClassOptimizer, FrameOptimizer, Optimizer
+from magkit.invert.plan import ALL, ClassPlan, ClipPlan, plan_classes, plan_clip
+from magkit.invert.settings import (
+    RENAMED,
+    current_names,
+    make_settings,
+    old_names,
+)
+from magkit.invert.targets.load import (
+    LoadedTarget,
+    TargetChoice,
+    check_target,
+    load_target,
+)
 from magkit.progress import Progress, silent
 from magkit.runtime.shard import Shard
 from magkit.training.run import Run, made_with, open_run
@@ -31,26 +40,58 @@ logger = logging.getLogger(__name__)
 
 KIND = "invert"
 RESULT = "report.json"
-ALL = Shard()
-PATIENCE = 60.0  # seconds for another process to make the job's folder
-WHOLE = ("size", "start", "keyframe", "batch", "background")  # settings of clips, not of frames
+WHOLE_JOB = Shard()
+FOLDER_TIMEOUT = 60.0  # seconds for another process to create the run's folder
+CLIP_SETTINGS = ("size", "start", "keyframe", "batch", "background")  # not of single frames
+
+
+class Plan(Protocol):
+    """What all plans have in common; see `magkit.invert.plan`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def size(self) -> tuple[int, int]: ...
+    def folder(self, run: Path) -> OutputFolder: ...
+    def stems(self) -> list[str]: ...
+
+
+P = TypeVar("P", bound=Plan)
+
+
+class AnyJob(Protocol[P]):
+    """What `invert` needs of a job; see `Job` and `ClassJob`."""
+
+    @property
+    def targets(self) -> Sequence[TargetChoice]: ...
+    def prepare(self, device: torch.device) -> tuple[list[P], list[LoadedTarget]]: ...
+    def config(self, plans: Sequence[P]) -> dict[str, Any]: ...
+    def optimizer(
+        self,
+        plan: P,
+        targets: Sequence[LoadedTarget],
+        folder: OutputFolder,
+        device: torch.device,
+        snapshots: int,
+        /,
+    ) -> Optimizer: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is to be inverted.
+    """An inversion of masks.
 
     Attributes:
-        videos: names of DAVIS' videos; "all" of them.
-        masks: a folder of masks in their place.
-        davis: the folder of DAVIS; None: where it usually is.
-        frames: which frames, as `choose_frames` reads it.
-        classes: of the objects; empty: what DAVIS' videos are known to show.
-        targets: what is inverted, at least one.
+        videos: names of videos of DAVIS; "all" of them.
+        masks: a folder of masks in place of videos.
+        davis: the folder of DAVIS; None: where `find_davis` finds it.
+        frames: the chosen frames, as `choose_frames` takes them.
+        classes: of the objects; empty: what the videos of DAVIS are known to show.
+        targets: the networks that are inverted, at least one.
         preset: of settings.
         settings: over the preset's.
         tables: settings by clip, and under "frames" by frames, over these.
-        sweep: several values of settings: every combination is made.
+        sweep: values of settings, of which every combination is made.
     """
 
     videos: Sequence[str] = ()
@@ -64,107 +105,188 @@ class Job:
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sweep: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
+    def prepare(self, device: torch.device) -> tuple[list[ClipPlan], list[LoadedTarget]]:
+        """Return the plans of the clips, each in all variants of the sweep, and the targets."""
+        plans = plan_clips(self)
+        for plan in plans:
+            if not plan.masks(0).any():
+                raise MagkitError(
+                    f"{plan.frames[0].mask}, the first frame's mask, is empty at"
+                    f" {plan.size[0]} rows",
+                    "raise --size, or begin with another frame: --frames",
+                )
+        targets = [load_target(each, device) for each in self.targets]
+        for plan in plans:
+            for each in targets:
+                class_indices(plan.classes, ("background", *each.target.classes))
+                check_target(each, plan.size, plan.settings.bn)
+        for each in targets:
+            if predicts_no_masks(each, plans[0].size, device):
+                logger.warning(
+                    "'%s' names classes and shows no masks: it doesn't look where something should"
+                    " be, and its J and F are 0; --classes asks it for classes",
+                    each.name,
+                )
+        return plans, targets
+
+    def config(self, plans: Sequence[ClipPlan]) -> dict[str, Any]:
+        """Return what is recorded of the plans."""
+        return {"clips": {plan.name: plan.to_dict() for plan in plans}, "masks": masks_hash(plans)}
+
+    optimizer = FrameOptimizer
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inverted:
-    """What became of a job.
+class ClassJob:
+    """An inversion of a classifier's classes.
+
+    Attributes:
+        targets: the networks that are inverted, at least one.
+        classes: names separated by commas, or all.
+        per_class: number of images of each.
+        preset: of settings.
+        settings: over the preset's.
+    """
+
+    targets: Sequence[TargetChoice]
+    classes: str = ALL
+    per_class: int = 10
+    preset: str = "classes"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def prepare(self, device: torch.device) -> tuple[list[ClassPlan], list[LoadedTarget]]:
+        """Return the plan, and the targets."""
+        log_old_names([self.settings])
+        settings = make_settings(self.preset, self.settings)
+        targets = [load_target(each, device) for each in self.targets]
+        return [plan_classes(self.classes, self.per_class, targets, settings)], targets
+
+    def config(self, plans: Sequence[ClassPlan]) -> dict[str, Any]:
+        """Return what is recorded of the plan."""
+        return {"classes": plans[0].to_dict()}
+
+    optimizer = ClassOptimizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inverted(Generic[P]):
+    """A job's run after this process' share.
 
     Attributes:
         run: its folder.
-        plans: what was made, a folder each.
-        frames: that this process made.
-        whole: whether all frames of the job are there, of whichever process.
+        plans: the clips, or the one plan of classes.
+        targets: the networks that were inverted.
+        written: the number of images that this process wrote.
+        complete: whether all images of the job exist, of whichever process.
         seconds: that this process took.
     """
 
     run: Run
-    plans: Sequence[ClipPlan]
-    frames: int
-    whole: bool
-    seconds: float
+    plans: Sequence[P]
+    targets: Sequence[LoadedTarget] = ()
+    written: int = 0
+    complete: bool = True
+    seconds: float = 0.0
 
 
 def invert(
-    job: Job,
+    job: AnyJob[P],
     *,
     output: Path | None = None,
     new: bool = False,
-    share: Shard = ALL,
+    share: Shard = WHOLE_JOB,
     device: torch.device | None = None,
+    verifier: LoadedTarget | None = None,
     snapshots: int = 0,
     progress: Progress = silent,
-) -> Inverted:
-    """Make the frames of a job, or those that are left of one that was stopped.
+) -> Inverted[P]:
+    """Make the images of a job, or those that a stopped job lacks.
 
     Args:
         job: what determines the result.
         output: its folder; None: the newest unfinished equal one under `runs/`, or a new one.
-        new: never go on with one.
-        share: of the segments: those that this process makes.
-        device: where they are made; None: the processor.
-        snapshots: keep a picture of a frame every so many steps; 0: none.
-        progress: told about frames.
+        new: never resume.
+        share: of the segments or batches.
+        device: on which images are optimised; None: the CPU.
+        verifier: a network that will judge the images, and must take their size.
+        snapshots: steps between snapshots; 0: none.
+        progress: of frames, or of steps for images of classes.
 
     Raises:
         MagkitError: DAVIS, masks, weights or the folder can't be used, or an optimisation failed.
-        UsageError: an unknown video, frame, class, target or setting.
-    """
-    check_share(share, output, new=new)
-    began, place = time.monotonic(), device or torch.device("cpu")
-    plans = plans_of(job)
-    targets = [load_target(each, place) for each in job.targets]
-    for plan in plans:
-        _check_masks(plan)
-        _check_targets(plan, targets)
-    for each in targets:
-        if shows_no_masks(each, plans[0].size, place):
-            logger.warning(
-                "'%s' names classes and shows no masks: it doesn't look where something should be,"
-                " and its J and F are 0; --classes asks it for classes",
-                each.name,
-            )
-    config = {
-        "clips": {plan.name: plan.described() for plan in plans},
-        "masks": masks_mark(plans),
-        "targets": [each.described() for each in job.targets],
-    }
-    run = open_job_run(config, share, output=output, new=new, device=place)
-
-    def maker(plan: ClipPlan, made: Callable[[float], None]) -> FrameOptimizer:
-        return FrameOptimizer(plan, targets, folder_of(run, plan), place, made, snapshots)
-
-    count = _make_all(run, plans, share, maker, progress)
-    whole = all(folder_of(run, p).has(f.stem) for p in plans for f in p.frames)
-    return Inverted(
-        run=run, plans=plans, frames=count, whole=whole, seconds=time.monotonic() - began
-    )
-
-
-def check_share(share: Shard, output: Path | None, *, new: bool) -> None:
-    """Check that processes which share a job can meet in its folder.
-
-    Raises:
-        UsageError: they can't.
+        UsageError: an unknown video, frame, class, target or setting; a target or verifier that
+            takes no such images; or shares without a common folder.
     """
     if share.count > 1 and output is None:
         raise UsageError("processes that share a job need to be told its folder", "-o RUN")
     if share.count > 1 and new:
         raise UsageError("--new can't be shared: the second process would refuse the first's job")
+    began, place = time.monotonic(), device or torch.device("cpu")
+    plans, targets = job.prepare(place)
+    if verifier is not None:
+        for plan in plans:
+            check_target(verifier, plan.size, bn_weight=0.0)
+    config = {**job.config(plans), "targets": [each.to_dict() for each in job.targets]}
+    run = open_job_run(config, share, output=output, new=new, device=place)
+    optimizers = [
+        job.optimizer(plan, targets, plan.folder(run.folder), place, snapshots) for plan in plans
+    ]
+    before = sum(len(plan.stems()) - len(missing(plan, run.folder)) for plan in plans)
+    _run_units(optimizers, share, progress)
+    lacking = sum(len(missing(plan, run.folder)) for plan in plans)
+    return Inverted(
+        run=run,
+        plans=plans,
+        targets=targets,
+        written=sum(len(plan.stems()) for plan in plans) - lacking - before,
+        complete=not lacking,
+        seconds=time.monotonic() - began,
+    )
 
 
-def plans_of(job: Job) -> list[ClipPlan]:
-    """Return the plans of a job's clips, each in all of its variants."""
+def missing(plan: Plan, run: Path) -> list[str]:
+    """Return the names of a plan's images that don't exist yet."""
+    folder = plan.folder(run)
+    return [stem for stem in plan.stems() if not folder.has(stem)]
+
+
+def _run_units(optimizers: Sequence[Optimizer], share: Shard, progress: Progress) -> None:
+    units = [(each, unit) for each in optimizers for unit in range(each.units)]
+    mine = [unit for number, unit in enumerate(units) if number in share]
+    total = sum(optimizer.total(unit) for optimizer, unit in mine)
+
+    def report() -> None:
+        progress(sum(optimizer.done(unit) for optimizer, unit in mine), total)
+
+    report()
+    for optimizer, unit in mine:
+        if isinstance(optimizer, FrameOptimizer):
+            optimizer.folder.write_sidecar(optimizer.plan.size)
+        optimizer.run(unit, report)
+    report()
+
+
+def plan_clips(job: Job) -> list[ClipPlan]:
+    """Return the plans of a job's clips, each in all variants of the sweep."""
     clips, plans = _clips(job), list[ClipPlan]()
     _check_tables(job, clips)
+    frames = [own for table in job.tables.values() for own in table.get("frames", {}).values()]
+    log_old_names([job.settings, *job.tables.values(), *frames, job.sweep])
     for clip in clips:
         table = dict(job.tables.get(clip.name, {}))
         own = table.pop("frames", {})
-        base = make_settings(job.preset, job.settings, table)
-        plan = plan_clip(clip, job.frames, job.classes, base, own)
+        settings = make_settings(job.preset, job.settings, table)
+        plan = plan_clip(clip, job.frames, job.classes, settings, own)
         if job.masks is not None:
             plan = replace(plan, masks_folder=str(job.masks.resolve()))
         plans.extend(_variants(plan, job, table))
     return plans
+
+
+def log_old_names(tables: Sequence[Mapping[str, Any]]) -> None:
+    """Log a note for each setting that is given under its old name."""
+    for name in old_names(tables):
+        logger.info("the setting '%s' is called '%s' now", name, RENAMED[name])
 
 
 def _clips(job: Job) -> list[Clip]:
@@ -190,7 +312,7 @@ def _check_tables(job: Job, clips: Sequence[Clip]) -> None:
             )
         for text, own in table.get("frames", {}).items():
             for key in own:
-                if key in WHOLE:
+                if key in CLIP_SETTINGS:
                     raise UsageError(
                         f"'{key}' of frames {text} of '{name}' belongs to whole clips",
                         f"set it for '{name}', beside its frames",
@@ -198,64 +320,22 @@ def _check_tables(job: Job, clips: Sequence[Clip]) -> None:
 
 
 def _variants(plan: ClipPlan, job: Job, table: Mapping[str, Any]) -> Iterator[ClipPlan]:
-    """Yield a plan for each combination of the values that are swept over."""
+    """Yield a plan for each combination of swept values."""
     if not job.sweep:
         yield plan
         return
     for values in product(*job.sweep.values()):
         swept = dict(zip(job.sweep, values, strict=True))
         settings = make_settings(job.preset, job.settings, table, swept)
-        mark = ",".join(f"{key}={value}" for key, value in swept.items())
-        yield renamed(plan, f"{mark}/{plan.name}", settings)
+        name = ",".join(f"{key}={value}" for key, value in swept.items())
+        yield plan.variant(f"{name}/{plan.name}", settings)
 
 
-def load_target(choice: TargetChoice, device: torch.device) -> LoadedTarget:
-    """Build a target, and list the statistics that it remembers."""
-    target = build_target(choice, device)
-    return LoadedTarget(choice.name, target, choice.weight, target.statistics())
-
-
-def _check_masks(plan: ClipPlan) -> None:
-    for place in range(len(plan.frames)):
-        plan.check_size(place)
-    if not plan.masks(0).any():
-        raise MagkitError(
-            f"{plan.frames[0].mask}, the first frame's mask, is empty at {plan.size[0]} rows",
-            "raise --size, or begin with another frame: --frames",
-        )
-
-
-def _check_targets(plan: ClipPlan, targets: Sequence[LoadedTarget]) -> None:
-    for each in targets:
-        class_numbers(plan.classes, ("background", *each.target.classes))
-        check_target(each, plan.size, plan.settings.bn)
-
-
-def check_target(each: LoadedTarget, size: tuple[int, int], bn: float) -> None:
-    """Check that a target takes pictures of a size, and has statistics where they count.
-
-    Raises:
-        UsageError: it takes no such pictures.
-        MagkitError: it remembers no statistics, and `bn` is not 0.
-    """
-    if any(side % each.target.stride for side in size):
-        raise UsageError(
-            f"'{each.name}' takes pictures whose sides are multiples of {each.target.stride}, "
-            f"not {size[1]}x{size[0]}",
-            "choose such a --size",
-        )
-    if bn and not each.statistics:
-        raise MagkitError(
-            f"the target '{each.name}' remembers no statistics: no layer has a running mean",
-            "--bn 0 does without them",
-        )
-
-
-def masks_mark(plans: Sequence[ClipPlan]) -> str:
-    """Return a hash of all masks, so that a job never goes on with other ones."""
+def masks_hash(plans: Sequence[ClipPlan]) -> str:
+    """Return a hash of all mask files: a job is not resumed with others."""
     paths = dict.fromkeys(path for plan in plans for frame in plan.frames for path in frame.files)
-    marks = [sha256(path.read_bytes()).hexdigest() for path in paths]
-    return sha256("".join(marks).encode()).hexdigest()
+    hashes = [sha256(path.read_bytes()).hexdigest() for path in paths]
+    return sha256("".join(hashes).encode()).hexdigest()
 
 
 def open_job_run(
@@ -266,8 +346,8 @@ def open_job_run(
     new: bool,
     device: torch.device,
 ) -> Run:
-    """Make or find the job's folder, together with the processes that share the job."""
-    deadline = time.monotonic() + (PATIENCE if share.count > 1 else 0)
+    """Create or find the run's folder, together with the processes that share the job."""
+    deadline = time.monotonic() + (FOLDER_TIMEOUT if share.count > 1 else 0)
     while True:
         there = output is not None and (output / "config.json").is_file()
         try:
@@ -279,36 +359,27 @@ def open_job_run(
                 new=new,
                 result=RESULT,
                 resume_finished=share.count > 1,
+                upgrade=upgrade_config,
             )
         except MagkitError:
-            # Another process may be making it right now.
+            # Another process may be creating it right now.
             if there or time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
 
 
-def folder_of(run: Run, plan: ClipPlan) -> Folder:
-    """Return the folder of a clip's frames."""
-    return Folder(run.folder / plan.name)
+def upgrade_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's configuration with today's names of settings; damaged parts as they are."""
 
+    def renamed(value: Any, key: str = "") -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        if key == "settings":
+            return current_names(value)
+        if key == "own":
+            return {frame: renamed(table, "settings") for frame, table in value.items()}
+        return {name: renamed(item, name) for name, item in value.items()}
 
-def _make_all(
-    run: Run,
-    plans: Sequence[ClipPlan],
-    share: Shard,
-    maker: Callable[[ClipPlan, Callable[[float], None]], FrameOptimizer],
-    progress: Progress,
-) -> int:
-    items = [(plan, n) for plan in plans for n in range(len(plan.segments()))]
-    mine = [item for number, item in enumerate(items) if number in share]
-    wanted = [(plan, place) for plan, n in mine for place in plan.segments()[n]]
-
-    def done() -> int:
-        return sum(folder_of(run, p).has(p.frames[place].stem) for p, place in wanted)
-
-    before = done()
-    progress(before, len(wanted))
-    for plan, number in mine:
-        folder_of(run, plan).write_sidecar(plan.size)
-        maker(plan, lambda _: progress(done(), len(wanted))).segment(number)
-    return done() - before
+    clips, classes = renamed(config.get("clips")), renamed(config.get("classes"))
+    found = {"clips": clips, "classes": classes}
+    return {**config, **{key: value for key, value in found.items() if key in config}}

@@ -1,16 +1,16 @@
-"""Masks from picture files: which pixels belong to which object."""
+"""Decodes masks: the object label of each pixel, and the masks of a frame's objects."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from magkit.errors import MagkitError
-from magkit.invert.davis import MOST_OBJECTS, ClipFrame
+from magkit.invert.davis import MAX_OBJECTS, ClipFrame
 from magkit.synth.pictures import decode_errors, open_picture
 from magkit.synth.storage import read_bytes
 
@@ -18,23 +18,13 @@ FORMATS = ("BMP", "PNG", "TIFF", "WEBP")
 LAST_NUMBER = 20  # a higher level of grey is a shade somebody drew with, not a count of objects
 MOST_SOFT = 0.25  # of a mask's pixels; of a blurred mask of DAVIS (8 pixels) 0.09 to 0.15
 _WHITE = 255
-_HINT = f"a mask is black but for its objects, at most {MOST_OBJECTS}, each of one even colour"
+_HINT = f"a mask is black but for its objects, at most {MAX_OBJECTS}, each of one even colour"
 
 Labels = NDArray[np.uint8]
 
 
-def mask_size(path: Path) -> tuple[int, int]:
-    """Return a mask's height and width in pixels, without decoding it.
-
-    Raises:
-        MagkitError: As `read_labels`, damaged pixels apart.
-    """
-    image = _opened(path)
-    return image.height, image.width
-
-
 def read_labels(path: Path) -> Labels:
-    """Return the label of each pixel, (H, W) uint8; see the module for what is what.
+    """Return the label of each pixel, (H, W) uint8, 0 for the background.
 
     Edges may be soft: a mask in black and white with a little grey along its edges is cut at 128.
     Alpha is ignored unless the colour is the same everywhere: then alpha is the mask.
@@ -48,32 +38,8 @@ def read_labels(path: Path) -> Labels:
         return _labels(_without_alpha(image))
 
 
-def labels_in(path: Path) -> list[int]:
-    """Return the labels of the objects in a mask, ascending.
-
-    Raises:
-        MagkitError: As `read_labels`.
-    """
-    return _present(read_labels(path))
-
-
-def read_objects(path: Path, *, background: bool = False) -> NDArray[np.bool_]:
-    """Return a mask for each object, (K, H, W), in the order of their labels; K is 0 for none.
-
-    Args:
-        path: of the mask.
-        background: whether to add, last, a mask of what belongs to no object.
-
-    Raises:
-        MagkitError: As `read_labels`.
-    """
-    labels = read_labels(path)
-    wanted = np.array(_present(labels) + [0] * background, np.uint8)
-    found: NDArray[np.bool_] = wanted[:, None, None] == labels
-    return found
-
-
-def _present(labels: Labels) -> list[int]:
+def present_labels(labels: Labels) -> list[int]:
+    """Return the labels of the objects in a mask, ascending; 0 is the background."""
     seen = np.zeros(256, bool)
     seen[labels] = True
     values: list[int] = np.flatnonzero(seen).tolist()
@@ -119,7 +85,7 @@ def _of_palette(image: Image.Image) -> Labels:
     palette = np.array(image.getpalette() or [0, 0, 0]).reshape(-1, 3)
     if palette[0].any():  # a palette in an order of its own: its indices mean nothing
         return _of_colours(image.convert("RGB"))
-    if _tells_greys(palette, [0, *_present(indices)]):
+    if _tells_greys(palette, [0, *present_labels(indices)]):
         return _of_grey(np.asarray(image.convert("L")))
     return _numbered(indices, last_number=254)
 
@@ -148,7 +114,7 @@ def _is_soft(levels: Labels) -> bool:
     count = np.count_nonzero(between)
     if not 0 < count <= MOST_SOFT * levels.size or levels.max() < 128:
         return False
-    if len(_present(levels)) < 2:  # one thin object of a single shade
+    if len(present_labels(levels)) < 2:  # one thin object of a single shade
         return False
     here = levels[:-1, :-1]
     inside = (here == levels[:-1, 1:]) & (here == levels[1:, :-1]) & between[:-1, :-1]
@@ -157,8 +123,8 @@ def _is_soft(levels: Labels) -> bool:
 
 def _numbered(labels: Labels, last_number: int) -> Labels:
     """Return labels with 255 settled: void beside a label up to `last_number`, otherwise 1."""
-    present = _present(labels)
-    if len(present) > MOST_OBJECTS:
+    present = present_labels(labels)
+    if len(present) > MAX_OBJECTS:
         raise MagkitError(
             f"it has {len(present)} levels or colours, as a photograph has, not a mask", _HINT
         )
@@ -183,7 +149,7 @@ def _of_colours(image: Image.Image) -> Labels:
     pixels = np.asarray(image)
     if (pixels == pixels[..., :1]).all():
         return _of_grey(pixels[..., 0])
-    found = image.getcolors(MOST_OBJECTS + 1)
+    found = image.getcolors(MAX_OBJECTS + 1)
     if found is None:
         raise MagkitError("it has too many colours, as a photograph has, not a mask", _HINT)
     if len(np.unique(_number(np.array([colour for _, colour in found], np.uint8)))) < len(found):
@@ -207,46 +173,28 @@ def _number(colours: Labels) -> Labels:
     return labels
 
 
-def frame_size(frame: ClipFrame) -> tuple[int, int]:
-    """Return the height and width of a frame's masks in pixels, without decoding them.
-
-    Raises:
-        MagkitError: a file can't be read, or they differ in size.
-    """
-    first = mask_size(frame.mask)
-    for path in frame.files[1:]:
-        there = mask_size(path)
-        if there != first:
-            shown, other = (f"{size[1]}x{size[0]}" for size in (there, first))
-            raise MagkitError(f"{path} is {shown}, but {frame.mask} of the same frame is {other}")
-    return first
-
-
-def frame_labels(frame: ClipFrame) -> list[int]:
-    """Return the labels of the objects that are seen in a frame, ascending.
-
-    Raises:
-        MagkitError: a file can't be read.
-    """
-    if not frame.objects:
-        return labels_in(frame.mask)
-    return [label for label, path in frame.objects if labels_in(path)]
-
-
-def frame_masks(frame: ClipFrame, objects: Sequence[int]) -> NDArray[np.bool_]:
-    """Return the masks (K, H, W) of the objects with these labels; one is empty if it isn't seen.
+def read_frame_masks(frame: ClipFrame) -> tuple[tuple[int, int], dict[int, NDArray[np.bool_]]]:
+    """Decode a frame's masks.
 
     Files of single objects show theirs wherever they aren't 0, and may overlap.
 
+    Returns:
+        Height and width; and by label the mask (H, W) of each object that is seen.
+
     Raises:
         MagkitError: a file can't be read, or they differ in size.
     """
     if not frame.objects:
-        wanted = np.array(objects, np.uint8)[:, None, None]
-        found: NDArray[np.bool_] = wanted == read_labels(frame.mask)
-        return found
-    masks, files = np.zeros((len(objects), *frame_size(frame)), np.bool_), dict(frame.objects)
-    for mask, label in zip(masks, objects, strict=True):
-        if label in files:
-            mask[:] = read_labels(files[label]) > 0
-    return masks
+        labels = read_labels(frame.mask)
+        return _size(labels), {label: labels == label for label in present_labels(labels)}
+    read = [(label, path, read_labels(path) > 0) for label, path in frame.objects]
+    size = _size(read[0][2])
+    for _, path, mask in read:
+        if _size(mask) != size:
+            shown, other = (f"{width}x{height}" for height, width in (mask.shape, size))
+            raise MagkitError(f"{path} is {shown}, but {frame.mask} of the same frame is {other}")
+    return size, {label: mask for label, _, mask in read if mask.any()}
+
+
+def _size(labels: NDArray[Any]) -> tuple[int, int]:
+    return labels.shape[0], labels.shape[1]

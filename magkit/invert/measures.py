@@ -21,8 +21,8 @@ from magkit.synth.procedural import texture
 from magkit.video.ssim import ssim_map
 
 TOLERANCE = 0.008  # of the picture's diagonal: how far apart contours may lie
-SURE = 0.5  # predictions of a lower score don't count as found
-INSIDE = 0.5  # a prediction's mask holds the pixels of at least this
+MIN_SCORE = 0.5  # predictions of a lower score don't count as found
+MASK_THRESHOLD = 0.5  # a prediction's mask holds the pixels of at least this
 
 Mask = NDArray[np.bool_]
 
@@ -75,7 +75,10 @@ def boundary_f(found_HW: Tensor, truth_HW: Tensor, tolerance: float = TOLERANCE)
     if not (found.any() and truth.any()):
         return float(found.any() == truth.any())
     radius = max(1, math.ceil(tolerance * math.hypot(*found.shape)))
-    precision, recall = _matched(found, truth, radius), _matched(truth, found, radius)
+    precision, recall = (
+        _matched_fraction(found, truth, radius),
+        _matched_fraction(truth, found, radius),
+    )
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
@@ -99,9 +102,9 @@ def best_agreement(
     """
     best, best_mask = Agreement(0.0, 0.0, 0.0, None), None
     for seen in predictions:
-        if seen.mask_HW is None or seen.score < SURE or label not in {None, seen.label}:
+        if seen.mask_HW is None or seen.score < MIN_SCORE or label not in {None, seen.label}:
             continue
-        mask = seen.mask_HW >= INSIDE
+        mask = seen.mask_HW >= MASK_THRESHOLD
         region = region_similarity(mask, truth_HW)
         if best_mask is None or (region, seen.score) > (best.region, best.score):
             best, best_mask = Agreement(region, 0.0, seen.score, seen.label), mask
@@ -124,7 +127,7 @@ def _contour(mask: Mask) -> Mask:
     return contour
 
 
-def _matched(contour: Mask, other: Mask, radius: int) -> float:
+def _matched_fraction(contour: Mask, other: Mask, radius: int) -> float:
     """The part of a contour's pixels that lie within `radius` of the other contour."""
     # The same as dilating the other contour with a disk, at a cost that no radius raises.
     return float((distance_transform_edt(~other)[contour] <= radius).mean())
@@ -201,7 +204,7 @@ TEXTURES = (1 << 20, 1 << 31)  # numbers from here on: scenes take theirs from t
 NOISE, TEXTURE = 31, 32  # first parts of the keys of their draws
 
 
-def noise(size: tuple[int, int], seed: int, *key: int) -> Tensor:
+def noise_image(size: tuple[int, int], seed: int, *key: int) -> Tensor:
     """Return Gaussian noise about mid-grey with ImageNet's deviations, clipped to [0, 1].
 
     Args:

@@ -1,9 +1,9 @@
-"""What is minimised: the weighted sum of the targets' losses, statistics and the priors.
+"""The objective: the weighted sum of the targets' losses, BatchNorm distances and image priors.
 
 With pictures x in normalised space, targets t of weight w_t that are asked for labels y:
 
     L(x) = sum_t w_t (mask BCE_t + label CE_t + other terms of t + bn R_t)
-         + var_l1 TV1 + var_l2 TV2 + l2_norm |x| + beyond B + colour C + temporal T
+         + var_l1 TV1 + var_l2 TV2 + l2_norm |x| + range_penalty B + colour C + temporal T
 
 Each target term is explained at its target (`losses`), R in `statistics`, the priors in `priors`.
 T is the mean square of x minus a guide, over the pixels that the guide knows.
@@ -20,18 +20,21 @@ from torch import Tensor
 
 from magkit.errors import UsageError
 from magkit.invert import priors
-from magkit.invert.affine import resample
+from magkit.invert.affine import TemporalPrior, resample
 from magkit.invert.settings import InvertSettings
-from magkit.invert.statistics import Moments, blended, distance, record_moments
+from magkit.invert.statistics import Moments, moments_distance, pool_moments, record_moments
 from magkit.protocols import Labels, Statistic, Target
 
-NAMED = {"mask": "mask", "class": "label"}  # what targets call their terms: the weights' names
+LOSS_WEIGHTS = {
+    "mask": "mask",
+    "class": "label",
+}  # what targets call their terms: the weights' names
 PRIORS = {
     "var_l1": priors.tv_l1,
     "var_l2": priors.tv_l2,
     "l2_norm": priors.l2_norm,
-    "beyond": priors.beyond,
-    "colour": priors.colour,
+    "range_penalty": priors.range_penalty,
+    "colour": priors.colour_penalty,
 }
 
 
@@ -58,14 +61,6 @@ class TargetTerm:
 
 
 @dataclass(frozen=True, slots=True)
-class TemporalPrior:
-    """The frame before, warped: normalised pixels (N, 3, H, W), and where they are known (0, 1)."""
-
-    pixels_N3HW: Tensor
-    known_N1HW: Tensor
-
-
-@dataclass(frozen=True, slots=True)
 class Objective:
     """Goals, an optional guide, and the weights of all terms."""
 
@@ -73,7 +68,7 @@ class Objective:
     settings: InvertSettings
     guide: TemporalPrior | None = None
 
-    def terms(self, x_N3HW: Tensor, move: Move | None = None) -> dict[str, Tensor]:
+    def terms(self, x_N3HW: Tensor, move: AffineAugmentation | None = None) -> dict[str, Tensor]:
         """Return the weighted terms of pictures in normalised space, scalars by name.
 
         Args:
@@ -106,14 +101,16 @@ class Objective:
             found["temporal"] = self.settings.temporal * error.sum() / known
         return found
 
-    def _of_target(self, goal: TargetTerm, x: Tensor, move: Move | None) -> dict[str, Tensor]:
+    def _of_target(
+        self, goal: TargetTerm, x: Tensor, move: AffineAugmentation | None
+    ) -> dict[str, Tensor]:
         settings = self.settings
         labels = goal.labels if move is None else move.labels(goal.labels, x)
         with record_moments(goal.statistics if settings.bn else ()) as seen:
-            losses = goal.target.losses(priors.denormalised(x), labels)
+            losses = goal.target.losses(priors.denormalize(x), labels)
         found = {}
         for name, loss in losses.items():
-            weight = float(getattr(settings, NAMED.get(name, "other"))) * goal.weight
+            weight = float(getattr(settings, LOSS_WEIGHTS.get(name, "other"))) * goal.weight
             if weight:
                 found[name] = weight * loss
         if seen.of:
@@ -123,17 +120,17 @@ class Objective:
     def _far(self, goal: TargetTerm, seen: Mapping[str, Moments]) -> Tensor:
         share = 1 / (1 + goal.frames)
         taken = {
-            name: blended(now, goal.before[name], share) if name in goal.before else now
+            name: pool_moments(now, goal.before[name], share) if name in goal.before else now
             for name, now in seen.items()
         }
         s = self.settings
-        return distance(
+        return moments_distance(
             goal.statistics, taken, form=s.bn_form, first=s.bn_first, region=s.bn_region
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class AffineAugmentation:
     """How pictures and their labels are resampled alike: affine maps (N, 2, 3) of pixels."""
 
     source_from_output_N23: Tensor
@@ -147,7 +144,7 @@ class Move:
         return labels.moved(self.source_from_output_N23, (x_NCHW.shape[2], x_NCHW.shape[3]))
 
 
-def total(terms: Mapping[str, Tensor]) -> Tensor:
+def total_loss(terms: Mapping[str, Tensor]) -> Tensor:
     """Return the sum of terms.
 
     Raises:

@@ -1,10 +1,10 @@
-"""The settings of an inversion: terms, steps, initial noise; sweeps. Imports no torch."""
+"""Settings of an inversion, their presets, sweeps and tables by clip. Imports no torch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,14 @@ from magkit.options import from_mapping, key_values, option_key
 from magkit.runtime.text import read_toml
 
 OWNER = "the inversion"
+RENAMED = {
+    "beyond": "range_penalty",
+    "recalled": "bn_history",
+    "warm": "warm_steps",
+    "key": "keyframe_steps",
+    "final": "final_lr_ratio",
+}
+"""Settings of magkit 0.1 that have another name now; the old ones are still read."""
 
 
 def _of(default: Any, text: str) -> Any:
@@ -21,54 +29,86 @@ def _of(default: Any, text: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvertSettings:
-    """Pictures are optimised in units of a photograph's spread (ImageNet's mean 0, deviation 1)."""
+    """Images are optimised in normalised space: ImageNet's mean is 0, its standard deviation 1."""
 
-    iterations: int = _of(300, "steps of a picture that starts from noise, all sizes together")
-    key: int = _of(20, "most steps at each of two sizes of a further keyframe")
-    warm: int = _of(20, "most steps at each of two sizes of a frame from the one before")
+    iterations: int = _of(300, "steps of an image that starts from noise, all stages together")
+    keyframe_steps: int = _of(
+        20, "most steps, in each of two stages, of a keyframe after the first"
+    )
+    warm_steps: int = _of(
+        20, "most steps, in each of two stages, of a frame that starts from the one before"
+    )
     lr: float = _of(0.1, "Adam's learning rate")
-    beta1: float = _of(0.9, "Adam's decay of the gradient's mean")
-    beta2: float = _of(0.999, "Adam's decay of its square's mean")
-    final: float = _of(0.1, "rate at the end of a size over --lr; falls along a cosine")
+    beta1: float = _of(0.9, "Adam's decay rate of the gradient's first moment")
+    beta2: float = _of(0.999, "Adam's decay rate of its second moment")
+    final_lr_ratio: float = _of(
+        0.1, "final learning rate of a stage as a fraction of lr; cosine decay"
+    )
     mask: float = _of(2.0, "weight of the mask loss")
     label: float = _of(0.5, "weight of the class loss")
-    bn: float = _of(1.0, "weight of the distance from the layers' statistics")
+    bn: float = _of(1.0, "weight of the distance from the BatchNorm statistics")
     var_l1: float = _of(0.2, "weight of the total variation by absolute values")
     var_l2: float = _of(0.0, "weight of the total variation by Euclidean norms")
-    l2_norm: float = _of(0.0, "weight of the picture's Euclidean norm")
-    beyond: float = _of(0.0, "weight of what lies outside of the range of pictures")
-    colour: float = _of(0.0, "weight of channels' means and spreads unlike photographs'")
+    l2_norm: float = _of(0.0, "weight of the image's Euclidean norm")
+    range_penalty: float = _of(0.0, "weight of the squared excess outside [0, 1]")
+    colour: float = _of(
+        0.0, "weight of the distance of channel means and deviations from photographs'"
+    )
     temporal: float = _of(1.0, "weight of the difference from the frame before, warped")
-    other: float = _of(1.0, "weight of further terms that a target adds")
-    bn_form: Literal["scaled", "plain"] = _of("scaled", "by each layer's spread, or as published")
-    bn_first: float = _of(1.0, "multiplies the first layer's part")
-    bn_region: float = _of(0.1, "multiplies the part of layers that see regions, not pictures")
+    other: float = _of(1.0, "weight of further losses that a target adds")
+    bn_form: Literal["scaled", "plain"] = _of(
+        "scaled", "scaled by each layer's deviation, or as published"
+    )
+    bn_first: float = _of(1.0, "factor of the first layer in bn")
+    bn_region: float = _of(0.1, "factor of layers that see regions, not images, in bn")
     size: int = _of(256, "height of the result in pixels; 0: the masks' own")
-    sizes: tuple[float, ...] = _of((0.25, 0.5, 1.0), "of the stages, as parts of the result's")
-    shares: tuple[float, ...] = _of((0.5, 0.3, 0.2), "of the steps that each stage has")
-    jitter: int = _of(8, "pixels by which a picture is shifted at most in a step")
-    flip: float = _of(0.5, "chance of mirroring it")
-    noise: float = _of(0.15, "standard deviation of noise that is laid over it in a step")
-    clip: bool = _of(True, "keep pictures within their range")
-    plateau: float = _of(0.01, "stop when a window of steps lowers the loss by less than this part")
-    window: int = _of(10, "steps of a window")
-    start: Literal["before", "noise"] = _of("before", "what frames after the first start from")
-    keyframe: int = _of(12, "frames from one keyframe to the next")
-    recalled: int = _of(0, "frames before it whose statistics count beside a frame's own")
-    batch: int = _of(1, "frames that are optimised at a time, where each starts from noise")
-    background: bool = _of(False, "ask for the background as an object too")
+    sizes: tuple[float, ...] = _of(
+        (0.25, 0.5, 1.0), "sizes of the stages as fractions of the final size"
+    )
+    shares: tuple[float, ...] = _of((0.5, 0.3, 0.2), "share of the steps of each stage")
+    jitter: int = _of(8, "largest random shift in a step, in pixels")
+    flip: float = _of(0.5, "probability of a horizontal flip in a step")
+    noise: float = _of(0.15, "standard deviation of the noise added in a step")
+    clip: bool = _of(True, "clip images to [0, 1] after each step")
+    plateau: float = _of(
+        0.01, "end a stage when a window of steps lowers the loss by less than this fraction"
+    )
+    window: int = _of(10, "steps of that window")
+    start: Literal["before", "noise"] = _of(
+        "before", "what frames after the first start from: the frame before, or noise"
+    )
+    keyframe: int = _of(12, "frames between keyframes")
+    bn_history: int = _of(
+        0, "number of earlier frames whose BatchNorm statistics are pooled with a frame's own"
+    )
+    batch: int = _of(1, "images optimised at a time, where each starts from noise")
+    background: bool = _of(False, "optimise the background as an object of any class too")
     axes: Literal["photographs", "plain"] = _of(
-        "photographs", "steps along the axes of photographs' colours, or of the channels"
+        "photographs", "take steps along the colour axes of photographs, or along the channels"
     )
     spectrum: Literal["white", "pink"] = _of(
-        "white", "of the noise at the start: even, or falling as that of photographs"
+        "white", "spectrum of the initial noise: white, or 1/f as in photographs"
     )
-    precision: Literal["auto", "full", "bf16"] = _of("auto", "bf16 where the device is faster so")
-    seed: int = _of(0, "of noise, shifts and mirroring")
+    precision: Literal["auto", "full", "bf16"] = _of(
+        "auto", "autocast dtype; auto: bf16 where the device supports it well"
+    )
+    seed: int = _of(0, "seed of every random draw")
 
     def __post_init__(self) -> None:
-        if min(self.iterations, self.key, self.warm, self.window, self.keyframe, self.batch) < 1:
-            raise ValueError("iterations, key, warm, window, keyframe and batch must be at least 1")
+        if (
+            min(
+                self.iterations,
+                self.keyframe_steps,
+                self.warm_steps,
+                self.window,
+                self.keyframe,
+                self.batch,
+            )
+            < 1
+        ):
+            raise ValueError(
+                "iterations, keyframe_steps, warm_steps, window, keyframe, batch: at least 1"
+            )
         if not 0 < self.lr < math.inf:
             raise ValueError("lr must be above 0")
         if not 0 <= self.beta1 < 1 or not 0 <= self.beta2 < 1:
@@ -81,15 +121,19 @@ class InvertSettings:
             raise ValueError("shares must be above 0")
         if self.size < 0 or 0 < self.size < 32:
             raise ValueError("size must be at least 32, or 0")
-        if not 0 <= self.flip <= 1 or not 0 <= self.plateau < 1 or not 0 <= self.final <= 1:
-            raise ValueError("flip and final must be in [0, 1], plateau in [0, 1)")
+        if (
+            not 0 <= self.flip <= 1
+            or not 0 <= self.plateau < 1
+            or not 0 <= self.final_lr_ratio <= 1
+        ):
+            raise ValueError("flip and final_lr_ratio must be in [0, 1], plateau in [0, 1)")
         weights = [getattr(self, name) for name in (*WEIGHTS, "noise", "bn_first", "bn_region")]
-        whole = (self.jitter, self.recalled, self.seed)
+        whole = (self.jitter, self.bn_history, self.seed)
         if any(not 0 <= weight < math.inf for weight in weights) or min(whole) < 0:
-            raise ValueError("weights, noise, jitter, recalled and seed must not be negative")
+            raise ValueError("weights, noise, jitter, bn_history and seed must not be negative")
 
     def steps(self) -> list[int]:
-        """Return how many steps each stage of a picture from noise has, at least one."""
+        """Return the steps of each stage of an image from noise, at least one."""
         whole = sum(self.shares)
         return [max(1, round(self.iterations * share / whole)) for share in self.shares]
 
@@ -101,7 +145,7 @@ WEIGHTS = (
     "var_l1",
     "var_l2",
     "l2_norm",
-    "beyond",
+    "range_penalty",
     "colour",
     "temporal",
     "other",
@@ -110,8 +154,8 @@ WEIGHTS = (
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {},
-    # Of pictures of classes: a class is reached in a few steps, so that the statistics, of a batch,
-    # have to weigh enough to make pictures out of noise. Measured: docs/inversion.md.
+    # For images of classes: a class is reached in a few steps; the batch statistics must weigh
+    # enough to turn noise into images. Measured: docs/inversion.md.
     "classes": {
         "iterations": 200,
         "label": 1.0,
@@ -127,21 +171,21 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "spectrum": "pink",
         "batch": 50,
     },
-    # Adam at 0.1 for 2,000 steps, full size, from noise: as the thesis says. Its weights stand
-    # nowhere: those of the total variation, the norm and the statistics are DeepInversion's.
+    # Adam at 0.1 for 2,000 steps at full size from noise, as in the thesis. Its weights were not
+    # published: those of total variation, norm and statistics are DeepInversion's.
     "thesis": {
         "iterations": 2000,
         "lr": 0.1,
         "beta1": 0.9,
         "beta2": 0.999,
-        "final": 1.0,
+        "final_lr_ratio": 1.0,
         "mask": 1.0,
         "label": 0.0,
         "bn": 0.01,
         "var_l1": 0.0,
         "var_l2": 1e-4,
         "l2_norm": 1e-5,
-        "beyond": 0.0,
+        "range_penalty": 0.0,
         "colour": 0.0,
         "temporal": 0.0,
         "bn_form": "plain",
@@ -162,18 +206,48 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def make_settings(preset: str, *layers: Mapping[str, Any]) -> InvertSettings:
-    """Return the settings of a preset, and of tables by name, of which later ones outdo earlier.
+def current_names(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings under today's names; keys may be spelt with hyphens.
 
     Raises:
-        UsageError: an unknown preset or setting, or a value that is refused.
+        UsageError: a setting is given under its old and its new name.
+    """
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        name = RENAMED.get(option_key(key), option_key(key))
+        if name in found:
+            raise UsageError(f"'{name}' is given twice, as '{key}' too", "give it once")
+        found[name] = value
+    return found
+
+
+def old_names(tables: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the old names of settings that tables use, sorted."""
+    return sorted({option_key(key) for table in tables for key in table} & RENAMED.keys())
+
+
+def make_settings(preset: str, *layers: Mapping[str, Any]) -> InvertSettings:
+    """Return the settings of a preset, overridden by tables by name, of which later ones win.
+
+    Raises:
+        UsageError: an unknown preset or setting, or an invalid value.
     """
     if preset not in PRESETS:
         raise UsageError(f"no preset is named '{preset}'", did_you_mean(preset, PRESETS))
     table = dict(PRESETS[preset])
     for layer in layers:
-        table.update({option_key(key): value for key, value in layer.items()})
+        table.update(current_names(layer))
     return from_mapping(InvertSettings, table, OWNER)
+
+
+def settings_from(table: Mapping[str, Any], base: InvertSettings | None = None) -> InvertSettings:
+    """Return settings of a table, such as of a run's record, over those of `base`.
+
+    Raises:
+        UsageError: as `make_settings`.
+    """
+    start = asdict(base) if base is not None else {}
+    return from_mapping(InvertSettings, {**start, **current_names(table)}, OWNER)
 
 
 def setting_names() -> list[str]:
@@ -181,34 +255,34 @@ def setting_names() -> list[str]:
     return [each.name for each in fields(InvertSettings)]
 
 
-MOST_VALUES = 100
+MAX_VALUES = 100
 
 
-def swept(texts: Sequence[str]) -> dict[str, list[str]]:
-    """Read KEY=A,B,... texts.
+def parse_sweep(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Parse KEY=A,B,... texts; an old name of a setting is kept, as folders are named by it.
 
     Raises:
-        UsageError: a text is something else, or a value is given twice.
+        UsageError: a text has another form, an unknown key, or a value twice.
     """
     found: dict[str, list[str]] = {}
     for key, values in key_values(texts, setting_names()).items():
-        if key not in setting_names():
+        if key not in (*setting_names(), *RENAMED):
             raise UsageError(f"there is no setting '{key}'", did_you_mean(key, setting_names()))
         listed = [value.strip() for value in values.split(",")]
         if "" in listed or len(set(listed)) < len(listed):
             raise UsageError(
                 f"'{key}={values}' is not of the form KEY=A,B,...", "such as bn=0.1,1,10"
             )
-        if len(listed) > MOST_VALUES:
+        if len(listed) > MAX_VALUES:
             raise UsageError(
-                f"'{key}' is swept over {len(listed)} values, of at most {MOST_VALUES}"
+                f"'{key}' is swept over {len(listed)} values; the limit is {MAX_VALUES}"
             )
         found[key] = listed
     return found
 
 
 def read_tables(path: Path) -> dict[str, Mapping[str, Any]]:
-    """Read a TOML file of settings by video, and of frames under "frames".
+    """Read a TOML file of settings by clip, and by frames under "frames".
 
         [bear]
         bn = 0.5
@@ -216,7 +290,7 @@ def read_tables(path: Path) -> dict[str, Mapping[str, Any]]:
         var_l1 = 0.1
 
     Raises:
-        UsageError: it can't be read, is no TOML, or has another shape.
+        UsageError: the file can't be read, is not TOML, or has another structure.
     """
     tables = read_toml(path)
     for video, table in tables.items():

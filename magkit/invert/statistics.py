@@ -1,12 +1,12 @@
-"""What normalisation layers remember, and how far a picture's features are from it.
+"""BatchNorm statistics of networks, and the distance of images' features from them.
 
-Two forms of the distance of means m and variances v of a layer's inputs, over pictures and places,
-from its running ones mu and s2:
+Two forms of the distance of the means m and variances v of a layer's inputs, over images and
+pixels, from its running ones mu and s2:
 
 - plain (DeepInversion: Yin et al., CVPR 2020, equation 4): |m - mu| + |v - s2|, Euclidean norms
-  over channels. A layer of many or large channels drowns the others.
+  over channels. Layers with many or large channels dominate.
 - scaled: mean over channels of (m - mu)^2 / s2 + (sqrt(v / s2) - 1)^2: every layer in units of its
-  own spread.
+  own deviation.
 """
 
 from __future__ import annotations
@@ -80,16 +80,16 @@ def moments(inputs_NC: Tensor) -> Moments:
 
 
 @dataclass(slots=True)
-class Seen:
+class RecordedMoments:
     """The moments of the layers' inputs in the last forward pass, by the layers' names."""
 
     of: dict[str, Moments] = field(default_factory=dict)
 
 
 @contextmanager
-def record_moments(statistics: Sequence[Statistic]) -> Iterator[Seen]:
+def record_moments(statistics: Sequence[Statistic]) -> Iterator[RecordedMoments]:
     """Note the moments of the layers' inputs in every forward pass until the block ends."""
-    seen = Seen()
+    seen = RecordedMoments()
 
     def note(name: str) -> Any:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -106,7 +106,7 @@ def record_moments(statistics: Sequence[Statistic]) -> Iterator[Seen]:
             handle.remove()
 
 
-def blended(seen: Moments, before: Moments, share: float) -> Moments:
+def pool_moments(seen: Moments, before: Moments, share: float) -> Moments:
     """Return the moments of `share` parts of what is seen and the rest of what was before."""
     mean = share * seen.mean_C + (1 - share) * before.mean_C
     between = share * (1 - share) * (seen.mean_C - before.mean_C).square()
@@ -115,7 +115,7 @@ def blended(seen: Moments, before: Moments, share: float) -> Moments:
 
 
 @torch.no_grad()
-def over_pictures(
+def moments_over_images(
     show: Callable[[Tensor], object], statistics: Sequence[Statistic], pictures: Iterable[Tensor]
 ) -> dict[str, Moments]:
     """Return the moments over several pictures, of the layers that see whole pictures.
@@ -131,13 +131,13 @@ def over_pictures(
         with record_moments(whole) as seen:
             show(picture[None])
         found = {
-            name: blended(now, found[name], 1 / count) if name in found else now
+            name: pool_moments(now, found[name], 1 / count) if name in found else now
             for name, now in seen.of.items()
         }
     return found
 
 
-def distance(
+def moments_distance(
     statistics: Sequence[Statistic],
     seen: Mapping[str, Moments],
     *,

@@ -26,7 +26,7 @@ from magkit.selfsup.recipe import Recipe, make_recipe
 from magkit.selfsup.task import FrameTask
 from magkit.specs import MethodSpec, Preset
 from magkit.training.loop import TrainState
-from magkit.training.run import Run, made_with, open_run
+from magkit.training.run import Run, made_with, open_run, renamed_settings
 from magkit.training.train import TrainingResult, run_training
 
 logger = logging.getLogger(__name__)
@@ -102,6 +102,7 @@ def pretrain(
             output=output,
             new=new,
             extendable=True,
+            upgrade=renamed_settings,
         )
     )
     export = EncoderExport(model, network, parts.spec.name)

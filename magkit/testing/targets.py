@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from magkit.errors import MagkitError
-from magkit.invert.classes import ANY
+from magkit.invert import ANY
 from magkit.invert.statistics import Moments, bn_statistics, record_moments
 from magkit.protocols import Annotation, Statistic, Target
 from magkit.specs import TargetSpec

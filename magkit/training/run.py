@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -85,6 +85,7 @@ def open_run(
     result: str = MODEL,
     resume_finished: bool = False,
     extendable: bool = False,
+    upgrade: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config,
 ) -> Run:
     """Find the run to resume, or make the folder of a new one.
 
@@ -103,6 +104,7 @@ def open_run(
         resume_finished: whether a finished run may be opened once more.
         extendable: whether a finished run continues if more steps are asked for than it has had;
             its configuration holds them under "settings" and "steps".
+        upgrade: turns a configuration that an older magkit recorded into one of today's form.
 
     Raises:
         MagkitError: `output` holds something else, or a finished run; or no folder can be made.
@@ -110,11 +112,11 @@ def open_run(
     wanted: dict[str, Any] = json.loads(json.dumps(config))
     if output is not None:
         if not new and (output / "config.json").is_file():
-            run = Run(output, wanted, result)
-            return _resume(kind, run, may_end=resume_finished, extendable=extendable)
+            run, old = Run(output, wanted, result), upgrade(read_config(kind, output))
+            return _resume(run, old, may_end=resume_finished, extendable=extendable)
         return _create(kind, wanted, made_with, _claim(output), result)
     folders = [] if new else list(_numbered(kind, root))[::-1]
-    known = [(Run(folder, wanted, result), _recorded(kind, folder)) for folder in folders]
+    known = [(Run(folder, wanted, result), _recorded(kind, folder, upgrade)) for folder in folders]
     for run, recorded in known:
         if recorded == wanted and not run.finished:
             return run
@@ -145,19 +147,18 @@ def read_config(kind: str, folder: Path) -> dict[str, Any]:
             f"{folder} is a run of format {version}; this magkit writes and reads {FORMAT}",
             "the magkit that made it is named in its config.json",
         )
-    return renamed_settings(config)
+    return config
 
 
 def renamed_settings(config: dict[str, Any]) -> dict[str, Any]:
     """Return a training's configuration with the settings of magkit 0.1 by their new names."""
     settings = config.get("settings")
-    if not isinstance(settings, dict) or "steps" not in settings:  # of another kind of job
+    if not isinstance(settings, dict):
         return config
     return {**config, "settings": {setting_name(key): v for key, v in settings.items()}}
 
 
-def _resume(kind: str, run: Run, *, may_end: bool, extendable: bool) -> Run:
-    recorded = read_config(kind, run.folder)
+def _resume(run: Run, recorded: Mapping[str, Any], *, may_end: bool, extendable: bool) -> Run:
     change = step_change(recorded, run.config) if extendable else None
     if change is not None:
         return _extended(run, *change)
@@ -233,9 +234,11 @@ def _create(
     return Run(folder, config, result)
 
 
-def _recorded(kind: str, folder: Path) -> dict[str, Any] | None:
+def _recorded(
+    kind: str, folder: Path, upgrade: Callable[[dict[str, Any]], dict[str, Any]]
+) -> dict[str, Any] | None:
     try:
-        return read_config(kind, folder)
+        return upgrade(read_config(kind, folder))
     except MagkitError:
         return None
 

@@ -32,4 +32,4 @@ def test_a_child_that_fails_counts_for_nothing(startup: dict[str, Any]) -> None:
 
 def test_bars(startup: dict[str, Any]) -> None:
     bars = startup["bars"]({"import typer, rich": 100.0, "--help": 190.0})
-    assert bars == {"--help": 250.0, "_values methods": 95.0}
+    assert bars == {"--help": 250.0, "TAB": 100.0}

@@ -13,7 +13,7 @@ import pytest
 
 import magkit.cli.app
 from magkit.cli import run
-from magkit.cli.common import add, group
+from magkit.cli.command import add, group
 from magkit.cli.output import Output
 from magkit.errors import MagkitError, UsageError
 
@@ -122,7 +122,7 @@ import sys, time
 from pathlib import Path
 import magkit.cli.app
 from magkit.cli import main
-from magkit.cli.common import add, group
+from magkit.cli.command import add, group
 from magkit.cli.output import Output
 from magkit.runtime.files import atomic_path
 

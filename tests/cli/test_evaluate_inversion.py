@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from magkit.cli import run
-from magkit.invert.classes import CLASSES
+from magkit.invert import CLASSES
 from magkit.invert.targets.segmenter import Segmenter
 from magkit.runtime.weights import to_storable, write_tensors
 

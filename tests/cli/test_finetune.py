@@ -215,7 +215,7 @@ def test_a_run_that_is_another_training_is_left_alone(recipe: Path, capsys: Capt
 def test_waiting_threads_leave_the_processors_to_others() -> None:
     """Set before torch is imported, unless the user has said otherwise."""
     code = (
-        "import os, sys; from magkit.cli.config import let_workers_work as f; "
+        "import os, sys; from magkit.cli.command import make_idle_threads_sleep as f; "
         "assert 'torch' not in sys.modules; f(); print(os.environ['OMP_WAIT_POLICY'])"
     )
     for given, expected in (({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")):

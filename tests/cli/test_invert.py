@@ -15,8 +15,8 @@ from PIL import Image
 from torch import nn
 
 from magkit.cli import run
-from magkit.cli.invert import own_device
-from magkit.invert.classes import CLASSES
+from magkit.cli.invert import local_device
+from magkit.invert import CLASSES
 from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
 from magkit.invert.targets.segmenter import Segmenter
 from magkit.runtime.files import file_lock
@@ -25,7 +25,7 @@ from magkit.runtime.weights import to_storable, write_tensors
 Capture = pytest.CaptureFixture[str]
 
 TINY = ["--size", "64", "--iterations", "4", "--threads", "1", "--device", "cpu"]
-TINY += ["--set", "key=1", "--set", "warm=1", "--set", "keyframe=2"]
+TINY += ["--set", "keyframe_steps=1", "--set", "warm_steps=1", "--set", "keyframe=2"]
 
 
 def save(path: Path, name: str, model: nn.Module, classes: tuple[str, ...] = CLASSES) -> None:
@@ -141,10 +141,10 @@ def test_what_a_person_is_shown(bear: list[str], material: Path, capsys: Capture
 SLOW = """
 import time
 from magkit.cli import run
-from magkit.invert import frame_optimizer
-from magkit.invert.frames_on_disk import Folder
-keep, frame_optimizer.SAVED_EVERY = Folder.keep, 0.0
-Folder.keep = lambda *given: (keep(*given), time.sleep(0.2))
+from magkit.invert import optimizer
+from magkit.invert.frames_on_disk import OutputFolder
+keep, optimizer.SAVE_INTERVAL = OutputFolder.keep, 0.0
+OutputFolder.keep = lambda *given: (keep(*given), time.sleep(0.2))
 run()
 """
 
@@ -229,9 +229,9 @@ def test_torchruns_processes_share_the_job(
 def test_torchruns_processes_have_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("cuda", "cuda:0", "cpu")
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    assert [str(own_device(torch.device(name))) for name in names] == list(names)
+    assert [str(local_device(torch.device(name))) for name in names] == list(names)
     monkeypatch.setenv("LOCAL_RANK", "3")
-    found = [str(own_device(torch.device(name))) for name in names]
+    found = [str(local_device(torch.device(name))) for name in names]
     assert found == ["cuda:3", "cuda:0", "cpu"]
 
 
@@ -245,7 +245,7 @@ def test_sweeps_tables_and_settings(bear: list[str], capsys: Capture) -> None:
     config = json.loads((Path(done["run"]) / "config.json").read_text())["config"]["clips"]
     for name in names:
         settings = config[name]["settings"]
-        assert (settings["lr"], settings["seed"], settings["warm"]) == (0.2, 3, 1)
+        assert (settings["lr"], settings["seed"], settings["warm_steps"]) == (0.2, 3, 1)
         assert f"bn={settings['bn']:g},start={settings['start']}/bear" == name
         record = Path(done["run"]) / name / "records" / "00001.json"
         steps = 6 if settings["start"] == "before" else 3
@@ -313,8 +313,8 @@ REFUSED = [
     (2, ["--video", "bear", "--frames", "90-99"], "'bear' has 5"),
     (2, ["--video", "bear", "--frames", "some"], "no choice of frames"),
     (2, ["--video", "bear", "--class", "beer"], "did you mean 'bear'"),
-    (2, ["--video", "bear", "--set", "wram=2"], "did you mean 'warm'"),
-    (2, ["--video", "bear", "--set", "warm"], "not of the form KEY=VALUE"),
+    (2, ["--video", "bear", "--set", "warm_step=2"], "did you mean 'warm_steps'"),
+    (2, ["--video", "bear", "--set", "warm_steps"], "not of the form KEY=VALUE"),
     (2, ["--video", "bear", "--lr", "0"], "lr must be above 0"),
     (2, ["--video", "bear", "--preset", "fats"], "did you mean 'fast'"),
     (2, ["--video", "bear", "--size", "8"], "size must be at least 32"),

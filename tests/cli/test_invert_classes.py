@@ -26,7 +26,7 @@ LOOKED = ["--verifier", "tiny", "--verifier-opt", "seed=1"]
 def tiny(site: Any, here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Installs the classifier, for this process and those that it starts."""
     site.install("magkit-tiny", PLUGIN.read_text(encoding="utf-8"))
-    monkeypatch.setenv("PYTHONPATH", str(site.path))
+    monkeypatch.setenv("PYTHONPATH", str(site.path), prepend=os.pathsep)
     registry.cache_clear()
     yield
     registry.cache_clear()
@@ -135,10 +135,10 @@ def test_two_shares_equal_one_process(capsys: Capture) -> None:
 SLOW = """
 import time
 from magkit.cli import run
-from magkit.invert import class_optimizer
-from magkit.invert.frames_on_disk import Folder
-keep, class_optimizer.SAVED_EVERY = Folder.keep, 0.0
-Folder.keep = lambda *given: (keep(*given), time.sleep(0.2))
+from magkit.invert import optimizer
+from magkit.invert.frames_on_disk import OutputFolder
+keep, optimizer.SAVE_INTERVAL = OutputFolder.keep, 0.0
+OutputFolder.keep = lambda *given: (keep(*given), time.sleep(0.2))
 run()
 """
 

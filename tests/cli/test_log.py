@@ -11,8 +11,8 @@ import pytest
 
 import magkit.cli.app
 from magkit.cli import run
-from magkit.cli.common import add, group
-from magkit.cli.output import Output, log_shown
+from magkit.cli.command import add, group
+from magkit.cli.output import Output, log_printed
 from magkit.runtime.pool import map_unordered
 
 Captured = pytest.CaptureFixture[str]
@@ -69,13 +69,13 @@ def test_severity_decides(
 def test_nothing_of_it_stays(capsys: Captured) -> None:
     own, root = logging.getLogger("magkit"), logging.getLogger()
     before = own.level, list(root.handlers)
-    with pytest.raises(KeyboardInterrupt), log_shown(Output(verbose=True)):
+    with pytest.raises(KeyboardInterrupt), log_printed(Output(verbose=True)):
         raise KeyboardInterrupt
     assert (own.level, root.handlers) == before
 
 
 def test_an_equal_warning_is_shown_once(capsys: Captured) -> None:
-    with log_shown(Output()):
+    with log_printed(Output()):
         for number in (1, 1, 2):
             logger.warning("picture %d is broken", number)
     shown = [f"warning: picture {number} is broken\n" for number in (1, 2)]
@@ -85,7 +85,7 @@ def test_an_equal_warning_is_shown_once(capsys: Captured) -> None:
 def test_where_another_process_speaks_nothing_is_said(capsys: Captured) -> None:
     out = Output()
     out.mute()
-    with log_shown(out):
+    with log_printed(out):
         logger.info("note")
         logger.warning("odd")
     out.finish({})
@@ -96,7 +96,7 @@ WARNING_COMMAND = """
 import logging, sys, warnings
 import magkit.cli.app
 from magkit.cli import run
-from magkit.cli.common import add, group
+from magkit.cli.command import add, group
 
 def warn(out):
     warnings.warn("an old format")
@@ -125,7 +125,7 @@ def test_a_bar_goes_on_below_what_is_logged(
     for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "120"}.items():
         monkeypatch.setenv(name, value)
     out = Output()
-    with log_shown(out), out.progress("magnifying") as progress:
+    with log_printed(out), out.progress("magnifying") as progress:
         progress(1, 2)
         logger.warning("odd")
         progress(2, 2)
@@ -142,7 +142,7 @@ def complain(number: int) -> int:
 
 
 def test_workers_speak_through_the_process_that_started_them(capfd: Captured) -> None:
-    with log_shown(Output()):
+    with log_printed(Output()):
         assert sorted(map_unordered(complain, range(4), 2)) == [0, 1, 2, 3]
     lines = sorted(capfd.readouterr().err.splitlines())
     assert lines == [*(f"item {n} is begun" for n in range(4)), "warning: a broken file"]

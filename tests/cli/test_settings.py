@@ -9,7 +9,8 @@ import typer
 
 import magkit.cli.app
 from magkit.cli import run
-from magkit.cli.common import Device, MagnifierName, Opt, Overwrite, Seed, Threads, add, group
+from magkit.cli.command import add, group
+from magkit.cli.options import Device, MagnifierName, Opt, Overwrite, Seed, Threads
 from magkit.cli.output import Output
 
 Settings = dict[str, Any]

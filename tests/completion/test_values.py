@@ -7,15 +7,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magkit.completion.catalogue import provided
-from magkit.completion.memory import BRIEF, recalled
-from magkit.completion.values import LONGEST, chosen, main, plain, values
+from magkit.cli.app import app
+from magkit.completion.cache import load_table
+from magkit.completion.commands import Command
+from magkit.completion.sources import MAX_AGE_BROKEN, chosen, plugin_table
+from magkit.completion.values import MAX_DESCRIPTION, complete, main, plain, values
 from magkit.plugins import registry
 
 Magkit = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -43,8 +46,8 @@ BROKEN = "import sys; print('loud'); print('louder', file=sys.stderr); 1 / 0"
 
 
 @pytest.fixture(autouse=True)
-def own_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each test begins with nothing remembered, in a process that has loaded no plugins."""
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each test begins with an empty cache, in a process that has loaded no plugins."""
     monkeypatch.setenv("MAGKIT_CACHE", str(tmp_path / "cache"))
     registry.cache_clear()
 
@@ -60,6 +63,73 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def names(*arguments: str) -> list[str]:
     return [value for value, _ in values(arguments)]
+
+
+RUN = {"ask": ["runs", "pretrain"], "paths": "files"}
+FORCE = {"flags": ["--force"], "help": "F", "values": None, "repeats": False}
+TREE = {
+    "help": "",
+    "arguments": [],
+    "options": [{"flags": ["--version"], "help": "V", "values": None, "repeats": False}],
+    "commands": {
+        "make": {
+            "help": "Makes it",
+            "arguments": [
+                {"name": "KIND", "values": {"words": ["one", "two"]}, "repeats": False},
+                {"name": "FILE", "values": {"paths": "files"}, "repeats": True},
+            ],
+            "options": [
+                {"flags": ["--quick", "-q"], "help": "Q", "values": None, "repeats": False},
+                {"flags": ["--name"], "help": "N", "values": {"words": ["a"]}, "repeats": False},
+                {"flags": ["--run"], "help": "R", "values": RUN, "repeats": True},
+            ],
+            "commands": {},
+        },
+        "list": {"help": "L", "arguments": [], "options": [FORCE], "commands": {}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "rows"),
+    [
+        ("magkit ", [("make", "Makes it"), ("list", "L")]),
+        ("magkit --", [("--version", "V")]),
+        ("magkit --version ", [("make", "Makes it"), ("list", "L")]),
+        ("magkit other ", []),
+        ("magkit make ", [("one", ""), ("two", "")]),
+        ("magkit make --name a ", [("one", ""), ("two", "")]),
+        ("magkit make one ", [("", "files")]),
+        ("magkit make one a b ", [("", "files")]),
+        ("magkit make --name ", [("a", "")]),
+        ("magkit make --name=", [("a", "")]),
+        ("magkit make --name=a ", [("one", ""), ("two", "")]),
+        ("magkit make --none=", []),
+        ("magkit make --quick=", []),
+        # No run is there to be listed.
+        ("magkit make --run ", [("", "files")]),
+        ("magkit make -", [("--quick", "Q"), ("-q", "Q"), ("--name", "N"), ("--run", "R")]),
+        ("magkit make -q --run x --name y -", [("--run", "R")]),
+        ("magkit list ", [("--force", "F")]),
+        ("magkit list word", []),
+    ],
+)
+def test_any_place_of_a_line(here: Path, line: str, rows: list[tuple[str, str]]) -> None:
+    assert list(complete(line.split(" "), cast("Command", TREE))) == rows
+
+
+def test_the_tree_of_commands_is_cached() -> None:
+    calls = []
+
+    def root() -> Any:
+        calls.append(1)
+        return typer.main.get_command(app)
+
+    arguments = ["--", "magkit", "pre"]
+    first, second = list(values(arguments, root)), list(values(arguments, root))
+    assert first == second
+    assert ("pretrain", "Train a magnifier's encoder on frames without labels") in first
+    assert calls == [1]
 
 
 def test_names_are_the_registrys() -> None:
@@ -128,7 +198,7 @@ def test_remarks_are_short_and_on_one_line(site: Any, capfdbinary: Any) -> None:
     assert main(["methods"]) == 0
     line = capfdbinary.readouterr().out.decode().splitlines()[-1]
     assert line.startswith("sole\ttwo lines  [31m long long")
-    assert len(line) == len("sole\t") + LONGEST
+    assert len(line) == len("sole\t") + MAX_DESCRIPTION
     assert line.endswith("...")
 
 
@@ -182,6 +252,8 @@ def test_what_has_no_answer_says_nothing(arguments: list[str], capfd: Any) -> No
         ("a\\ b", "a b"),
         ("it\\'s", "it's"),
         ("'", ""),
+        # As PowerShell hands on an empty word.
+        ('""', ""),
         ("", ""),
         ("a b", "a b"),
         ("it's", "it's"),
@@ -216,15 +288,13 @@ def test_a_broken_plugin_is_not_heard_of(site: Any, magkit: Magkit) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_beside_a_broken_plugin_things_are_remembered_for_a_moment(
-    site: Any, tmp_path: Path
-) -> None:
+def test_beside_a_broken_plugin_tables_are_valid_for_a_minute(site: Any, tmp_path: Path) -> None:
     site.install("magkit-broken", BROKEN)
-    table = json.loads(json.dumps(provided()))
+    table = json.loads(json.dumps(plugin_table()))
     (file,) = (tmp_path / "cache").iterdir()
-    for age, believed in ((BRIEF - 20, table), (BRIEF + 1, None)):
+    for age, believed in ((MAX_AGE_BROKEN - 20, table), (MAX_AGE_BROKEN + 1, None)):
         os.utime(file, (time.time() - age, time.time() - age))
-        assert recalled("plugins") == believed
+        assert load_table("plugins") == believed
 
 
 def test_what_cannot_be_shown_takes_nothing_with_it(site: Any) -> None:
@@ -262,6 +332,7 @@ HEAVY = {"torch", "torchvision", "numpy", "scipy", "PIL", "imageio", "pycocotool
         ["methods"],
         ["settings", "invert", "--", ""],
         ["videos", "--", "--davis", "DAVIS", ""],
+        ["--", "magkit", "invert", "--opt", ""],
     ],
     ids=lambda arguments: arguments[0],
 )
@@ -273,8 +344,9 @@ def test_it_needs_next_to_nothing(
     # And what else is installed here.
     monkeypatch.delenv("MAGKIT_PLUGINS")
     first, second = loaded(site, *arguments), loaded(site, *arguments)
-    assert not first & {*HEAVY, "typer", "rich"}
-    # Once it is remembered, no plugin is even looked for.
+    # The tree of commands is made by importing them.
+    assert not first & ({*HEAVY, "rich"} if arguments[0] == "--" else {*HEAVY, "typer", "rich"})
+    # Once it is cached, no plugin is even looked for.
     assert not second & {*HEAVY, "typer", "rich", "pluggy", "importlib.metadata", "magkit.plugins"}
 
 

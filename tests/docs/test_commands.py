@@ -42,7 +42,8 @@ SMALLER = {
     "magkit evaluate magnifier": f"--repeats 1 {RENDERED}",
     "magkit evaluate clip": "--threads 1",
     "magkit evaluate encoder": f"--frames 8 {RENDERED}",
-    "magkit invert": "--size 64 --iterations 2 --set key=1 --set warm=1 --threads 1",
+    "magkit invert": "--size 64 --iterations 2 --set keyframe_steps=1"
+    " --set warm_steps=1 --threads 1",
     "magkit evaluate inversion": "--threads 1",
 }
 """What is added to commands that begin so: later options outdo earlier ones. The longest counts."""

@@ -1,13 +1,13 @@
 """Links lead somewhere, and what stands in code spans is what the commands have."""
 
 import re
+import runpy
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from magkit.cli.app import app
-from magkit.cli.reference.tree import read
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -59,7 +59,7 @@ def test_every_document_is_listed() -> None:
 @cache
 def options() -> dict[str, set[str]]:
     """The flags of each command, and of all of them under the empty name."""
-    reference = read(app)
+    reference = runpy.run_path(str(ROOT / "tools" / "command_reference.py"))["read"](app)
     shared = {flag for option in reference.shared for flag in option.names}
     found = {c.path: shared | {f for o in c.options for f in o.names} for c in reference.commands}
     return {**found, "": set.union(*found.values())}

@@ -33,7 +33,14 @@ def davis(tmp_path: Path) -> Path:
     return root
 
 
-SMALL = {"size": 64, "iterations": 4, "key": 1, "warm": 1, "keyframe": 2, "plateau": 0.0}
+SMALL = {
+    "size": 64,
+    "iterations": 4,
+    "keyframe_steps": 1,
+    "warm_steps": 1,
+    "keyframe": 2,
+    "plateau": 0.0,
+}
 # Where the top left corners of each video's objects are, frame by frame; none: not to be seen.
 MOVING: dict[str, list[list[tuple[int, int] | None]]] = {
     "bear": [[(10 + 2 * n, 10 + 4 * n)] for n in range(5)],
@@ -79,7 +86,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Files of random weights: `target` and `verifier` of a segmenter, and of `maskrcnn-small`."""
     import torch
 
-    from magkit.invert.classes import CLASSES
+    from magkit.invert import CLASSES
     from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
     from magkit.invert.targets.segmenter import Segmenter
     from magkit.runtime.weights import to_storable, write_tensors
@@ -218,7 +225,7 @@ def tiny(site: Any) -> Iterator[Callable[..., Any]]:
 @pytest.fixture
 def colours(tiny: Callable[..., TargetChoice]) -> Callable[..., Any]:
     """Makes jobs of a few steps: three pictures of each colour in two batches unless told."""
-    from magkit.invert.class_job import ClassJob
+    from magkit.invert.job import ClassJob
 
     def make(settings: dict[str, Any] | None = None, **more: Any) -> ClassJob:
         job: dict[str, Any] = {"targets": [tiny()], "per_class": 3, **more}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from magkit.invert.affine import resample, scaling
+from magkit.invert.affine import resample, scale_map
 
 DOUBLE = torch.float64
 
@@ -53,12 +53,12 @@ def test_each_picture_has_a_map_of_its_own() -> None:
 
 def test_half_the_size_is_the_mean_of_four() -> None:
     x = pictures(2, 6, 8)
-    found = resample(x, scaling((6, 8), (3, 4), 2).to(DOUBLE), (3, 4))
+    found = resample(x, scale_map((6, 8), (3, 4), 2).to(DOUBLE), (3, 4))
     torch.testing.assert_close(found, x.reshape(2, 3, 3, 2, 4, 2).mean((3, 5)))
 
 
 def test_scaling_takes_corners_to_corners() -> None:
-    found = scaling((480, 854), (64, 100), 3)
+    found = scale_map((480, 854), (64, 100), 3)
     assert found.shape == (3, 2, 3)
     corners = torch.tensor([[0.0, 0, 1], [100, 64, 1]])
     expected = torch.tensor([[0.0, 0], [854, 480]])

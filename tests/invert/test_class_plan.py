@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magkit.errors import MagkitError, UsageError
-from magkit.invert.class_plan import LONGEST, ClassPlan, folder_names, plan_classes
-from magkit.invert.job import load_target
+from magkit.invert.plan import MAX_NAME, ClassPlan, folder_names, plan_classes
 from magkit.invert.settings import InvertSettings, make_settings
-from magkit.invert.targets.load import TargetChoice
+from magkit.invert.targets.load import TargetChoice, load_target
 
 Tiny = Callable[..., TargetChoice]
 CPU = torch.device("cpu")
@@ -150,7 +149,7 @@ def test_no_class_leads_out_of_the_folder(labels: list[str]) -> None:
         assert name
         assert name == name.strip()
         assert not set(name) & set('./\\:*?"<>|\0')
-        assert len(name) <= LONGEST + 3
+        assert len(name) <= MAX_NAME + 3
 
 
 def test_names_of_folders() -> None:

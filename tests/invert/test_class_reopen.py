@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
-from magkit.invert.class_job import ClassesInverted, ClassJob, invert_classes
-from magkit.invert.load_job import holds_classes, load_class_job, load_job
+from magkit.invert.job import ClassJob, Inverted, invert
+from magkit.invert.load_job import load_job
+from magkit.invert.plan import ClassPlan
 from magkit.invert.targets.load import TargetChoice
 
 Colours = Callable[..., ClassJob]
@@ -18,39 +19,42 @@ Tiny = Callable[..., TargetChoice]
 
 
 @pytest.fixture
-def done(colours: Colours, tiny: Tiny, tmp_path: Path) -> ClassesInverted:
+def done(colours: Colours, tiny: Tiny, tmp_path: Path) -> Inverted[ClassPlan]:
     """A job of which nothing is as it is by default."""
     target = TargetChoice("tiny", 0.5, None, ("seed=3", "classes=red,green,sky/blue"))
     job = colours({"iterations": 1, "lr": 0.3}, targets=[target], classes="sky/blue,red")
-    return invert_classes(job, output=tmp_path / "run")
+    return invert(job, output=tmp_path / "run")
 
 
-def test_a_job_is_opened_as_it_was_made(done: ClassesInverted) -> None:
-    assert holds_classes(done.run.folder)
-    run, plan, targets = load_class_job(done.run.folder, ())
+def test_a_job_is_opened_as_it_was_made(done: Inverted[ClassPlan]) -> None:
+    run, plans, targets = load_job(done.run.folder, None, ())
     assert (run.folder, run.model.name) == (done.run.folder, "report.json")
-    assert plan == done.plan
+    assert plans == done.plans
     assert [(each.name, each.weight) for each in targets] == [("tiny", 0.5)]
-    assert json.loads(json.dumps(targets[0].described())) == run.config["targets"][0]
+    assert json.loads(json.dumps(targets[0].to_dict())) == run.config["targets"][0]
 
 
-def test_a_job_of_classes_is_none_of_masks(done: ClassesInverted) -> None:
+def test_a_record_of_neither_masks_nor_classes(done: Inverted[ClassPlan]) -> None:
+    path = done.run.folder / "config.json"
+    record = json.loads(path.read_text())
+    del record["config"]["classes"]
+    path.write_text(json.dumps(record))
     with pytest.raises(MagkitError, match="is not what magkit invert writes"):
         load_job(done.run.folder, None, ())
 
 
-def test_what_is_missing(done: ClassesInverted, tmp_path: Path) -> None:
+def test_what_is_missing(done: Inverted[ClassPlan], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="2 weights files are given, more than"):
-        load_class_job(done.run.folder, [tmp_path / "a", tmp_path / "b"])
+        load_job(done.run.folder, None, [tmp_path / "a", tmp_path / "b"])
     (done.run.folder / "classes" / "sky-blue" / "01.png").unlink()
     with pytest.raises(MagkitError, match="lacks 1 of its 6 pictures, sky-blue/01"):
-        load_class_job(done.run.folder, ())
+        load_job(done.run.folder, None, ())
 
 
-def test_a_picture_of_another_size_is_named(done: ClassesInverted) -> None:
+def test_a_picture_of_another_size_is_named(done: Inverted[ClassPlan]) -> None:
     Image.new("RGB", (5, 4)).save(done.run.folder / "classes" / "red" / "02.png")
     with pytest.raises(MagkitError, match=r"02\.png: it is 5x4"):
-        load_class_job(done.run.folder, ())
+        load_job(done.run.folder, None, ())
 
 
 @pytest.mark.parametrize(
@@ -71,19 +75,19 @@ def test_a_picture_of_another_size_is_named(done: ClassesInverted) -> None:
         lambda c: c.update(targets=["tiny"]),
     ],
 )
-def test_a_record_that_was_changed(done: ClassesInverted, change: Callable[[Any], Any]) -> None:
+def test_a_record_that_was_changed(done: Inverted[ClassPlan], change: Callable[[Any], Any]) -> None:
     path = done.run.folder / "config.json"
     record = json.loads(path.read_text())
     change(record["config"])
     path.write_text(json.dumps(record))
     with pytest.raises(MagkitError, match="is not what magkit invert writes"):
-        load_class_job(done.run.folder, ())
+        load_job(done.run.folder, None, ())
 
 
-def test_a_record_that_names_no_class_leads_nowhere(done: ClassesInverted) -> None:
+def test_a_record_that_names_no_class_leads_nowhere(done: Inverted[ClassPlan]) -> None:
     path = done.run.folder / "config.json"
     record = json.loads(path.read_text())
     record["config"]["classes"]["labels"] = ["../../elsewhere"]
     path.write_text(json.dumps(record))
     with pytest.raises(MagkitError, match="lacks 3 of its 3 pictures, ------elsewhere/00"):
-        load_class_job(done.run.folder, ())
+        load_job(done.run.folder, None, ())

@@ -5,27 +5,27 @@ from pathlib import Path
 import pytest
 
 from magkit.errors import UsageError
-from magkit.invert.classes import ANY, CLASSES, class_numbers, class_of_video
+from magkit.invert import ANY, CLASSES, class_indices, class_of_video
 
 COCO = ("background", "person", "N/A", "bear")
 
 
 def test_numbers_of_classes() -> None:
-    assert class_numbers(["bear", "person", ANY, "bear"], COCO) == [3, 1, -1, 3]
-    assert class_numbers([], COCO) == []
+    assert class_indices(["bear", "person", ANY, "bear"], COCO) == [3, 1, -1, 3]
+    assert class_indices([], COCO) == []
 
 
 @pytest.mark.parametrize("label", ["beer", "N/A", "background", "", "BEAR"])
 def test_a_class_that_can_not_be_asked_for(label: str) -> None:
     with pytest.raises(UsageError, match=f"the target knows no class '{label}'") as refused:
-        class_numbers(["bear", label], COCO)
+        class_indices(["bear", label], COCO)
     assert "known: person, bear" in refused.value.hint
     assert "'any' leaves the choice to the target" in refused.value.hint
 
 
 def test_the_likeliest_class_is_named() -> None:
     with pytest.raises(UsageError) as refused:
-        class_numbers(["beer"], COCO)
+        class_indices(["beer"], COCO)
     assert refused.value.hint.startswith("did you mean 'bear'?")
 
 

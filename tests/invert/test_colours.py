@@ -3,23 +3,23 @@
 import numpy as np
 import torch
 
-from magkit.invert.init_noise import mixed, mixing
+from magkit.invert.priors import apply_matrix, colour_matrix
 
 
 def test_plain_axes_change_nothing() -> None:
     colours = torch.rand(2, 3, 4, 5, dtype=torch.float64)
-    assert torch.equal(mixed(mixing("plain", colours), colours), colours)
+    assert torch.equal(apply_matrix(colour_matrix("plain", colours), colours), colours)
 
 
 def test_colours_are_mixed_pixel_by_pixel() -> None:
     colours = torch.rand(2, 3, 4, 5, dtype=torch.float64)
-    matrix = mixing("photographs", colours)
+    matrix = colour_matrix("photographs", colours)
     expected = np.einsum("ij,njhw->nihw", matrix.numpy(), colours.numpy())
-    np.testing.assert_allclose(mixed(matrix, colours).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(apply_matrix(matrix, colours).numpy(), expected, rtol=1e-12)
 
 
 def test_brightness_is_what_varies_most() -> None:
-    matrix = mixing("photographs", torch.zeros((), dtype=torch.float64))
+    matrix = colour_matrix("photographs", torch.zeros((), dtype=torch.float64))
     values, vectors = torch.linalg.eigh(matrix)
     assert torch.equal(matrix, matrix.T)
     assert abs(float(values.sum()) - 3) < 1e-3

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from magkit.errors import MagkitError
-from magkit.invert.frames_on_disk import Folder, picture, save_picture, shown
+from magkit.invert.frames_on_disk import OutputFolder, read_image, save_image, to_image
 from magkit.invert.optimize import OptimState
 from magkit.invert.priors import MEAN, STD
 from magkit.video.folder import open_folder, write_sidecar
@@ -22,7 +22,7 @@ from magkit.video.info import VideoInfo
 
 
 def test_a_frame_is_read_as_it_is_shown(tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "bear")
+    folder = OutputFolder(tmp_path / "bear")
     x = torch.randn(3, 40, 52, generator=torch.Generator().manual_seed(0)) * 2
     folder.write("00007", x, {"steps": 3})
     with Image.open(tmp_path / "bear/frames/00007.png") as image:
@@ -38,7 +38,7 @@ def test_a_frame_is_read_as_it_is_shown(tmp_path: Path) -> None:
 
 
 def test_a_frame_is_all_there_is_when_it_is_finished(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
+    folder = OutputFolder(tmp_path)
     assert not folder.has("a")
     folder.keep("a", OptimState(torch.zeros(1, 3, 8, 8)))
     assert folder.state("a").is_file()
@@ -54,7 +54,7 @@ def test_a_frame_is_all_there_is_when_it_is_finished(tmp_path: Path) -> None:
 
 
 def test_a_state_is_read_as_it_was_kept(tmp_path: Path) -> None:
-    folder, x = Folder(tmp_path), torch.randn(2, 3, 8, 8).requires_grad_()
+    folder, x = OutputFolder(tmp_path), torch.randn(2, 3, 8, 8).requires_grad_()
     adam = torch.optim.Adam([x], 0.1)
     (x.grad,) = torch.autograd.grad(x.square().sum(), x)
     adam.step()
@@ -69,7 +69,7 @@ def test_a_state_is_read_as_it_was_kept(tmp_path: Path) -> None:
 
 
 def test_a_state_that_is_none(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
+    folder = OutputFolder(tmp_path)
     assert folder.kept("a") is None
     folder.state("a").write_bytes(b"PK\x03\x04 cut")
     assert folder.kept("a") is None
@@ -80,7 +80,7 @@ def test_a_state_that_is_none(tmp_path: Path) -> None:
 
 
 def test_what_is_told_may_be_lost(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
+    folder = OutputFolder(tmp_path)
     assert folder.told("a") == {}
     folder.record("a").parent.mkdir()
     for text in ("{", "[1]", "3", ""):
@@ -89,7 +89,7 @@ def test_what_is_told_may_be_lost(tmp_path: Path) -> None:
 
 
 def test_the_sidecar_is_what_other_commands_read(tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "bear")
+    folder = OutputFolder(tmp_path / "bear")
     folder.write_sidecar((40, 52), Fraction(30000, 1001))
     folder.write("00000", torch.zeros(3, 40, 52), {})
     info, _ = open_folder(tmp_path / "bear" / "frames")
@@ -108,7 +108,7 @@ def test_processes_that_write_the_sidecar_at_once_do_not_hinder_one_another(
         together.wait(60)
 
     monkeypatch.setattr("magkit.invert.frames_on_disk.write_sidecar", write)
-    folder = Folder(tmp_path)
+    folder = OutputFolder(tmp_path)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(folder.write_sidecar, [(40, 52)] * 8))
     assert [path.name for path in tmp_path.iterdir()] == ["frames"]
@@ -119,17 +119,17 @@ def test_processes_that_write_the_sidecar_at_once_do_not_hinder_one_another(
 def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
     path = tmp_path / "00003.png"
     with pytest.raises(MagkitError, match=r"00003\.png can't be read"):
-        picture(path)
+        read_image(path)
     path.write_bytes(b"no picture")
     with pytest.raises(MagkitError, match=r"00003\.png is not a picture"):
-        picture(path)
-    save_picture(path, torch.rand(3, 40, 40))
+        read_image(path)
+    save_image(path, torch.rand(3, 40, 40))
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(MagkitError, match=r"00003\.png is damaged"):
-        picture(path)
+        read_image(path)
 
 
 @given(st.floats(-1e6, 1e6, width=32))
 def test_shown_stays_within_the_range_of_pictures(value: float) -> None:
-    found = shown(torch.full((3, 2, 2), value))
+    found = to_image(torch.full((3, 2, 2), value))
     assert 0 <= float(found.min()) <= float(found.max()) <= 1

@@ -13,7 +13,8 @@ from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
 from magkit.invert import job as jobs
-from magkit.invert.job import Inverted, Job, invert, plans_of
+from magkit.invert.job import Inverted, Job, invert, plan_clips
+from magkit.invert.plan import ClipPlan
 from magkit.invert.targets.load import TargetChoice
 from magkit.runtime.shard import Shard
 from magkit.training.run import Run, open_run
@@ -23,7 +24,7 @@ Small = Callable[..., Job]
 Frames = Callable[[Path], dict[str, bytes]]
 
 
-def records(done: Inverted, clip: str = "bear") -> list[dict[str, Any]]:
+def records(done: Inverted[ClipPlan], clip: str = "bear") -> list[dict[str, Any]]:
     paths = sorted((done.run.folder / clip / "records").glob("*.json"))
     return [json.loads(path.read_text()) for path in paths]
 
@@ -43,7 +44,7 @@ def test_a_frame_for_each_mask(small: Small, tmp_path: Path, frames_in: Frames) 
         output=tmp_path / "run",
         progress=lambda made, total: told.append((made, total)),
     )
-    assert (done.frames, done.whole) == (8, True)
+    assert (done.written, done.complete) == (8, True)
     assert done.seconds > 0
     assert [plan.name for plan in done.plans] == ["bear", "two-dogs"]
     names = [f"bear/frames/{n:05d}.png" for n in range(5)]
@@ -86,10 +87,10 @@ def test_shares_together_make_what_one_process_makes(
     shares = [
         invert(small(), output=tmp_path / "shared", share=Shard(number, last)) for number in order
     ]
-    assert [done.whole for done in shares] == [number == order[-1] for number in order]
+    assert [done.complete for done in shares] == [number == order[-1] for number in order]
     assert frames_in(tmp_path / "shared") == undisturbed
     untold = invert(small(), output=tmp_path / "shared", share=Shard(1, 2))
-    assert (untold.frames, untold.whole) == (0, True)
+    assert (untold.written, untold.complete) == (0, True)
 
 
 def test_new_never_goes_on(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,13 +120,13 @@ def test_a_share_that_lost_the_race_for_the_folder_joins(
         raise MagkitError(f"{kwargs['output'] / 'config.json'} exists")
 
     monkeypatch.setattr(jobs, "open_run", lost)
-    assert not invert(small(), output=tmp_path / "run", share=Shard(1, 2)).whole
+    assert not invert(small(), output=tmp_path / "run", share=Shard(1, 2)).complete
 
 
 def test_a_share_does_not_wait_for_ever(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "PATIENCE", 0.3)
+    monkeypatch.setattr(jobs, "FOLDER_TIMEOUT", 0.3)
     (tmp_path / "diary").write_text("not a run")
     with pytest.raises(MagkitError, match="no run to go on with"):
         invert(small(), output=tmp_path, share=Shard(1, 2))
@@ -150,14 +151,14 @@ def test_an_unfinished_run_is_found_and_a_finished_one_is_not(
     assert len(frames_in(Path("runs/invert-001"))) == 2
     assert invert(small({"seed": 1}, frames="first")).run.folder == Path("runs/invert-002")
     went_on = invert(small())
-    assert (went_on.run.folder, went_on.frames) == (Path("runs/invert-001"), 3)
+    assert (went_on.run.folder, went_on.written) == (Path("runs/invert-001"), 3)
     assert frames_in(went_on.run.folder) == undisturbed
     (Path("runs") / "invert-001" / "report.json").write_text("{}")
     assert invert(small()).run.folder == Path("runs/invert-003")
     with pytest.raises(MagkitError, match="holds a finished run"):
         invert(small(), output=Path("runs/invert-001"))
     shared = invert(small(), output=Path("runs/invert-001"), share=Shard(2, 2))
-    assert (shared.frames, shared.whole) == (0, True)
+    assert (shared.written, shared.complete) == (0, True)
 
 
 def test_another_job_is_refused_and_nothing_is_lost(
@@ -202,7 +203,7 @@ def test_a_folder_of_masks(small: Small, moving: Path, tmp_path: Path, frames_in
     assert [plan.classes for plan in done.plans] == [("cow",)]
     assert list(frames_in(tmp_path / "run")) == ["bear/frames/00000.png", "bear/frames/00001.png"]
     with pytest.raises(UsageError, match="takes the place"):
-        plans_of(replace(job, videos=["bear"]))
+        plan_clips(replace(job, videos=["bear"]))
 
 
 def test_a_sweep_makes_a_folder_for_each_combination(
@@ -228,7 +229,12 @@ def test_a_sweep_of_sizes(small: Small, tmp_path: Path) -> None:
 
 
 def test_tables_change_the_videos_and_frames_that_they_name(small: Small, tmp_path: Path) -> None:
-    tables = {"bear": {"warm": 3, "frames": {"1,2": {"warm": 5, "key": 1}, "2": {"key": 4}}}}
+    tables = {
+        "bear": {
+            "warm_steps": 3,
+            "frames": {"1,2": {"warm_steps": 5, "keyframe_steps": 1}, "2": {"keyframe_steps": 4}},
+        }
+    }
     done = invert(small(videos=["bear", "two-dogs"], tables=tables), output=tmp_path / "run")
     assert [each["steps"] for each in records(done)] == [4, 10, 8, 6, 2]
     assert [each["steps"] for each in records(done, "two-dogs")] == [4, 2, 2]
@@ -239,9 +245,9 @@ def test_tables_change_the_videos_and_frames_that_they_name(small: Small, tmp_pa
     [
         ({"bare": {}}, "'bare', which is not inverted"),
         ({"bear": {"wram": 3}}, "named 'wram'"),
-        ({"bear": {"frames": {"0-9": {"warm": 3}}}}, "frames 0-9 are asked for"),
+        ({"bear": {"frames": {"0-9": {"warm_steps": 3}}}}, "frames 0-9 are asked for"),
         ({"bear": {"frames": {"1": {"wram": 3}}}}, "named 'wram'"),
-        ({"bear": {"frames": {"1": {"warm": 0}}}}, "warm"),
+        ({"bear": {"frames": {"1": {"warm_steps": 0}}}}, "warm"),
         (
             {"bear": {"frames": {"1": {"size": 32}}}},
             "'size' of frames 1 of 'bear' belongs to whole",
@@ -336,19 +342,19 @@ def test_a_target_without_statistics_is_told_to_do_without(
         invert(small(), output=tmp_path / "run")
     assert "--bn 0" in caught.value.hint
     assert not (tmp_path / "run").exists()
-    assert invert(small({"bn": 0}, frames="first"), output=tmp_path / "run").whole
+    assert invert(small({"bn": 0}, frames="first"), output=tmp_path / "run").complete
 
 
 def test_nothing_to_invert(small: Small) -> None:
     with pytest.raises(UsageError, match="nothing is named to invert"):
-        plans_of(small(videos=[]))
+        plan_clips(small(videos=[]))
 
 
 def test_all_videos(small: Small) -> None:
-    plans = plans_of(small(videos=["all"], frames="first"))
+    plans = plan_clips(small(videos=["all"], frames="first"))
     assert [plan.name for plan in plans] == ["bear", "cows", "two-dogs"]
     assert [plan.classes for plan in plans] == [("bear",), ("cow",), ("any", "any")]
-    assert len(plans_of(small(videos=["bear", "bear"]))) == 1
+    assert len(plan_clips(small(videos=["bear", "bear"]))) == 1
 
 
 def test_a_target_that_takes_other_sizes_says_which(

@@ -10,7 +10,7 @@ from PIL import Image
 from magkit.errors import MagkitError, UsageError
 from magkit.invert.davis import find_davis, list_videos, open_masks, open_video_masks
 from magkit.invert.davis_root import PICTURES, video_folders
-from magkit.invert.masks import frame_labels, frame_masks, frame_size
+from magkit.invert.masks import read_frame_masks
 from magkit.invert.plan import plan_clip
 from magkit.invert.settings import make_settings
 from magkit.video.formats import SUFFIXES
@@ -70,7 +70,7 @@ def test_videos_without_a_resolution(vos: Path) -> None:
     for frame in clip.frames:
         assert frame.mask == vos / "Annotations/0a49f5265b" / f"{frame.stem}.png"
         assert frame.image == vos / "JPEGImages/0a49f5265b" / f"{frame.stem}.jpg"
-        assert frame_labels(frame) == [1, 2]
+        assert list(read_frame_masks(frame)[1]) == [1, 2]
     with pytest.raises(UsageError, match="no video 'bear'"):
         open_video_masks(vos, "bear")
 
@@ -97,12 +97,12 @@ def test_a_folder_for_each_object(sam: Path) -> None:
         *((masks / "000" / f"0000{n}.png", masks / "001" / f"0000{n}.png") for n in (1, 2)),
     ]
     assert [f.image and f.image.name for f in clip.frames] == [f"0000{n}.jpg" for n in range(3)]
-    assert [frame_labels(f) for f in clip.frames] == [[1], [1, 2], [1, 2]]
-    assert {frame_size(f) for f in clip.frames} == {SIZE}
-    first, second = frame_masks(clip.frames[1], (1, 2))
+    assert [list(read_frame_masks(f)[1]) for f in clip.frames] == [[1], [1, 2], [1, 2]]
+    assert {read_frame_masks(f)[0] for f in clip.frames} == {SIZE}
+    first, second = read_frame_masks(clip.frames[1])[1].values()
     assert np.array_equal(first, mask(LEFT) > 0)
     assert np.array_equal(second, mask(OVER) > 0), "where objects overlap, both are there"
-    assert not frame_masks(clip.frames[0], (1, 2))[1].any()
+    assert 2 not in read_frame_masks(clip.frames[0])[1]
 
 
 def test_a_plan_of_objects_in_folders(sam: Path) -> None:
@@ -148,10 +148,9 @@ def test_two_layouts_at_once_are_refused(vos: Path, sam: Path) -> None:
 def test_objects_that_do_not_go_together_are_refused(sam: Path) -> None:
     small = save(sam / "Annotations/dog/001/00001.png", mask()[:20])
     (frame,) = (f for f in open_video_masks(sam, "dog").frames if f.stem == "00001")
-    for read in (frame_size, lambda frame: frame_masks(frame, (1, 2))):
-        with pytest.raises(MagkitError, match="60x20") as refused:
-            read(frame)
-        assert str(small) in refused.value.message
+    with pytest.raises(MagkitError, match="60x20") as refused:
+        read_frame_masks(frame)
+    assert str(small) in refused.value.message
     save(sam / "Annotations/dog/1/00001.png", mask(LEFT))
     with pytest.raises(MagkitError, match="001 and 1"):
         open_video_masks(sam, "dog")

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from magkit.errors import MagkitError, UsageError
-from magkit.invert import frame_optimizer
-from magkit.invert.frame_optimizer import drowned, mix_priors
-from magkit.invert.frames_on_disk import Folder, picture
+from magkit.invert import optimizer
+from magkit.invert.affine import TemporalPrior
+from magkit.invert.frames_on_disk import OutputFolder, read_image
 from magkit.invert.job import Job, invert
-from magkit.invert.objective import TemporalPrior
-from magkit.invert.optimize import OptimState
+from magkit.invert.optimize import OptimState, negligible_terms
+from magkit.invert.optimizer import mix_priors
 from magkit.invert.targets.segmenter import SegmenterTarget
 from magkit.runtime.shard import Shard
 
@@ -39,16 +39,16 @@ def undisturbed(
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Saves after each step; counts the steps; `limit` is the one after which the process dies."""
-    counts, keep = {"done": 0, "limit": -1}, Folder.keep
+    counts, keep = {"done": 0, "limit": -1}, OutputFolder.keep
 
-    def counted(folder: Folder, stem: str, position: OptimState) -> None:
+    def counted(folder: OutputFolder, stem: str, position: OptimState) -> None:
         keep(folder, stem, position)
         counts["done"] += 1
         if counts["done"] == counts["limit"]:
             raise KilledError
 
-    monkeypatch.setattr(frame_optimizer, "SAVED_EVERY", 0.0)
-    monkeypatch.setattr(Folder, "keep", counted)
+    monkeypatch.setattr(optimizer, "SAVE_INTERVAL", 0.0)
+    monkeypatch.setattr(OutputFolder, "keep", counted)
     return counts
 
 
@@ -122,11 +122,11 @@ def test_a_frame_is_told_before_it_is_there(
     def killed(*_: Any) -> None:
         raise KilledError
 
-    monkeypatch.setattr("magkit.invert.frames_on_disk.save_picture", killed)
+    monkeypatch.setattr("magkit.invert.frames_on_disk.save_image", killed)
     with pytest.raises(KilledError):
         invert(small(frames="first"), output=tmp_path / "run")
     monkeypatch.undo()
-    assert invert(small(frames="first"), output=tmp_path / "run").frames == 1
+    assert invert(small(frames="first"), output=tmp_path / "run").written == 1
 
 
 @pytest.mark.parametrize("start", ["before", "noise"])
@@ -136,13 +136,13 @@ def test_where_the_object_vanishes_the_picture_goes_on(
     job = small({"start": start, "keyframe": 12}, videos=["cows"])
     invert(job, output=tmp_path / "run")
     assert any("no object in frame 00001" in note for note in log.messages)
-    folder = Folder(tmp_path / "run" / "cows")
+    folder = OutputFolder(tmp_path / "run" / "cows")
     told = [folder.told(f"{n:05d}") for n in range(3)]
     # From noise the last frame shows the object again, and starts anew.
     starts = {"before": "frame before", "noise": "noise"}
     assert [each["start"] for each in told] == ["noise", "carried", starts[start]]
     assert told[1]["steps"] == 0
-    before, after = (picture(folder.frame(f"0000{n}")) for n in (0, 1))
+    before, after = (read_image(folder.frame(f"0000{n}")) for n in (0, 1))
     away = torch.ones(64, 96, dtype=torch.bool)
     away[6:42, 6:46] = False  # the object, 26 x 30 at (10, 10), and what is beside it
     assert torch.equal(before[:, away], after[:, away])
@@ -153,7 +153,7 @@ def test_frames_from_noise_in_batches(small: Small, tmp_path: Path, frames_in: F
     job = small({"start": "noise", "batch": 2}, frames="0-2")
     whole = invert(job, output=tmp_path / "whole")
     assert [len(part) for part in whole.plans[0].segments()] == [2, 1]
-    folder = Folder(tmp_path / "whole" / "bear")
+    folder = OutputFolder(tmp_path / "whole" / "bear")
     assert {folder.told(f"{n:05d}")["start"] for n in range(3)} == {"noise"}
     made = frames_in(tmp_path / "whole")
     assert len(set(made.values())) == 3
@@ -199,7 +199,7 @@ def test_frames_of_a_batch_keep_settings_of_their_own(small: Small, tmp_path: Pa
     tables = {"bear": {"frames": {"1": {"iterations": 8}}}}
     job = small({"start": "noise", "batch": 3}, frames="0-2", tables=tables)
     invert(job, output=tmp_path / "run")
-    folder = Folder(tmp_path / "run" / "bear")
+    folder = OutputFolder(tmp_path / "run" / "bear")
     assert [folder.told(f"{n:05d}")["steps"] for n in range(3)] == [4, 8, 4]
 
 
@@ -232,7 +232,7 @@ def test_a_picture_that_lost_its_contrast_is_told_of(
     settings = {"iterations": 20, "lr": 0.3, "l2_norm": 1e3, "sizes": (1.0,), "shares": (1.0,)}
     invert(small(settings, frames="first"), output=tmp_path / "run")
     assert any("bear, frame 00000 has lost its contrast" in note for note in log.messages)
-    assert float(picture(tmp_path / "run/bear/frames/00000.png").std()) < 0.05
+    assert float(read_image(tmp_path / "run/bear/frames/00000.png").std()) < 0.05
 
 
 def test_a_loss_that_is_no_number_ends_the_job(
@@ -258,11 +258,11 @@ def test_nothing_asked_for(small: Small, tmp_path: Path) -> None:
         invert(small(nothing), output=tmp_path / "run")
 
 
-def test_drowned() -> None:
-    assert drowned({"mask": 1.0, "bn": 0.02, "label": 1e-3}) == [
+def test_negligible_terms() -> None:
+    assert negligible_terms({"mask": 1.0, "bn": 0.02, "label": 1e-3}) == [
         "'mask' drowns 'label' (1 against 0.001): change the weight of one"
     ]
-    assert drowned({"mask": 1.0}) == []
+    assert negligible_terms({"mask": 1.0}) == []
 
 
 def test_mixed_guides_take_each_others_gaps() -> None:

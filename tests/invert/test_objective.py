@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from magkit.errors import UsageError
 from magkit.invert import priors
+from magkit.invert.affine import TemporalPrior
 from magkit.invert.objective import (
-    Move,
+    AffineAugmentation,
     Objective,
     TargetTerm,
-    TemporalPrior,
     gradient_norms,
-    total,
+    total_loss,
 )
 from magkit.invert.settings import InvertSettings, make_settings
 from magkit.invert.statistics import Moments, bn_statistics
@@ -28,7 +28,7 @@ from magkit.protocols import Annotation, Statistic
 H, W = 64, 96
 NOTHING: dict[str, Any] = {
     **dict.fromkeys(("mask", "label", "bn", "other", "temporal"), 0),
-    **dict.fromkeys(("var_l1", "var_l2", "l2_norm", "beyond", "colour"), 0),
+    **dict.fromkeys(("var_l1", "var_l2", "l2_norm", "range_penalty", "colour"), 0),
 }
 WEIGHTS = {"mask": 1.5, "bn": 0.02, "var_l1": 0.3, "var_l2": 2e-3, "l2_norm": 1e-3}
 
@@ -108,7 +108,7 @@ def test_every_term_of_the_thesis(
     assert found.keys() == exact.keys() == WEIGHTS.keys()
     for name, value in exact.items():
         assert found[name] == pytest.approx(WEIGHTS[name] * value, rel=1e-9), name
-    assert float(total(objective.terms(x))) == pytest.approx(sum(found.values()), rel=1e-12)
+    assert float(total_loss(objective.terms(x))) == pytest.approx(sum(found.values()), rel=1e-12)
 
 
 def test_each_term_has_the_weight_of_its_setting() -> None:
@@ -134,10 +134,12 @@ def test_all_targets_count_even_of_one_name(names: tuple[str, ...]) -> None:
     x, chosen = pictures(), settings(mask=1, bn=1, colour=1)
     goals = [goal(plain(), name, weight=n) for n, name in enumerate(names, 1)]
     terms = Objective(goals, chosen).terms(x)
-    alone = [float(total(Objective([each], chosen).terms(x))) for each in goals]
-    prior = float(priors.colour(x))
+    alone = [float(total_loss(Objective([each], chosen).terms(x))) for each in goals]
+    prior = float(priors.colour_penalty(x))
     assert len(terms) == 2 * len(names) + 1
-    assert float(total(terms)) == pytest.approx(sum(alone) - (len(names) - 1) * prior, rel=1e-5)
+    assert float(total_loss(terms)) == pytest.approx(
+        sum(alone) - (len(names) - 1) * prior, rel=1e-5
+    )
     assert set(Objective([goals[0]], chosen).terms(x)) == {"mask", "bn", "colour"}
 
 
@@ -148,7 +150,7 @@ def test_a_target_that_remembers_nothing_has_no_such_term() -> None:
 
 def test_nothing_asked_for() -> None:
     with pytest.raises(UsageError, match="nothing is asked for"):
-        total(Objective([goal(plain())], settings()).terms(pictures()))
+        total_loss(Objective([goal(plain())], settings()).terms(pictures()))
 
 
 def test_the_difference_from_the_frame_before() -> None:
@@ -193,8 +195,8 @@ def test_statistics_are_of_the_frames_before_too(frames: int) -> None:
 MIRROR, LEFT = (-1.0, 0, W, 0, 1, 0), (1.0, 0, 7, 0, 1, -5)
 
 
-def move(*maps: tuple[float, ...]) -> Move:
-    return Move(torch.tensor(maps).reshape(-1, 2, 3))
+def move(*maps: tuple[float, ...]) -> AffineAugmentation:
+    return AffineAugmentation(torch.tensor(maps).reshape(-1, 2, 3))
 
 
 def mirrored(annotation: Annotation) -> Annotation:
@@ -264,10 +266,10 @@ def test_terms_of_any_precision_have_a_sum(detector: MaskRCNNTarget) -> None:
     labels = detector.labels([[bear()]])
     objective = Objective([TargetTerm("t", detector, labels, detector.statistics())], chosen)
     x = pictures(1).requires_grad_()
-    exact = total(objective.terms(x))
+    exact = total_loss(objective.terms(x))
     with torch.autocast("cpu", torch.bfloat16):
-        rough = total(objective.terms(x, move(LEFT)))
-        same = total(objective.terms(x))
+        rough = total_loss(objective.terms(x, move(LEFT)))
+        same = total_loss(objective.terms(x))
     (gradient,) = torch.autograd.grad(rough, x)
     assert same.item() == pytest.approx(exact.item(), rel=0.02)
     assert gradient.dtype == torch.float32

@@ -12,21 +12,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from magkit.invert.init_noise import mixing
-from magkit.invert.objective import Objective, TargetTerm, TemporalPrior
+from magkit.invert.affine import TemporalPrior
+from magkit.invert.objective import Objective, TargetTerm
 from magkit.invert.optimize import (
     OptimResult,
     OptimState,
     Stage,
-    disturbed,
-    flat,
+    augment,
+    has_plateaued,
+    learning_rate,
+    make_stages,
     optimize,
-    rate,
-    resized,
-    scaled,
-    stages,
+    resize,
+    resize_objective,
 )
-from magkit.invert.priors import MEAN, STD, normalised
+from magkit.invert.priors import MEAN, STD, colour_matrix, normalize
 from magkit.invert.settings import InvertSettings, make_settings
 from magkit.invert.targets.maskrcnn import MaskRCNNTarget
 from magkit.invert.targets.segmenter import PixelLabels
@@ -38,7 +38,7 @@ WEIGHTS = {"mask": 1.5, "bn": 0.02, "var_l1": 0.3, "var_l2": 2e-3, "l2_norm": 1e
 STAGED = {"size": 64, "iterations": 14, "sizes": (0.5, 1), "shares": (0.7, 0.3)}
 DISTURBED = {"jitter": 6, "flip": 0.5, "noise": 0.1, "plateau": 0.05, "window": 3}
 TERMS = {"label": 0.5, "bn": 1.0, "bn_form": "scaled"}
-ROUGH = {**STAGED, **DISTURBED, **TERMS, "lr": 0.05, "final": 0.1, "clip": True}
+ROUGH = {**STAGED, **DISTURBED, **TERMS, "lr": 0.05, "final_lr_ratio": 0.1, "clip": True}
 
 
 def mask() -> Tensor:
@@ -77,7 +77,7 @@ def test_twenty_steps_of_the_thesis(
     )
     x = noise().double()
     position = OptimState(x.clone())
-    found = optimize(position, stages(settings, (H, W)), objective, settings, (0,))
+    found = optimize(position, make_stages(settings, (H, W)), objective, settings, (0,))
 
     first, second = torch.zeros_like(x), torch.zeros_like(x)
     for step in range(1, 21):
@@ -103,13 +103,13 @@ def saved(position: OptimState) -> bytes:
 def test_going_on_ends_with_the_same_bytes(detector: MaskRCNNTarget) -> None:
     """From the middle of each stage and from its last step, through a file."""
     settings = make_settings("thesis", ROUGH)
-    plan, objective = stages(settings, (H, W)), seen_by(detector, settings, 2)
+    plan, objective = make_stages(settings, (H, W)), seen_by(detector, settings, 2)
     kept: list[tuple[int, int, bytes]] = []
 
     def save(position: OptimState) -> None:
         kept.append((position.stage, position.step, saved(position)))
 
-    start = resized(noise(2), plan[0].size)
+    start = resize(noise(2), plan[0].size)
     whole = optimize(OptimState(start), plan, objective, settings, (7, 3), save)
     steps = [max(step for stage, step, _ in kept if stage == n) for n in range(2)]
     assert whole.steps == len(kept) == sum(steps)
@@ -223,7 +223,7 @@ def test_what_is_saved_after_every_step() -> None:
 
 
 def test_pictures_are_kept_in_their_range() -> None:
-    low, high = (normalised(torch.full((1, 3, 1, 1), v)) for v in (0.0, 1.0))
+    low, high = (normalize(torch.full((1, 3, 1, 1), v)) for v in (0.0, 1.0))
     x = steps_of(square, 1, clip=True)[0].x_N3HW
     assert (x >= low).all()
     assert (x <= high).all()
@@ -235,7 +235,7 @@ def test_pictures_are_kept_in_their_range() -> None:
 
 def test_steps_along_the_axes_of_colour() -> None:
     """Adam's first step goes as far along every axis as its rate says, uphill or down."""
-    root, std = mixing("photographs", noise()), torch.tensor(STD)[:, None, None]
+    root, std = colour_matrix("photographs", noise()), torch.tensor(STD)[:, None, None]
     slope = 2 * std * (noise() * std + torch.tensor(MEAN)[:, None, None] - 0.5)
     along = -0.1 * torch.einsum("dc,ndhw->nchw", root, slope).sign()
     expected = noise() + torch.einsum("cd,ndhw->nchw", root, along)
@@ -269,20 +269,20 @@ def test_a_plateau_ends_a_stage() -> None:
 )
 def test_what_is_flat(losses: list[float], expected: bool) -> None:
     """A window of two that lowers the loss by less than a tenth."""
-    assert flat(losses, replace(PLAIN, plateau=0.1, window=2)) == expected
-    assert not flat(losses, replace(PLAIN, plateau=0.0, window=2))
+    assert has_plateaued(losses, replace(PLAIN, plateau=0.1, window=2)) == expected
+    assert not has_plateaued(losses, replace(PLAIN, plateau=0.0, window=2))
 
 
 def test_rates() -> None:
-    settings = replace(PLAIN, lr=0.2, final=0.1)
-    found = [rate(settings, step, 8) for step in range(8)]
+    settings = replace(PLAIN, lr=0.2, final_lr_ratio=0.1)
+    found = [learning_rate(settings, step, 8) for step in range(8)]
     assert found[0] == 0.2
     assert found[4] == pytest.approx(0.2 * 0.55)
     assert all(later < before for before, later in pairwise(found))
     for early, late in zip(found[1:4], found[:4:-1], strict=True):  # a cosine
         assert early + late == pytest.approx(0.2 * 1.1)
-    assert rate(settings, 8, 8) == pytest.approx(0.02)
-    assert {rate(PLAIN, step, 8) for step in range(8)} == {PLAIN.lr}
+    assert learning_rate(settings, 8, 8) == pytest.approx(0.02)
+    assert {learning_rate(PLAIN, step, 8) for step in range(8)} == {PLAIN.lr}
 
 
 def test_sizes_one_after_the_other() -> None:
@@ -306,26 +306,26 @@ def test_sizes_one_after_the_other() -> None:
 def test_an_objective_of_smaller_pictures(detector: MaskRCNNTarget) -> None:
     guide = TemporalPrior(noise(), (noise()[:, :1] > 0).float())
     objective = replace(seen_by(detector, PLAIN), guide=guide)
-    assert scaled(objective, (H, W), (H, W), 1) is objective
-    found = scaled(objective, (32, 48), (H, W), 1)
+    assert resize_objective(objective, (H, W), (H, W), 1) is objective
+    found = resize_objective(objective, (32, 48), (H, W), 1)
     labels: Any = found.goals[0].labels
     assert labels.masks_KHW.shape == (1, 32, 48)
     assert labels.boxes_K4.tolist() == [[10, 6, 35, 22]]
     assert found.guide is not None
     assert found.guide.pixels_N3HW.shape == (1, 3, 32, 48)
     assert 0 <= found.guide.known_N1HW.min() < found.guide.known_N1HW.max() <= 1
-    several = scaled(seen_by(detector, PLAIN, 3), (32, 48), (H, W), 3)
+    several = resize_objective(seen_by(detector, PLAIN, 3), (32, 48), (H, W), 3)
     again: Any = several.goals[0].labels
     assert again.boxes_K4.tolist() == [[10, 6, 35, 22]] * 3
 
 
 def test_a_smaller_picture_keeps_its_mean_and_a_larger_one_its_ramp() -> None:
     fine = torch.rand(1, 3, 64, 96)
-    torch.testing.assert_close(resized(fine, (16, 24)).mean(), fine.mean(), rtol=0, atol=0.01)
+    torch.testing.assert_close(resize(fine, (16, 24)).mean(), fine.mean(), rtol=0, atol=0.01)
     lines = (torch.arange(64)[:, None] % 4 == 0).float().expand(1, 1, 64, 96)
-    assert (resized(lines, (16, 24)) - 0.25).abs().max() < 0.1
+    assert (resize(lines, (16, 24)) - 0.25).abs().max() < 0.1
     ramp = (torch.arange(8) + 0.5).expand(1, 1, 6, 8)
-    larger = resized(ramp, (12, 16))[..., 1:-1]
+    larger = resize(ramp, (12, 16))[..., 1:-1]
     torch.testing.assert_close(
         larger, ((torch.arange(16) + 0.5) / 2).expand(1, 1, 12, 16)[..., 1:-1]
     )
@@ -333,13 +333,13 @@ def test_a_smaller_picture_keeps_its_mean_and_a_larger_one_its_ramp() -> None:
 
 def test_pictures_that_are_not_disturbed() -> None:
     x = noise()
-    found, move = disturbed(x, PLAIN, torch.Generator(), 3.0)
+    found, move = augment(x, PLAIN, torch.Generator(), 3.0)
     assert found is x
     assert move is None
 
 
 def test_noise_that_is_laid_over() -> None:
-    found, move = disturbed(noise(), replace(PLAIN, noise=0.25), torch.Generator(), 0)
+    found, move = augment(noise(), replace(PLAIN, noise=0.25), torch.Generator(), 0)
     assert move is None
     assert float((found - noise()).std()) == pytest.approx(0.25, rel=0.05)
 
@@ -349,7 +349,7 @@ def test_shifts_and_mirroring() -> None:
     settings = replace(PLAIN, jitter=5, flip=0.25)
     x, shifts, flips = noise(3), set(), []
     for number in range(200):
-        found, move = disturbed(x, settings, generator(0, number), 5.0)
+        found, move = augment(x, settings, generator(0, number), 5.0)
         assert found is x
         assert move is not None
         for across, _, shift_x, _, down, shift_y in (
@@ -360,7 +360,7 @@ def test_shifts_and_mirroring() -> None:
             shifts.add((shift_x - W if across == -1 else shift_x, shift_y))
     assert {x for x, _ in shifts} == {y for _, y in shifts} == set(range(-5, 6))
     assert sum(flips) / len(flips) == pytest.approx(0.25, abs=0.06)
-    _, move = disturbed(x, settings, generator(0, 0), 5.0)
+    _, move = augment(x, settings, generator(0, 0), 5.0)
     assert move is not None
     assert len({tuple(m.flatten().tolist()) for m in move.source_from_output_N23}) == 3
 
@@ -374,7 +374,7 @@ def test_shifts_grow_with_the_picture(size: int, monkeypatch: pytest.MonkeyPatch
         seeds.add(draw.initial_seed())
         return x, None
 
-    monkeypatch.setattr("magkit.invert.optimize.disturbed", watch)
+    monkeypatch.setattr("magkit.invert.optimize.augment", watch)
     plan = [Stage((16, 24), 1), Stage((32, 48), 1), Stage((H, W), 1)]
     optimize(OptimState(noise(size=(16, 24))), plan, asked(square, settings), settings, (0,))
     assert reaches == [2, 4, 8]

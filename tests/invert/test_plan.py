@@ -15,7 +15,7 @@ from PIL import Image
 
 from magkit.errors import MagkitError, UsageError
 from magkit.invert.davis import open_masks, open_video_masks
-from magkit.invert.plan import MULTIPLE, ClipPlan, plan_clip, renamed, result_size
+from magkit.invert.plan import WIDTH_MULTIPLE, ClipPlan, output_size, plan_clip
 from magkit.invert.settings import InvertSettings, make_settings
 
 OWN = make_settings("thesis", {"start": "before", "keyframe": 3})  # of the masks' own size
@@ -160,15 +160,17 @@ def test_an_object_that_is_too_small_at_the_size_that_is_made(clip: Callable[...
 def test_the_size_of_what_is_made(
     source: tuple[int, int], height: int, expected: tuple[int, int]
 ) -> None:
-    assert result_size(source, height) == expected
+    assert output_size(source, height) == expected
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(32, 1200))
 def test_any_size(height: int, width: int, wanted: int) -> None:
-    found = result_size((height, width), wanted)
+    found = output_size((height, width), wanted)
     assert found[0] == wanted
-    assert found[1] % MULTIPLE == 0
-    assert found[1] == MULTIPLE or abs(found[1] - width / height * wanted) <= MULTIPLE / 2
+    assert found[1] % WIDTH_MULTIPLE == 0
+    assert (
+        found[1] == WIDTH_MULTIPLE or abs(found[1] - width / height * wanted) <= WIDTH_MULTIPLE / 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -230,12 +232,12 @@ def test_no_object(clip: Callable[..., Path]) -> None:
 
 
 def test_masks_of_two_sizes(clip: Callable[..., Path]) -> None:
-    found = planned(clip(labels(ONE), np.pad(labels(ONE), ((0, 1), (0, 0)))))
-    assert found.masks(0).any()
+    folder = clip(labels(ONE), np.pad(labels(ONE), ((0, 1), (0, 0))))
+    assert planned(folder, "0").masks(0).any()
     with pytest.raises(
         MagkitError, match=r"00001\.png is 60x41, but the masks before it are 60x40"
     ):
-        found.masks(1)
+        planned(folder)
 
 
 def test_a_damaged_mask(clip: Callable[..., Path]) -> None:
@@ -248,7 +250,7 @@ def test_a_damaged_mask(clip: Callable[..., Path]) -> None:
 def test_what_determines_the_frames(clip: Callable[..., Path]) -> None:
     folder = clip(*[labels(ONE, TWO)] * 3)
     found = planned(folder, "0-1", ("dog", "cow"), own={"1": {"bn": 3}})
-    told = found.described()
+    told = found.to_dict()
     assert json.loads(json.dumps(told)) | {"settings": 0} == {
         "clip": "hens",
         "masks": None,
@@ -265,12 +267,12 @@ def test_what_determines_the_frames(clip: Callable[..., Path]) -> None:
         planned(folder, "0-1", ("dog", "cow")),
         planned(folder, "0-1", ("dog", "cow"), make_settings("thesis"), {"1": {"bn": 3}}),
     ):
-        assert other.described() != told
+        assert other.to_dict() != told
 
 
 def test_a_plan_of_another_name_and_settings(clip: Callable[..., Path]) -> None:
     plan = planned(clip(labels(ONE)), own={"0": {"lr": 0.5}})
-    found = renamed(plan, "bn=1/hens", make_settings("thesis", {"bn": 1, "size": 64}))
+    found = plan.variant("bn=1/hens", make_settings("thesis", {"bn": 1, "size": 64}))
     assert (found.name, found.clip, found.size) == ("bn=1/hens", "hens", (64, 96))
     assert (found.settings_of(0).bn, found.settings_of(0).lr) == (1, 0.5)
     assert found.frames == plan.frames

@@ -62,7 +62,7 @@ FORMULAS: dict[str, Callable[[Array], float]] = {
     "var_l1": tv_l1,
     "var_l2": tv_l2,
     "l2_norm": l2_norm,
-    "beyond": beyond,
+    "range_penalty": beyond,
     "colour": colour,
 }
 
@@ -105,12 +105,12 @@ def test_mirrored_pictures_are_as_likely(name: str) -> None:
 
 def test_normalised_pictures() -> None:
     x = np.random.default_rng(1).random((2, 3, 4, 5))
-    found = priors.normalised(torch.tensor(x))
+    found = priors.normalize(torch.tensor(x))
     np.testing.assert_allclose(found, (x - MEAN) / STD, rtol=1e-12, atol=1e-15)
 
 
 def test_what_pictures_have_is_not_beyond() -> None:
-    x = priors.normalised(torch.rand(2, 3, 8, 8))
-    assert priors.beyond(x) == 0
+    x = priors.normalize(torch.rand(2, 3, 8, 8))
+    assert priors.range_penalty(x) == 0
     x[1, 2, 3, 4] = (1.5 - 0.406) / 0.225
-    assert priors.beyond(x) == pytest.approx((0.5 / 0.225) ** 2 / x.numel(), rel=1e-5)
+    assert priors.range_penalty(x) == pytest.approx((0.5 / 0.225) ** 2 / x.numel(), rel=1e-5)

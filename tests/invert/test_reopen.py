@@ -12,6 +12,7 @@ from PIL import Image
 from magkit.errors import MagkitError, UsageError
 from magkit.invert.job import Inverted, Job, invert
 from magkit.invert.load_job import load_job
+from magkit.invert.plan import ClipPlan
 from magkit.invert.targets.load import TargetChoice
 from magkit.runtime.shard import Shard
 
@@ -20,9 +21,9 @@ Edit = Callable[[Callable[[dict[str, Any]], Any]], Path]
 
 
 @pytest.fixture(scope="module")
-def done(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Inverted:
+def done(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Inverted[ClipPlan]:
     """A job of which nothing is as it is by default."""
-    tables = {"two-dogs": {"mask": 2.0, "frames": {"2": {"lr": 0.2, "warm": 3}}}}
+    tables = {"two-dogs": {"mask": 2.0, "frames": {"2": {"lr": 0.2, "warm_steps": 3}}}}
     job = small(
         {"shares": (0.2, 0.5, 0.3), "iterations": 2},
         videos=["two-dogs"],
@@ -35,7 +36,7 @@ def done(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Inverted:
 
 
 @pytest.fixture
-def edit(done: Inverted, tmp_path: Path) -> Edit:
+def edit(done: Inverted[ClipPlan], tmp_path: Path) -> Edit:
     """Copies the job, with another record."""
 
     def change(how: Callable[[dict[str, Any]], Any]) -> Path:
@@ -50,11 +51,11 @@ def edit(done: Inverted, tmp_path: Path) -> Edit:
 
 
 def test_a_job_is_opened_as_it_was_made(
-    done: Inverted, moving: Path, weights: dict[str, Path]
+    done: Inverted[ClipPlan], moving: Path, weights: dict[str, Path]
 ) -> None:
     run, plans, targets = load_job(done.run.folder, moving, [weights["target"]])
     assert plans == list(done.plans)
-    assert [plan.settings_of(1).lr for plan in plans] == [0.2] * 2
+    assert [plan.settings_of(1).lr for plan in plans if isinstance(plan, ClipPlan)] == [0.2] * 2
     assert targets == [TargetChoice("segmenter", weights=weights["target"])]
     assert (run.folder, run.model.name) == (done.run.folder, "report.json")
 
@@ -84,7 +85,7 @@ def test_frames_that_are_missing(
 
 
 def test_other_masks_are_noticed(
-    done: Inverted, moving: Path, tmp_path: Path, weights: dict[str, Path]
+    done: Inverted[ClipPlan], moving: Path, tmp_path: Path, weights: dict[str, Path]
 ) -> None:
     other = tmp_path / "DAVIS"
     shutil.copytree(moving, other)
@@ -104,7 +105,7 @@ def test_other_masks_are_noticed(
 
 
 def test_weights_must_be_those_that_were_inverted(
-    done: Inverted, moving: Path, tmp_path: Path, weights: dict[str, Path]
+    done: Inverted[ClipPlan], moving: Path, tmp_path: Path, weights: dict[str, Path]
 ) -> None:
     with pytest.raises(MagkitError, match="these are not the weights of 'segmenter'"):
         load_job(done.run.folder, moving, [weights["verifier"]])

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from magkit.errors import MagkitError
-from magkit.invert.frame_optimizer import LoadedTarget
-from magkit.invert.frames_on_disk import Folder, picture, save_picture
-from magkit.invert.job import Job, folder_of, invert, plans_of
+from magkit.invert.frames_on_disk import OutputFolder, read_image, save_image
+from magkit.invert.job import Job, invert, plan_clips
 from magkit.invert.judge import Judges
 from magkit.invert.plan import ClipPlan
 from magkit.invert.report import (
@@ -21,13 +20,12 @@ from magkit.invert.report import (
     GAP,
     LOCK,
     JudgingError,
-    judges_of,
+    clip_sheet,
     mean_of_clips,
-    seen_by,
+    tint_detections,
     write_report,
-    write_sheet,
 )
-from magkit.invert.targets.load import TargetChoice
+from magkit.invert.targets.load import LoadedTarget, TargetChoice, load_target
 from magkit.protocols import Annotation
 from magkit.runtime.files import file_lock
 from magkit.training.run import Run
@@ -60,12 +58,12 @@ def judges() -> Judges:
 @pytest.fixture
 def made(small: Small, tmp_path: Path) -> tuple[Run, list[ClipPlan]]:
     """A job of three videos whose frames show their masks in white."""
-    plans = plans_of(small(videos=["all"]))
+    plans = plan_clips(small(videos=["all"]))
     run = Run(tmp_path / "run", {}, "report.json")
     for plan in plans:
         for place, frame in enumerate(plan.frames):
             shown = plan.masks(place).any(0).float().expand(3, -1, -1)
-            save_picture(folder_of(run, plan).frame(frame.stem), shown)
+            save_image(plan.folder(run.folder).frame(frame.stem), shown)
     return run, plans
 
 
@@ -95,30 +93,30 @@ def test_the_panels_stand_beside_the_frames(
     run, plans = made
     write_report(run, plans, judges)
     for plan in plans:
-        folder = folder_of(run, plan).path
+        folder = plan.folder(run.folder).path
         panels = ["frames", "masks", "seen"] + ["real"] * (plan.name != "two-dogs")
         assert sorted(p.name for p in folder.iterdir()) == sorted(panels)
         for panel in panels:
             names = [path.name for path in sorted((folder / panel).iterdir())]
             assert names == [f"{frame.stem}.png" for frame in plan.frames]
-            assert picture(folder / panel / names[0]).shape == (3, *plan.size)
-    shown = picture(folder_of(run, plans[0]).path / "masks" / "00002.png")
+            assert read_image(folder / panel / names[0]).shape == (3, *plan.size)
+    shown = read_image(plans[0].folder(run.folder).path / "masks" / "00002.png")
     assert torch.equal(shown[0] > 0.5, plans[0].masks(2).any(0))
 
 
 def test_what_the_verifier_sees_is_tinted(small: Small, judges: Judges) -> None:
-    plan = plans_of(small())[0]
+    plan = plan_clips(small())[0]
     shown = torch.full((3, 64, 96), 0.4)
     shown[:, 10:20, 30:50] = 1.0
-    seen = seen_by(judges, plan, shown)
+    seen = tint_detections(judges, plan, shown)
     inside = torch.zeros(64, 96, dtype=torch.bool)
     inside[10:20, 30:50] = True
     assert (seen[0][inside] > seen[1][inside] + 0.2).all(), "red"
     assert torch.allclose(seen[:, ~inside], torch.tensor(0.2)), "half as bright elsewhere"
-    cow = plans_of(small(classes=["cow"]))[0]
-    assert torch.allclose(seen_by(judges, cow, shown), 0.5 * shown), "a bear is no cow"
-    anything = plans_of(small(classes=["any"]))[0]
-    assert torch.equal(seen_by(judges, anything, shown), seen)
+    cow = plan_clips(small(classes=["cow"]))[0]
+    assert torch.allclose(tint_detections(judges, cow, shown), 0.5 * shown), "a bear is no cow"
+    anything = plan_clips(small(classes=["any"]))[0]
+    assert torch.equal(tint_detections(judges, anything, shown), seen)
 
 
 def test_the_contact_sheet_has_a_row_for_each_panel(
@@ -126,7 +124,7 @@ def test_the_contact_sheet_has_a_row_for_each_panel(
 ) -> None:
     run, plans = made
     write_report(run, plans, judges)
-    sheet = picture(run.folder / "contact.png")
+    sheet = read_image(run.folder / "contact.png")
     # Rows: 4 of bear's 5 frames and of cows' 3 beside them, 3 of two-dogs, which has no real ones.
     height = round(64 * CELL / 96)
     assert sheet.shape == (3, 7 * (height + GAP), 8 * (CELL + GAP))
@@ -136,23 +134,23 @@ def test_the_contact_sheet_has_a_row_for_each_panel(
 
 
 def test_first_frames_of_many_clips_stand_side_by_side(small: Small, tmp_path: Path) -> None:
-    plan, folder = plans_of(small(frames="first"))[0], Folder(tmp_path / "bear")
-    save_picture(folder.frame(plan.frames[0].stem), torch.zeros(3, *plan.size))
-    write_sheet(tmp_path / "sheet.png", [(plan, folder)] * 10)
+    plan, folder = plan_clips(small(frames="first"))[0], OutputFolder(tmp_path / "bear")
+    save_image(folder.frame(plan.frames[0].stem), torch.zeros(3, *plan.size))
+    save_image(tmp_path / "sheet.png", clip_sheet([(plan, folder)] * 10))
     height = round(64 * CELL / 96)
-    sheet = picture(tmp_path / "sheet.png")
+    sheet = read_image(tmp_path / "sheet.png")
     assert sheet.shape == (3, 2 * (height + GAP), 8 * (CELL + GAP))
     dark = (sheet[0, :: height + GAP] == 0).float().mean(1)
     assert dark[0] > 3.9 * dark[1] > 0, "eight above two"
 
 
 def test_a_sheet_of_a_long_clip_shows_some_of_it(small: Small, tmp_path: Path) -> None:
-    plan, folder = plans_of(small())[0], Folder(tmp_path / "bear")
+    plan, folder = plan_clips(small())[0], OutputFolder(tmp_path / "bear")
     long = replace(plan, frames=plan.frames * 7)
     for place, frame in enumerate(plan.frames):
-        save_picture(folder.frame(frame.stem), torch.full((3, *plan.size), place / 5))
-    write_sheet(tmp_path / "sheet.png", [(long, folder)])
-    assert picture(tmp_path / "sheet.png").shape[2] == 8 * (CELL + GAP)
+        save_image(folder.frame(frame.stem), torch.full((3, *plan.size), place / 5))
+    save_image(tmp_path / "sheet.png", clip_sheet([(long, folder)]))
+    assert read_image(tmp_path / "sheet.png").shape[2] == 8 * (CELL + GAP)
 
 
 def test_two_processes_don_t_judge_at_once(
@@ -173,7 +171,7 @@ def test_a_damaged_frame_is_another_matter(
     made: tuple[Run, list[ClipPlan]], judges: Judges
 ) -> None:
     run, plans = made
-    frame = folder_of(run, plans[1]).frame("00002")
+    frame = plans[1].folder(run.folder).frame("00002")
     frame.write_bytes(frame.read_bytes()[:90])
     with pytest.raises(MagkitError, match=r"00002\.png is damaged") as caught:
         write_report(run, plans, judges)
@@ -190,7 +188,8 @@ def test_the_networks_of_a_job_as_judges(
         TargetChoice("segmenter", weights=weights["target"]),
     ]
     verifier = TargetChoice("segmenter", weights=weights["verifier"])
-    judges = judges_of(targets, verifier, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    judges = Judges([load_target(each, cpu) for each in targets], load_target(verifier, cpu), cpu)
     assert [part for part, _ in judges.each()] == ["target1", "target2", "verifier"]
     done = invert(small(targets=targets[1:], frames="first"), output=tmp_path / "run")
     report = write_report(done.run, done.plans, judges)

@@ -23,7 +23,7 @@ from magkit.options import from_mapping, option_rows
 def test_the_thesis() -> None:
     """Adam at 0.1 for 2,000 steps, full size, from noise; five terms, by their published names."""
     found = make_settings("thesis")
-    assert (found.iterations, found.lr, found.final) == (2000, 0.1, 1.0)
+    assert (found.iterations, found.lr, found.final_lr_ratio) == (2000, 0.1, 1.0)
     assert (found.beta1, found.beta2, found.noise, found.plateau) == (0.9, 0.999, 0, 0)
     assert (found.size, found.sizes, found.steps()) == (0, (1.0,), [2000])
     assert (found.jitter, found.flip, found.clip, found.start) == (0, 0, False, "noise")
@@ -57,7 +57,9 @@ def test_an_unknown_setting() -> None:
     assert "'lr'" in refused.value.hint
 
 
-@pytest.mark.parametrize("name", ["iterations", "key", "warm", "window", "keyframe", "batch"])
+@pytest.mark.parametrize(
+    "name", ["iterations", "keyframe_steps", "warm_steps", "window", "keyframe", "batch"]
+)
 def test_numbers_that_are_at_least_one(name: str) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         make_settings("fast", {name: 0})
@@ -95,7 +97,7 @@ def test_weights_are_numbers(name: str, value: object) -> None:
         ({"size": 31}, "at least 32, or 0"),
         ({"size": -1}, "at least 32, or 0"),
         ({"flip": 1.1}, r"in \[0, 1\]"),
-        ({"final": -0.1}, r"in \[0, 1\]"),
+        ({"final_lr_ratio": -0.1}, r"in \[0, 1\]"),
         ({"plateau": 1}, r"in \[0, 1\)"),
         ({"precision": "half"}, "auto|full|bf16"),
         ({"start": "after"}, "before|noise"),

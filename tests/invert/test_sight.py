@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from magkit.cli.invert import warn_of_classes
 from magkit.cli.output import Output
-from magkit.invert.job import invert, load_target, plans_of
-from magkit.invert.judge import Judges, shows_no_masks
-from magkit.invert.targets.load import TargetChoice
+from magkit.cli.verifier import warn_of_verifier
+from magkit.invert.job import invert, plan_clips
+from magkit.invert.judge import Judges, predicts_no_masks
+from magkit.invert.targets.load import TargetChoice, load_target
 
 CPU = torch.device("cpu")
 SIZE = (64, 96)
@@ -20,12 +20,14 @@ SIZE = (64, 96)
 
 @pytest.mark.parametrize("name", ["maskrcnn-small", "segmenter"])
 def test_built_ins_show_masks(name: str) -> None:
-    assert not shows_no_masks(load_target(TargetChoice(name), CPU), SIZE, CPU)
+    assert not predicts_no_masks(load_target(TargetChoice(name), CPU), SIZE, CPU)
 
 
 def test_a_classifier_shows_none(tiny: Callable[..., TargetChoice]) -> None:
-    assert shows_no_masks(load_target(tiny(), CPU), SIZE, CPU)
-    assert not shows_no_masks(load_target(tiny("fault=blind"), CPU), SIZE, CPU), "it says nothing"
+    assert predicts_no_masks(load_target(tiny(), CPU), SIZE, CPU)
+    assert not predicts_no_masks(load_target(tiny("fault=blind"), CPU), SIZE, CPU), (
+        "it says nothing"
+    )
 
 
 def test_a_job_of_masks_warns_of_a_classifier(
@@ -48,8 +50,8 @@ def test_a_classifier_as_verifier_is_told(
     tiny: Callable[..., TargetChoice],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    plans, out = plans_of(small(classes=["any"])), Output()
-    warn_of_classes(out, Judges([], load_target(tiny(), CPU), CPU), plans)
+    plans, out = plan_clips(small(classes=["any"])), Output()
+    warn_of_verifier(out, Judges([], load_target(tiny(), CPU), CPU), plans)
     assert "'tiny' names classes and shows no masks: its J and F are 0" in capsys.readouterr().err
-    warn_of_classes(out, Judges([], load_target(small().targets[0], CPU), CPU), plans)
+    warn_of_verifier(out, Judges([], load_target(small().targets[0], CPU), CPU), plans)
     assert capsys.readouterr().err == ""

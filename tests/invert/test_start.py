@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from magkit.invert.init_noise import init_noise, pink
+from magkit.invert.priors import init_noise, pink_noise
 from magkit.invert.settings import make_settings
 
 
@@ -16,12 +16,12 @@ def test_pink_noise_is_white_noise_over_its_frequency(size: tuple[int, int]) -> 
     frequency[0, 0] = 1 / max(size)
     whole = np.fft.fft2(white.double().numpy()) / frequency
     expected = np.fft.ifft2(whole / np.sqrt((1 / frequency**2).mean())).real
-    np.testing.assert_allclose(pink(white).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(pink_noise(white).numpy(), expected, atol=1e-5)
 
 
 def test_its_deviation_is_one() -> None:
     draw = torch.Generator().manual_seed(1)
-    pictures = torch.stack([pink(torch.randn(3, 24, 40, generator=draw)) for _ in range(400)])
+    pictures = torch.stack([pink_noise(torch.randn(3, 24, 40, generator=draw)) for _ in range(400)])
     assert pictures.std() == pytest.approx(1, abs=0.03)
     assert pictures.mean() == pytest.approx(0, abs=0.05)
 

@@ -14,10 +14,10 @@ from torchvision.ops import FrozenBatchNorm2d
 from magkit.invert.statistics import (
     EPS,
     Moments,
-    blended,
     bn_statistics,
-    distance,
     moments,
+    moments_distance,
+    pool_moments,
     record_moments,
 )
 from magkit.protocols import Statistic
@@ -100,7 +100,7 @@ def test_blended_moments_are_those_of_all_frames_together(seed: int, frames: int
     """One frame's, as one part of `frames` + 1, and those of `frames` alike in size before."""
     x = numbers((frames + 1, 3, 4, 4), seed) * np.arange(1, frames + 2)[:, None, None, None]
     before = tensors(*(exact(x[:-1]) if frames else (np.ones(3), np.ones(3))))
-    found = blended(tensors(*exact(x[-1:])), before, 1 / (1 + frames))
+    found = pool_moments(tensors(*exact(x[-1:])), before, 1 / (1 + frames))
     mean, variance = exact(x)
     np.testing.assert_allclose(found.mean_C, mean, rtol=1e-9)
     np.testing.assert_allclose(found.variance_C, variance, rtol=1e-9)
@@ -143,7 +143,7 @@ def test_the_plain_distance_is_the_weighted_sum_over_layers(first: float, region
     known = layers()
     seen = seen_by(known)
     parts = [plain_part(seen[s.name], s) for s in known]
-    found = distance(known, seen, form="plain", first=first, region=region)
+    found = moments_distance(known, seen, form="plain", first=first, region=region)
     assert found.item() == pytest.approx(np.dot([first, 1, region], parts), rel=1e-9)
 
 
@@ -152,7 +152,7 @@ def test_the_scaled_distance_is_the_weighted_mean_over_layers(first: float, regi
     known = layers()
     seen = seen_by(known)
     parts = [scaled_part(seen[s.name], s) for s in known]
-    found = distance(known, seen, form="scaled", first=first, region=region)
+    found = moments_distance(known, seen, form="scaled", first=first, region=region)
     expected = np.average(parts, weights=[first, 1, region])
     assert found.item() == pytest.approx(expected, rel=1e-9)
 
@@ -162,16 +162,16 @@ def test_a_layer_that_saw_nothing_does_not_count(form: str) -> None:
     known = layers()
     seen = seen_by(known)
     del seen["bn2"]
-    found = distance(known, seen, form=form, region=7)  # type: ignore[arg-type]
-    torch.testing.assert_close(found, distance(known[:2], seen, form=form))  # type: ignore[arg-type]
-    assert distance(known, {}, form=form) == 0  # type: ignore[arg-type]
+    found = moments_distance(known, seen, form=form, region=7)  # type: ignore[arg-type]
+    torch.testing.assert_close(found, moments_distance(known[:2], seen, form=form))  # type: ignore[arg-type]
+    assert moments_distance(known, {}, form=form) == 0  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("form", ["plain", "scaled"])
 def test_the_distance_of_what_is_remembered_is_nothing(form: str) -> None:
     known = layers()
     seen = {s.name: Moments(s.mean_C, s.variance_C) for s in known}
-    assert distance(known, seen, form=form) == pytest.approx(0, abs=1e-12)  # type: ignore[arg-type]
+    assert moments_distance(known, seen, form=form) == pytest.approx(0, abs=1e-12)  # type: ignore[arg-type]
 
 
 def test_the_scaled_distance_does_not_depend_on_the_layers_units() -> None:
@@ -180,8 +180,8 @@ def test_the_scaled_distance_does_not_depend_on_the_layers_units() -> None:
     seen = seen_by([known])["bn0"]
     larger = Statistic("bn0", known.module, known.mean_C * 30, (known.variance_C + EPS) * 900)
     there = Moments(seen.mean_C * 30, (seen.variance_C + EPS) * 900)
-    near = float(distance([known], {"bn0": seen}))
-    assert float(distance([larger], {"bn0": there})) == pytest.approx(near, rel=1e-3)
+    near = float(moments_distance([known], {"bn0": seen}))
+    assert float(moments_distance([larger], {"bn0": there})) == pytest.approx(near, rel=1e-3)
 
 
 class Remembers(nn.Module):
@@ -241,7 +241,7 @@ def test_what_a_block_watches() -> None:
         mean, variance = exact(layer_input.detach().numpy())
         np.testing.assert_allclose(seen.of[name].mean_C.detach(), mean, rtol=1e-9)
         np.testing.assert_allclose(seen.of[name].variance_C.detach(), variance, rtol=1e-9)
-    (gradient,) = torch.autograd.grad(distance(statistics, seen.of), x)
+    (gradient,) = torch.autograd.grad(moments_distance(statistics, seen.of), x)
     assert gradient.abs().sum() > 0
     model(x)
     assert set(seen.of) == {"1", "3"}

@@ -7,41 +7,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magkit.errors import UsageError
-from magkit.invert.settings import MOST_VALUES, read_tables, setting_names, swept
+from magkit.invert.settings import MAX_VALUES, parse_sweep, read_tables, setting_names
 
 
 def test_values_of_settings() -> None:
-    assert swept([]) == {}
-    assert swept(["bn=0.1, 1,10", " var-l1 =0"]) == {"bn": ["0.1", "1", "10"], "var_l1": ["0"]}
+    assert parse_sweep([]) == {}
+    assert parse_sweep(["bn=0.1, 1,10", " var-l1 =0"]) == {
+        "bn": ["0.1", "1", "10"],
+        "var_l1": ["0"],
+    }
 
 
 @pytest.mark.parametrize("text", ["bn=", "bn=1,,2", "bn=1,", "bn=1,1", "bn= , "])
 def test_what_is_no_sweep(text: str) -> None:
     with pytest.raises(UsageError, match="is not of the form KEY=A,B") as refused:
-        swept([text])
+        parse_sweep([text])
     assert refused.value.hint == "such as bn=0.1,1,10"
 
 
 def test_a_setting_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="there is no setting 'iteration'") as refused:
-        swept(["iteration=1,2"])
+        parse_sweep(["iteration=1,2"])
     assert "did you mean 'iterations'?" in refused.value.hint
     for text in ("=1", "bn"):
         with pytest.raises(UsageError, match="is not of the form KEY=VALUE"):
-            swept([text])
+            parse_sweep([text])
 
 
 def test_too_many_values() -> None:
-    most = ",".join(map(str, range(MOST_VALUES)))
-    assert len(swept([f"seed={most}"])["seed"]) == MOST_VALUES
-    with pytest.raises(UsageError, match=f"over {MOST_VALUES + 1} values"):
-        swept([f"seed={most},-1"])
+    most = ",".join(map(str, range(MAX_VALUES)))
+    assert len(parse_sweep([f"seed={most}"])["seed"]) == MAX_VALUES
+    with pytest.raises(UsageError, match=f"over {MAX_VALUES + 1} values"):
+        parse_sweep([f"seed={most},-1"])
 
 
 @given(st.sampled_from(setting_names()), st.text(max_size=20))
 def test_any_text_is_a_sweep_or_refused(key: str, values: str) -> None:
     try:
-        found = swept([f"{key}={values}"])
+        found = parse_sweep([f"{key}={values}"])
     except UsageError:
         return
     assert list(found) == [key]

@@ -68,13 +68,13 @@ class Place:
         for folder in (self.home, self.here, self.prefix / "bin"):
             folder.mkdir(parents=True)
         for source, target in (
-            ("bash/magkit", "bash-completion/completions/magkit"),
-            ("zsh/_magkit", "zsh/site-functions/_magkit"),
-            ("fish/magkit.fish", "fish/vendor_completions.d/magkit.fish"),
+            ("magkit.bash", "bash-completion/completions/magkit"),
+            ("_magkit", "zsh/site-functions/_magkit"),
+            ("magkit.fish", "fish/vendor_completions.d/magkit.fish"),
         ):
             copy = self.prefix / "share" / target
             copy.parent.mkdir(parents=True)
-            shutil.copyfile(ROOT / "completions" / source, copy)
+            shutil.copyfile(ROOT / "magkit/completion/scripts" / source, copy)
         program = self.prefix / "bin" / "magkit"
         program.write_text(PROGRAM.format(python=shlex.quote(sys.executable)), encoding="utf-8")
         program.chmod(0o755)

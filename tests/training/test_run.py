@@ -10,7 +10,7 @@ from magkit.errors import MagkitError
 from magkit.runtime.files import file_lock
 from magkit.training.checkpoint import extend_run
 from magkit.training.metrics import MetricsLog, read_metrics
-from magkit.training.run import Run, open_run
+from magkit.training.run import Run, open_run, renamed_settings
 
 CONFIG: dict[str, object] = {"settings": {"lr": 0.1, "factors": (2.0, 100.0)}, "data": None}
 OTHER: dict[str, object] = {"settings": {"lr": 0.2, "factors": (2.0, 100.0)}, "data": None}
@@ -199,11 +199,11 @@ def test_a_run_of_magkit_0_1_is_resumed_and_extended(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(record))
     config: dict[str, object] = {"settings": {"steps": 10, "lr": 0.1, "final_lr_ratio": 0.01}}
-    assert opened(tmp_path, config).folder == folder
+    assert opened(tmp_path, config, upgrade=renamed_settings).folder == folder
     (folder / "model.safetensors").write_bytes(b"weights")
     (folder / "checkpoint-10.pt").write_bytes(b"state")
     more: dict[str, object] = {"settings": {"steps": 20, "lr": 0.1, "final_lr_ratio": 0.01}}
-    run = opened(tmp_path, more, extendable=True)
+    run = opened(tmp_path, more, extendable=True, upgrade=renamed_settings)
     assert (run.folder, run.extended_from) == (folder, 10)
     extend_run(run, 10)
     assert json.loads((folder / "config.json").read_text())["config"] == more

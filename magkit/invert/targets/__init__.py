@@ -1,1 +1,1 @@
-"""The models to invert that ship, a folder each."""
+"""The targets that ship with magkit."""

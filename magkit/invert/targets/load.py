@@ -1,9 +1,9 @@
-"""A target and its weights: what `--target` and `--weights` say, and how files are read."""
+"""Targets by name: parsed from options, built, and loaded with weights."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from magkit.errors import MagkitError, UsageError
-from magkit.options import parse_options
+from magkit.options import option_pairs, parse_options
 from magkit.plugins import registry
-from magkit.protocols import Target
+from magkit.protocols import Statistic, Target
 from magkit.runtime.weights import Weights, mismatch, read_weights
 
 
@@ -35,22 +35,24 @@ class TargetChoice:
     weights: Path | None = None
     options: Sequence[str] = ()
 
-    def described(self) -> dict[str, Any]:
-        """Return what determines the target, of JSON's types."""
-        spec = registry().target(self.name)
-        config = parse_options(spec.config, self.options, self.owner)
-        path = self.weights or spec.weights
+    def to_dict(self) -> dict[str, Any]:
+        """Return what determines the target, as JSON types; weights by their hash."""
+        path = self.weights or registry().target(self.name).weights
         return {
             "name": self.name,
             "weight": self.weight,
-            "options": asdict(config),
+            "options": asdict(self.config()),
             "weights": None if path is None else sha256(path.read_bytes()).hexdigest(),
         }
 
-    @property
-    def owner(self) -> str:
-        """Whose options they are, for messages."""
-        return f"target '{self.name}'"
+    def config(self) -> Any:
+        """Return the options as the target's configuration.
+
+        Raises:
+            UsageError: there is no such target or option.
+        """
+        spec = registry().target(self.name)
+        return parse_options(spec.config, self.options, f"target '{self.name}'")
 
 
 def build_target(choice: TargetChoice, device: torch.device) -> Target[Any]:
@@ -60,10 +62,85 @@ def build_target(choice: TargetChoice, device: torch.device) -> Target[Any]:
         UsageError: there is no such target or option.
         MagkitError: its weights are missing, damaged or another's.
     """
-    spec = registry().target(choice.name)
-    config = parse_options(spec.config, choice.options, choice.owner)
-    target: Target[Any] = spec.build(config, choice.weights, device)
+    build = registry().target(choice.name).build
+    target: Target[Any] = build(choice.config(), choice.weights, device)
     return target
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTarget:
+    """A target with its weights.
+
+    Attributes:
+        name: as it was asked for.
+        target: the network.
+        weight: in the sum of several targets.
+        statistics: its BatchNorm statistics.
+    """
+
+    name: str
+    target: Target[Any]
+    weight: float
+    statistics: Sequence[Statistic]
+
+
+def load_target(choice: TargetChoice, device: torch.device) -> LoadedTarget:
+    """Build a target, and list its BatchNorm statistics; errors are those of `build_target`."""
+    target = build_target(choice, device)
+    return LoadedTarget(choice.name, target, choice.weight, target.statistics())
+
+
+def check_target(loaded: LoadedTarget, size: tuple[int, int], bn_weight: float) -> None:
+    """Check that a target takes images of a size, and has BatchNorm statistics if they count.
+
+    Raises:
+        UsageError: it takes no such images.
+        MagkitError: it has no statistics, and `bn_weight` is not 0.
+    """
+    stride = loaded.target.stride
+    if any(side % stride for side in size):
+        raise UsageError(
+            f"'{loaded.name}' takes pictures whose sides are multiples of {stride}, "
+            f"not {size[1]}x{size[0]}",
+            "choose such a --size",
+        )
+    if bn_weight and not loaded.statistics:
+        raise MagkitError(
+            f"the target '{loaded.name}' remembers no statistics: no layer has a running mean",
+            "--bn 0 does without them",
+        )
+
+
+def recorded_target(table: Mapping[str, Any], path: Path | None) -> TargetChoice:
+    """Return the target that `TargetChoice.to_dict` described, its weights checked.
+
+    Args:
+        table: the description.
+        path: of the weights; None: those that ship.
+
+    Raises:
+        MagkitError: the weights can't be read, or are not those that were inverted.
+        WRONG: the table is damaged.
+    """
+    options = tuple(option_pairs(table["options"]))
+    choice = TargetChoice(table["name"], table["weight"], path, options)
+    try:
+        mark = choice.to_dict()["weights"]
+    except OSError as error:
+        raise MagkitError(
+            f"the weights of '{choice.name}' can't be read: {error.filename}",
+            "name them: --weights",
+        ) from error
+    if mark != table["weights"] and path is None:
+        raise MagkitError(
+            f"'{table['name']}' was inverted with weights of a file", "name it: --weights FILE"
+        )
+    if mark != table["weights"]:
+        raise MagkitError(
+            f"these are not the weights of '{table['name']}' that were inverted",
+            "give with --weights what the job was made with",
+        )
+    return choice
 
 
 def parse_targets(
@@ -101,7 +178,7 @@ def _pair(text: str) -> tuple[str, float]:
     return name, value
 
 
-MOST_CLASSES = 10_000  # each costs memory before the first tensor is compared
+MAX_CLASSES = 10_000  # each costs memory before the first tensor is compared
 
 
 def read_target(path: Path, name: str) -> Weights:
@@ -131,12 +208,12 @@ def class_names(found: Weights, path: Path, default: Sequence[str]) -> list[str]
         raise MagkitError(f"{path}: its list of classes is not JSON") from error
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
         raise MagkitError(f"{path}: its list of classes is no list of names")
-    if not 0 < len(names) <= MOST_CLASSES:
-        raise MagkitError(f"{path} lists {len(names)} classes, of 1 to {MOST_CLASSES}")
+    if not 0 < len(names) <= MAX_CLASSES:
+        raise MagkitError(f"{path} lists {len(names)} classes, of 1 to {MAX_CLASSES}")
     return names
 
 
-def fill(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path, name: str) -> None:
+def load_weights(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path, name: str) -> None:
     """Load tensors into a network, counters of batches aside.
 
     Raises:

@@ -16,13 +16,13 @@ from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.ops import box_iou, roi_align
 
 from magkit.errors import MagkitError
+from magkit.invert import class_indices
 from magkit.invert.affine import resample
-from magkit.invert.classes import class_numbers
 from magkit.invert.statistics import bn_statistics
 from magkit.invert.targets.maskrcnn_spec import MaskRCNNConfig
 from magkit.protocols import Annotation, Statistic
 
-SMALLEST = 2.0  # pixels: a box with a shorter side is no longer asked for
+MIN_BOX_SIDE = 2.0  # pixels: a box with a shorter side is no longer asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +51,22 @@ class DetectionLabels:
         else:
             masks = resample(self.masks_KHW[:, None], maps, size, padding="zeros")[:, 0]
             masks = (masks >= 0.5).to(self.masks_KHW)
-        return labelled(masks, self.classes_K, self.pictures_K, self.count)
+        return make_labels(masks, self.classes_K, self.pictures_K, self.count)
 
 
-def labelled(
+def make_labels(
     masks_KHW: Tensor, classes_K: Tensor, pictures_K: Tensor, count: int
 ) -> DetectionLabels:
     """Return labels with the boxes of the masks, without those too small to be seen."""
-    boxes = torch.stack([box(mask) for mask in masks_KHW]) if len(masks_KHW) else None
+    boxes = torch.stack([mask_box(mask) for mask in masks_KHW]) if len(masks_KHW) else None
     if boxes is None:
         empty = masks_KHW.new_zeros(0, 4)
         return DetectionLabels(masks_KHW, empty, classes_K[:0], pictures_K[:0], count)
-    kept = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= SMALLEST
+    kept = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= MIN_BOX_SIDE
     return DetectionLabels(masks_KHW[kept], boxes[kept], classes_K[kept], pictures_K[kept], count)
 
 
-def box(mask_HW: Tensor) -> Tensor:
+def mask_box(mask_HW: Tensor) -> Tensor:
     """Return the edges (4,) of a mask's pixels: left, top, right, bottom; zeros of an empty one."""
     rows, columns = mask_HW.amax(1).nonzero()[:, 0], mask_HW.amax(0).nonzero()[:, 0]
     if not len(rows):
@@ -74,8 +74,8 @@ def box(mask_HW: Tensor) -> Tensor:
     return torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]).to(mask_HW)
 
 
-MOST = 64  # proposals of a picture that are judged beside the true boxes
-OVERLAP = 0.5  # above which a proposal shows an object
+MAX_PROPOSALS = 64  # proposals of a picture that are judged beside the true boxes
+MIN_IOU = 0.5  # above which a proposal shows an object
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Regions:
         )
 
 
-def regions_of(
+def select_regions(
     model: Any, maps: Any, listed: ImageList, labels: DetectionLabels, rois: str
 ) -> Regions:
     """Return the true boxes, and with rois="sampled" the surest proposals of each picture too."""
@@ -121,7 +121,7 @@ def regions_of(
         return _sorted(true)
     with torch.no_grad():
         proposals, _ = model.rpn(listed, maps, None)
-    parts = [true, *(_matched(p[:MOST], n, labels) for n, p in enumerate(proposals))]
+    parts = [true, *(_matched(p[:MAX_PROPOSALS], n, labels) for n, p in enumerate(proposals))]
     return _sorted(
         Regions(
             torch.cat([part.boxes_R4 for part in parts]),
@@ -145,7 +145,7 @@ def _matched(boxes_P4: Tensor, picture: int, labels: DetectionLabels) -> Regions
         return Regions(boxes_P4, pictures, pictures * 0, pictures * 0, labels.count)
     overlaps = overlaps.masked_fill((labels.pictures_K != picture)[:, None], -1.0)
     best, objects = overlaps.max(0)
-    classes = torch.where(best >= OVERLAP, labels.classes_K[objects], 0)
+    classes = torch.where(best >= MIN_IOU, labels.classes_K[objects], 0)
     return Regions(boxes_P4, pictures, objects, classes, labels.count)
 
 
@@ -224,8 +224,8 @@ class MaskRCNNTarget:
         masks = [each.mask_HW for _, each in flat if each.mask_HW is not None]
         if len(masks) < len(flat) or not flat:
             raise MagkitError("a detector needs the mask of an object")
-        numbers = class_numbers([each.label for _, each in flat], self._names)
-        found = labelled(
+        numbers = class_indices([each.label for _, each in flat], self._names)
+        found = make_labels(
             torch.stack(masks).to(self._mean),
             torch.tensor(numbers, device=self._mean.device),
             torch.tensor([n for n, _ in flat], device=self._mean.device),
@@ -245,7 +245,7 @@ class MaskRCNNTarget:
         maps, size = self._features(images_NCHW), (images_NCHW.shape[2], images_NCHW.shape[3])
         sizes, terms = [size] * len(images_NCHW), dict[str, Tensor]()
         listed = ImageList(images_NCHW, sizes)
-        regions = regions_of(self.model, maps, listed, labels, self.config.rois)
+        regions = select_regions(self.model, maps, listed, labels, self.config.rois)
         scores, shifts = self._judged(maps, regions, sizes)
         classes = regions.classes_R
         likeliest = scores[:, 1:].argmax(1) + 1

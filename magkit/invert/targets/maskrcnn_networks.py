@@ -22,8 +22,8 @@ from torchvision.models.resnet import BasicBlock
 from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from magkit.invert.classes import CLASSES
-from magkit.invert.targets.load import class_names, fill, read_target
+from magkit.invert import CLASSES
+from magkit.invert.targets.load import class_names, load_weights, read_target
 from magkit.invert.targets.maskrcnn import MaskRCNNTarget
 from magkit.invert.targets.maskrcnn_spec import SMALL, MaskRCNNConfig
 from magkit.runtime.weights import download_weights
@@ -73,7 +73,7 @@ def published(
     found = read_target(source, name)
     names = ["background", *_WEIGHTS[name].meta["categories"][1:]]
     model = build(name, len(names))
-    fill(model, {_today(key): v for key, v in found.tensors.items()}, source, name)
+    load_weights(model, {_today(key): v for key, v in found.tensors.items()}, source, name)
     return MaskRCNNTarget(model, names, config, device)
 
 
@@ -189,5 +189,5 @@ def shipped(config: MaskRCNNConfig, path: Path, device: torch.device) -> MaskRCN
     found = read_target(path, NAME)
     names = ["background", *class_names(found, path, CLASSES)]
     model = maskrcnn_small(len(names))
-    fill(model, found.tensors, path, NAME)
+    load_weights(model, found.tensors, path, NAME)
     return MaskRCNNTarget(model, names, config, device)

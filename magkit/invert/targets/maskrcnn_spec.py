@@ -1,4 +1,4 @@
-"""Options and registration of the Mask R-CNN targets."""
+"""Specifications of the Mask R-CNNs; imports no torch."""
 
 from __future__ import annotations
 

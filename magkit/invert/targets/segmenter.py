@@ -13,11 +13,11 @@ from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.ops import Conv2dNormActivation
 
 from magkit.errors import MagkitError
+from magkit.invert import CLASSES, class_indices
 from magkit.invert.affine import resample
-from magkit.invert.classes import CLASSES, class_numbers
 from magkit.invert.priors import MEAN, STD
 from magkit.invert.statistics import bn_statistics
-from magkit.invert.targets.load import class_names, fill, read_target
+from magkit.invert.targets.load import class_names, load_weights, read_target
 from magkit.invert.targets.segmenter_spec import WEIGHTS, SegmenterConfig
 from magkit.protocols import Annotation, Statistic
 
@@ -132,7 +132,7 @@ class SegmenterTarget:
             for k, each in enumerate(picture):
                 assert each.mask_HW is not None
                 masks[n, k] = each.mask_HW
-            numbers = class_numbers([each.label for each in picture], self._names)
+            numbers = class_indices([each.label for each in picture], self._names)
             classes[n, : len(numbers)] = torch.tensor(numbers, device=self._mean.device)
         return PixelLabels(masks, classes)
 
@@ -192,5 +192,5 @@ def shipped(path: Path, device: torch.device) -> SegmenterTarget:
     found = read_target(path, NAME)
     names = ["background", *class_names(found, path, CLASSES)]
     model = Segmenter(len(names))
-    fill(model, found.tensors, path, NAME)
+    load_weights(model, found.tensors, path, NAME)
     return SegmenterTarget(model, names, device)

@@ -1,4 +1,4 @@
-"""Options and registration of the target `segmenter`."""
+"""Specification of the segmenter; imports no torch."""
 
 from __future__ import annotations
 

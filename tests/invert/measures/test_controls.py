@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from magkit.invert.measures import SPREAD, flat_mask, noise, textured_cutout
+from magkit.invert.measures import SPREAD, flat_mask, noise_image, textured_cutout
 
 SIZE = (48, 80)
 
@@ -22,7 +22,7 @@ def test_draws_are_functions_of_seed_and_key() -> None:
     before = torch.get_rng_state()
     image = torch.full((3, *SIZE), 0.5)
     draws: list[Callable[..., torch.Tensor]] = [
-        partial(noise, SIZE),
+        partial(noise_image, SIZE),
         partial(textured_cutout, image, mask()),
     ]
     for draw in draws:
@@ -36,7 +36,7 @@ def test_draws_are_functions_of_seed_and_key() -> None:
 
 
 def test_noise_has_the_spread_of_photographs() -> None:
-    drawn = noise((200, 300), 3)
+    drawn = noise_image((200, 300), 3)
     assert drawn.min() == 0
     assert drawn.max() == 1
     for channel, spread in zip(drawn, SPREAD, strict=True):

@@ -44,7 +44,7 @@ def test_a_target_of_a_file(weights: dict[str, Path]) -> None:
     choice = TargetChoice("segmenter", 0.5, weights["target"])
     found = build_target(choice, CPU)
     assert "bear" in found.classes
-    assert choice.described() == {
+    assert choice.to_dict() == {
         "name": "segmenter",
         "weight": 0.5,
         "options": {},
@@ -56,11 +56,11 @@ def test_options_reach_the_target(weights: dict[str, Path]) -> None:
     choice = TargetChoice("maskrcnn-small", weights=weights["maskrcnn-small"], options=["boxes=on"])
     found = build_target(choice, CPU)
     assert found.config.boxes  # type: ignore[attr-defined]
-    assert choice.described()["options"] == {"rois": "true", "proposals": False, "boxes": True}
+    assert choice.to_dict()["options"] == {"rois": "true", "proposals": False, "boxes": True}
 
 
 def test_what_is_known_to_find_its_weights_has_no_hash() -> None:
-    assert TargetChoice("maskrcnn").described()["weights"] is None
+    assert TargetChoice("maskrcnn").to_dict()["weights"] is None
 
 
 @pytest.mark.parametrize("options", [["box=true"], ["boxes"], ["rois=all"]])
@@ -69,7 +69,7 @@ def test_options_that_are_wrong(options: list[str]) -> None:
     with pytest.raises(UsageError, match=r"rois|boxes|box"):
         build_target(choice, CPU)
     with pytest.raises(UsageError, match=r"rois|boxes|box"):
-        choice.described()
+        choice.to_dict()
 
 
 def test_a_target_that_is_not_there() -> None:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from magkit.invert.affine import scaling
-from magkit.invert.targets.maskrcnn import DetectionLabels, box, labelled
+from magkit.invert.affine import scale_map
+from magkit.invert.targets.maskrcnn import DetectionLabels, make_labels, mask_box
 
 H, W = 20, 30
 
@@ -21,7 +21,7 @@ def rectangle(left: int, top: int, right: int, bottom: int) -> Tensor:
 
 def labels(*edges: tuple[int, int, int, int], pictures: tuple[int, ...] = ()) -> DetectionLabels:
     count = len(edges)
-    return labelled(
+    return make_labels(
         torch.stack([rectangle(*e) for e in edges]),
         torch.arange(1, count + 1),
         torch.tensor(pictures or (0,) * count),
@@ -36,7 +36,7 @@ def maps(*rows: tuple[float, ...]) -> Tensor:
 @given(st.integers(0, W - 1), st.integers(0, H - 1), st.integers(1, W), st.integers(1, H))
 def test_the_box_of_a_rectangle(left: int, top: int, width: int, height: int) -> None:
     right, bottom = min(W, left + width), min(H, top + height)
-    assert box(rectangle(left, top, right, bottom)).tolist() == [left, top, right, bottom]
+    assert mask_box(rectangle(left, top, right, bottom)).tolist() == [left, top, right, bottom]
 
 
 @settings(deadline=None)
@@ -47,7 +47,7 @@ def test_the_box_of_any_mask(seed: int, share: float) -> None:
     expected = [0, 0, 0, 0]
     if len(rows):
         expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-    assert box(torch.tensor(mask).float()).tolist() == expected
+    assert mask_box(torch.tensor(mask).float()).tolist() == expected
 
 
 def test_what_is_too_small_is_left_out() -> None:
@@ -58,7 +58,7 @@ def test_what_is_too_small_is_left_out() -> None:
 
 
 def test_no_object_at_all() -> None:
-    found = labelled(torch.zeros(0, H, W), torch.zeros(0).long(), torch.zeros(0).long(), 3)
+    found = make_labels(torch.zeros(0, H, W), torch.zeros(0).long(), torch.zeros(0).long(), 3)
     assert found.boxes_K4.shape == (0, 4)
     assert found.count == 3
     moved = found.moved(maps(*[(1.0, 0, 0, 0, 1, 0)] * 3), (5, 7))
@@ -97,7 +97,7 @@ def test_an_object_that_leaves_the_picture_is_left_out() -> None:
 
 
 def test_labels_of_a_smaller_picture() -> None:
-    found = labels((4, 6, 12, 10)).moved(scaling((H, W), (10, 15), 1), (10, 15))
+    found = labels((4, 6, 12, 10)).moved(scale_map((H, W), (10, 15), 1), (10, 15))
     assert found.masks_KHW.shape == (1, 10, 15)
     assert found.boxes_K4.tolist() == [[2, 3, 6, 5]]
 
@@ -115,4 +115,4 @@ def test_moved_masks_are_whole(dtype: torch.dtype) -> None:
     found = double.moved(maps((0.83, 0.1, 1.7, -0.2, 1.1, 0.4)), (H, W))
     assert set(found.masks_KHW.flatten().tolist()) == {0, 1}
     assert found.masks_KHW.dtype == found.boxes_K4.dtype == dtype
-    assert torch.equal(found.boxes_K4[0], box(found.masks_KHW[0]))
+    assert torch.equal(found.boxes_K4[0], mask_box(found.masks_KHW[0]))

@@ -15,7 +15,7 @@ from torchvision.models.detection.roi_heads import fastrcnn_loss, maskrcnn_loss
 from torchvision.ops import box_iou
 
 from magkit.errors import MagkitError, UsageError
-from magkit.invert.targets.maskrcnn import MOST, MaskRCNNTarget
+from magkit.invert.targets.maskrcnn import MAX_PROPOSALS, MaskRCNNTarget
 from magkit.invert.targets.maskrcnn_spec import MaskRCNNConfig
 from magkit.protocols import Annotation
 
@@ -164,7 +164,7 @@ def test_the_model_stays_as_it_is(target: MaskRCNNTarget) -> None:
 def proposals(target: MaskRCNNTarget, x: Tensor) -> list[Tensor]:
     with torch.no_grad():
         found, _ = target.model.rpn(ImageList(x, [(H, W)] * len(x)), features(target, x), None)
-    return [boxes[:MOST] for boxes in found]
+    return [boxes[:MAX_PROPOSALS] for boxes in found]
 
 
 def test_sampled_regions_are_the_true_ones_and_the_surest_proposals(target: MaskRCNNTarget) -> None:

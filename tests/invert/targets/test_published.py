@@ -14,7 +14,7 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn
 from torchvision.ops import FrozenBatchNorm2d
 
 from magkit.errors import MagkitError, UsageError
-from magkit.invert.statistics import distance, record_moments
+from magkit.invert.statistics import moments_distance, record_moments
 from magkit.invert.targets import maskrcnn_networks
 from magkit.invert.targets.maskrcnn import MaskRCNNTarget
 from magkit.invert.targets.maskrcnn_networks import build, build_v1, build_v2
@@ -136,7 +136,7 @@ def test_the_second_ones_buffers_stay(second: MaskRCNNTarget) -> None:
     statistics = second.statistics()
     with record_moments(statistics) as seen:
         losses = second.losses(x, second.labels([[bear()]]))
-    total = torch.stack([*losses.values(), distance(statistics, seen.of)]).sum()
+    total = torch.stack([*losses.values(), moments_distance(statistics, seen.of)]).sum()
     (gradient,) = torch.autograd.grad(total, x)
     second.predict(x)
     assert set(seen.of) == {s.name for s in statistics}
@@ -154,7 +154,7 @@ def test_no_region_at_all_in_the_second_one(second: MaskRCNNTarget) -> None:
     with record_moments(statistics) as seen:
         losses = second.losses(x, second.labels([[bear()]]).moved(away, (64, 96)))
     assert set(seen.of) == {s.name for s in statistics if s.group == "picture"}
-    total = torch.stack([*losses.values(), distance(statistics, seen.of)]).sum()
+    total = torch.stack([*losses.values(), moments_distance(statistics, seen.of)]).sum()
     (gradient,) = torch.autograd.grad(total, x)
     assert gradient.isfinite().all()
     assert gradient.abs().sum() > 0
@@ -167,7 +167,7 @@ def test_a_step_at_the_size_of_davis(first: MaskRCNNTarget) -> None:
     with record_moments(statistics) as seen:
         losses = first.losses(x, first.labels([[bear(480, 854)]]))
     assert set(losses) == {"mask", "class"}
-    total = torch.stack([*losses.values(), distance(statistics, seen.of)]).sum()
+    total = torch.stack([*losses.values(), moments_distance(statistics, seen.of)]).sum()
     (gradient,) = torch.autograd.grad(total, x)
     assert total.isfinite()
     assert gradient.isfinite().all()

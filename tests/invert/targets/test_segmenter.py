@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from magkit.errors import MagkitError, UsageError
-from magkit.invert.classes import CLASSES
-from magkit.invert.targets.load import MOST_CLASSES
+from magkit.invert import CLASSES
+from magkit.invert.targets.load import MAX_CLASSES
 from magkit.invert.targets.segmenter import PixelLabels, Segmenter, SegmenterTarget
 from magkit.invert.targets.segmenter_spec import SPEC, SegmenterConfig
 from magkit.protocols import Annotation
@@ -199,7 +199,7 @@ def test_weights_that_name_no_classes_are_of_those_that_ship(tmp_path: Path) -> 
         ('"bear"', "is no list of names"),
         ("[1, 2]", "is no list of names"),
         ("[]", "lists 0 classes"),
-        (json.dumps(["x"] * (MOST_CLASSES + 1)), f"lists {MOST_CLASSES + 1} classes"),
+        (json.dumps(["x"] * (MAX_CLASSES + 1)), f"lists {MAX_CLASSES + 1} classes"),
     ],
 )
 def test_lists_of_classes_that_are_none(classes: str, sentence: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,27 +11,26 @@ import pytest
 
 from magkit.cli import run
 from magkit.cli.app import app
-from magkit.cli.reference.__main__ import texts
-from magkit.cli.reference.man import page
-from magkit.cli.reference.tree import Command, Parameter, Reference, read
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = {command.path: command for command in read(app).commands}
+TOOL = runpy.run_path(str(ROOT / "tools" / "command_reference.py"))
+REFERENCE = TOOL["read"](app)
+COMMANDS = {command.path: command for command in REFERENCE.commands}
 FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z0-9-]*")
 
 
 @pytest.mark.parametrize("name", ["docs/commands.md", "man/magkit.1"])
 def test_the_files_are_what_the_generator_makes(name: str) -> None:
     there = (ROOT / name).read_text(encoding="utf-8")
-    assert there == texts()[name], "run 'python -m magkit.cli.reference'"
+    assert there == TOOL["texts"]()[name], "run 'python tools/command_reference.py'"
 
 
 def test_neither_terminal_nor_environment_matters(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = texts()
+    before = TOOL["texts"]()
     for name, value in {"COLUMNS": "40", "TERM": "dumb", "NO_COLOR": "1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MAGKIT_FACTOR", "3")
-    assert texts() == before
+    assert TOOL["texts"]() == before
 
 
 @pytest.mark.parametrize("path", COMMANDS)
@@ -38,7 +38,7 @@ def test_it_has_every_option_of_help(path: str, capsys: pytest.CaptureFixture[st
     assert run([*path.split()[1:], "--help"]) == 0
     entries = re.findall(r"^ +(-.+?)(?: {2,}|$)", capsys.readouterr().out, re.MULTILINE)
     shown = {flag for entry in entries for flag in FLAG.findall(entry)}
-    options = [*COMMANDS[path].options, *read(app).shared]
+    options = [*COMMANDS[path].options, *REFERENCE.shared]
     assert {flag for option in COMMANDS[path].options for flag in option.names} <= shown
     assert shown <= {flag for option in options for flag in option.names}
     assert "--help" in shown
@@ -55,8 +55,9 @@ def test_what_an_option_says() -> None:
 
 def source(text: str) -> str:
     """The page of a command that says this of itself."""
-    command = Command("magkit", text, (text,), (), (Parameter(("-x",), "X", text),), "")
-    return page(Reference((command,), (), ()))
+    option = TOOL["Parameter"](("-x",), "X", text)
+    command = TOOL["Command"]("magkit", text, (text,), (), (option,), "")
+    return str(TOOL["page"](TOOL["Reference"]((command,), (), ())))
 
 
 def man_db() -> bool:

@@ -1,16 +1,19 @@
-"""Checks of paths and values on the command line."""
+"""Parameters of commands: values from --config files, checks of paths, errors of values."""
 
 from __future__ import annotations
 
+import math
 import re
 import stat
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
-from magkit.cli.config import option_name
-from magkit.errors import UsageError
-from magkit.options import invalid_choice
+import typer
+
+from magkit.errors import UsageError, did_you_mean
+from magkit.options import invalid_choice, option_key, option_pairs
+from magkit.runtime.text import read_toml
 
 OUTPUTS = ("output", "plot")  # parameters that name what is written; other paths are read
 # "-", what ffmpeg calls it, and the names of a process' open files.
@@ -22,8 +25,61 @@ _WEB = ("http", "https", "ftp", "ftps", "sftp")
 _STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp")
 
 
-def refuse_what_is_no_path(values: Mapping[str, Any], arguments: Container[str]) -> None:
-    """Check all paths that a command is called with.
+def read_config(context: typer.Context, path: Path | None) -> None:
+    """Makes a file's keys, the options' names without dashes, the defaults of the command.
+
+    Options that may be given again take a list; `opt` may also be a table of keys and values.
+
+    Raises:
+        UsageError: The file can't be read, isn't TOML, or has a key that isn't an option.
+    """
+    if path is None or context.resilient_parsing:
+        return
+    table = {option_key(key): value for key, value in read_toml(path).items()}
+    options = {
+        option_name(param): param
+        for param in context.command.params
+        if param.param_type_name == "option" and param.name not in ("config", "help")
+    }
+    for key in table:
+        if key not in options:
+            known = did_you_mean(key, [name.replace("_", "-") for name in options])
+            raise UsageError(f"'{path}': {context.info_name} has no option '{key}'", known)
+    context.default_map = {
+        str(options[key].name): _flag_value(path, key, value, many=options[key].multiple)
+        for key, value in table.items()
+    }
+
+
+def option_name(param: Any) -> str:
+    """Returns an option's name as its flag spells it: `class` of --class."""
+    flag = next((opt for opt in param.opts if opt.startswith("--")), param.name)
+    return str(flag).removeprefix("--").replace("-", "_")
+
+
+def merged_options(
+    context: typer.Context, param: typer.CallbackParam, pairs: list[str] | None
+) -> list[str]:
+    """Returns the KEY=VALUE texts of the file and then of the flags, which override single keys."""
+    from_file = (context.default_map or {}).get(str(param.name)) or []
+    return [*from_file, *(pairs or [])]
+
+
+def _flag_value(path: Path, key: str, value: Any, *, many: bool) -> Any:
+    """The value as the command line would give it: texts, which are then checked as flags are."""
+    if many:
+        if isinstance(value, dict):
+            return option_pairs(value)
+        return [str(item) for item in (value if isinstance(value, list) else [value])]
+    if isinstance(value, list | dict):
+        raise UsageError(f"'{path}': '{key}' takes one value, not {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"'{path}': '{key}' must be a number, not {value}")
+    return value if isinstance(value, bool) else str(value)
+
+
+def check_paths(values: Mapping[str, Any], arguments: Container[str]) -> None:
+    """Check the paths among a command's parameters.
 
     Args:
         values: what it is called with, by the names of its parameters.
@@ -63,7 +119,7 @@ def _refuse_url(path: Path, *, written: bool) -> None:
 
 
 def _fetched(url: str) -> str:
-    """What to do first with a URL that is to be read."""
+    """The hint for a URL that is given as an input."""
     scheme = url.partition(":")[0]
     if scheme in _STREAMS:
         return f"record it first, such as by: ffmpeg -i '{url}' -t 10 clip.mkv"
@@ -80,7 +136,7 @@ def _refuse_standard_output(path: Path) -> None:
 
 
 def _refuse_stream(path: Path) -> None:
-    """Refuse what has no beginning to go back to: a clip is read several times."""
+    """Refuse streams and devices: a clip is read several times."""
     name = path.as_posix()
     if _CAMERA.fullmatch(name):
         hint = f"record a clip first, such as by: ffmpeg -f v4l2 -i {path} -t 10 clip.mkv"
@@ -103,13 +159,13 @@ def _kind(path: Path) -> int:
 
 
 _ASKED = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-"""By what the names of pydantic's findings begin with: "int_parsing"."""
+"""By the first part of pydantic's error types, such as "int_parsing"."""
 
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
-def explained(error: Exception) -> UsageError | None:
-    """Says what is wrong with a value; None: the error isn't one of pydantic's about a value."""
+def value_error(error: Exception) -> UsageError | None:
+    """Returns the error of a parameter's value; None: it isn't one of pydantic's validation."""
     param, context = getattr(error, "param", None), getattr(error, "ctx", None)
     findings = getattr(error.__cause__, "errors", None)
     if param is None or context is None or findings is None:
@@ -127,7 +183,7 @@ def explained(error: Exception) -> UsageError | None:
 
 
 def _origin(param: Any, context: Any) -> str:
-    """Says where a value comes from that isn't on the command line."""
+    """The source of a value that isn't on the command line."""
     source = getattr(context.get_parameter_source(param.name), "name", "")
     said = {"ENVIRONMENT": f"the variable {param.envvar}", "DEFAULT_MAP": "the --config file"}
     return f"{said[source]} says so" if source in said else ""

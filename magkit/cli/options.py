@@ -1,0 +1,123 @@
+"""Declarations of the options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from magkit.cli.parameters import merged_options, read_config
+from magkit.options import key_values
+
+Device = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Processor threads; torch's choice if unset.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random draws.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+OutputPath = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="PATH", help="Where the result goes.")
+]
+MagnifierName = Annotated[
+    str, typer.Option("--magnifier", metavar="NAME", is_eager=True, help="The magnifier.")
+]
+WeightsFile = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="NAME|FILE", help="Weights in place of those that ship."),
+]
+Opt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--opt",
+        metavar="KEY=VALUE",
+        callback=merged_options,
+        help="An option of the chosen method, target or magnifier, listed below; may be given"
+        " again.",
+    ),
+]
+
+Images = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--images",
+        metavar="SRC",
+        help="Background images: a folder, zip, glob, text list or bucket; may be given again.",
+    ),
+]
+Objects = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--objects",
+        metavar="SRC",
+        help="Objects: a COCO instances file, or images with an alpha channel from any source"
+        " that --images takes; may be given again.",
+    ),
+]
+ObjectImages = Annotated[
+    str | None,
+    typer.Option(
+        "--object-images",
+        metavar="SRC",
+        help="The images of the COCO file, if not found beside it.",
+    ),
+]
+Procedural = Annotated[
+    int,
+    typer.Option(
+        "--procedural",
+        min=0,
+        help="Number of procedural textures and objects to add; 2048 if no images are given.",
+    ),
+]
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print debug messages too.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE.toml",
+        is_eager=True,
+        callback=read_config,
+        expose_value=False,
+        help="Options from a file; flags and MAGKIT_<OPTION> variables override it.",
+    ),
+]
+
+RunFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="RUN", help="The run's folder; numbered, under runs/, if unset."
+    ),
+]
+New = Annotated[bool, typer.Option("--new", help="Start a new run instead of resuming one.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--train",
+        metavar="KEY=VALUE",
+        callback=merged_options,
+        help="Any other setting, such as warmup=200 or clip=0.5; may be given again.",
+    ),
+]
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Also log to TensorBoard, in RUN/tensorboard.")
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(help="Optimiser steps; more than a finished run has had continue it."),
+]
+TrainSeed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of all random draws.")]
+
+
+def given_settings(pairs: list[str] | None, **flags: Any) -> dict[str, Any]:
+    """Return the settings of --train or --set by their keys; flags that were given override them.
+
+    Raises:
+        UsageError: A text is not of the form KEY=VALUE.
+    """
+    return key_values(pairs or ()) | {key: v for key, v in flags.items() if v is not None}
