@@ -20,7 +20,6 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,7 @@ SHOWN, STRETCH, AROUND = 100, 4, 12  # of a slice: frames, pixels a frame, pixel
 
 def passes(prong: Vibration) -> bool:
     """Whether the frequency is kept and the amplitude grows as requested."""
-    in_tune = abs(prong.tone_after - TRUE_TONE) <= TONE_WITHIN
+    in_tune = abs(prong.frequency_after - TRUE_TONE) <= TONE_WITHIN
     return in_tune and GROWTH[0] <= prong.growth <= GROWTH[1]
 
 
@@ -141,16 +140,17 @@ def report(prongs: list[Vibration], *, as_json: bool) -> None:
     """Print the measurements."""
     names = ("left", "right")
     if as_json:
-        rows = {n: asdict(p) | {"growth": p.growth} for n, p in zip(names, prongs, strict=True)}
+        rows = {n: p.as_dict() for n, p in zip(names, prongs, strict=True)}
         print(json.dumps({"prongs": rows, "passes": all(map(passes, prongs))}))
         return
     print("prong   tone, Hz         amplitude, px    growth  likeness, lowest")
     print("        before   after   before   after           before   after")
     for name, p in zip(names, prongs, strict=True):
         print(
-            f"{name:6}  {p.tone_before:6.2f}  {p.tone_after:6.2f}   {p.amplitude_before:6.3f}"
-            f"  {p.amplitude_after:6.3f}   {p.growth:5.2f}   {p.likeness_before:6.3f}"
-            f"  {p.likeness_after:6.3f}   {'ok' if passes(p) else 'outside the bar'}"
+            f"{name:6}  {p.frequency_before:6.2f}  {p.frequency_after:6.2f}"
+            f"   {p.amplitude_before:6.3f}  {p.amplitude_after:6.3f}   {p.growth:5.2f}"
+            f"   {p.correlation_before:6.3f}  {p.correlation_after:6.3f}"
+            f"   {'ok' if passes(p) else 'outside the bar'}"
         )
 
 

@@ -28,7 +28,7 @@ from PIL import Image
 
 from magkit.evaluate.cases import cases
 from magkit.evaluate.magnifier import Predict, evaluate, predictor
-from magkit.evaluate.report import summary
+from magkit.evaluate.protocols import summarize
 from magkit.magnify.load import load_magnifier
 from magkit.synth.build import build_sources
 from magkit.video.ssim import ssim_map
@@ -81,11 +81,11 @@ def pictured(path: Path, rng: np.random.Generator) -> Texture:
 
     def at(x: Array, y: Array) -> Array:
         places = np.meshgrid(corner[0] + TEXELS * y, corner[1] + TEXELS * x, indexing="ij")
-        shown = [
+        to_uint8 = [
             scipy.ndimage.map_coordinates(c, places, order=1, mode="mirror")
             for c in np.moveaxis(texels, 2, 0)
         ]
-        return np.stack(shown)
+        return np.stack(to_uint8)
 
     return at
 
@@ -221,7 +221,7 @@ def main() -> None:
     own = [c for c in cases(sources, 2 * given.repeats, given.seed) if _pair(c) in PAIRS]
     found["judge"] = [s.as_dict() for s in evaluate(predict, own, sources)]
     if given.json:
-        print(json.dumps({name: summary(rows) for name, rows in found.items()}))
+        print(json.dumps({name: summarize(rows) for name, rows in found.items()}))
         return
     print("scenes of   cases  gain   within 10 %  SSIM   region  (untouched)")
     for name, rows in found.items():

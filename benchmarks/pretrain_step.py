@@ -125,7 +125,7 @@ def ours(name: str, more: dict[str, Any], views: list[View]) -> Callable[[], Non
     import torch
 
     from magkit.plugins import registry
-    from magkit.selfsup.learner import Maps
+    from magkit.selfsup.model import LazyMaps
     from magkit.specs import MapInfo
 
     spec = registry().method(name)
@@ -143,8 +143,8 @@ def ours(name: str, more: dict[str, Any], views: list[View]) -> Callable[[], Non
 
     def step() -> None:
         method.before_keys(fast, keys, 0.5)
-        queries = Maps(lambda view: fast(view.images_NCHW), views)
-        terms = method.loss(views, queries, Maps(key_map, views))
+        queries = LazyMaps(lambda view: fast(view.images_NCHW), views)
+        terms = method.loss(views, queries, LazyMaps(key_map, views))
         optimiser.zero_grad()
         torch.autograd.backward(torch.stack(list(terms.values())).sum())
         optimiser.step()
@@ -215,14 +215,14 @@ def boxes(count: int) -> dict[str, int]:
     """Return pictures per second for which ten matched boxes are drawn."""
     import torch
 
-    from magkit.selfsup.scrl import PARTS, BoxLaw, matched_boxes
+    from magkit.selfsup.scrl import DRAWS, BoxSampling, match_boxes
 
-    law = BoxLaw(count=10, least=16, most_alike=0.5, whole=False)
+    law = BoxSampling(count=10, least=16, max_iou=0.5, whole=False)
     views = [random_view(count) for _ in range(2)]
     seconds, work = [], []
     for _ in range(20):
         start, begun = time.perf_counter(), time.process_time()
-        matched_boxes(views, torch.rand(count, 100, 2, PARTS), law)
+        match_boxes(views, torch.rand(count, 100, 2, DRAWS), law)
         seconds.append(time.perf_counter() - start)
         work.append(time.process_time() - begun)
     return {

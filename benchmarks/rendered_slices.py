@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from magkit.evaluate.cases import Case, sinusoid_cases
-from magkit.evaluate.clips import PERIOD, shown, swung
+from magkit.evaluate.clips import PERIOD, oscillate, to_uint8
 from magkit.magnify.load import load_magnifier
 from magkit.magnify.pipeline import magnify
 from magkit.protocols import Magnifier
@@ -35,9 +35,9 @@ GAP = 8  # pixels between clips
 
 def slices(magnifier: Magnifier, case: Case, sources: Sources) -> Frame:
     """Before, magnified and exact, beside one another: (H, W, 3)."""
-    scenes = [swung(case.scene, index) for index in range(PERIOD * SWINGS + 1)]
+    scenes = [oscillate(case.scene, index) for index in range(PERIOD * SWINGS + 1)]
     truths = [render([scene], case.config, sources) for scene in scenes]
-    before, exact = [shown(t.b) for t in truths], [shown(t.m) for t in truths]
+    before, exact = [to_uint8(t.b) for t in truths], [to_uint8(t.m) for t in truths]
     after = list(magnify(before, magnifier, case.factor))
     column = int(np.stack(exact).std(0).sum((0, 2)).argmax())
     lines = [time_slice(clip, column) for clip in (before, after, exact)]

@@ -71,13 +71,13 @@ def _training(
     import torch
 
     from magkit.finetune.recipe import make_recipe
-    from magkit.finetune.task import RenderedData, SceneTask
+    from magkit.finetune.task import SceneTask, SyntheticData
     from magkit.plugins import registry
     from magkit.training.loop import TrainState, train_step
 
     spec = registry().magnifier(magnifier)
     recipe = make_recipe(spec.preset, {"steps": 1_000_000})
-    task = SceneTask(spec, recipe, RenderedData(sources), torch.device("cpu"), workers)
+    task = SceneTask(spec, recipe, SyntheticData(sources), torch.device("cpu"), workers)
     network = spec.build(spec.config())
     assert isinstance(network, torch.nn.Module)
     state = TrainState.start(network, recipe.train)

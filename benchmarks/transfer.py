@@ -41,20 +41,20 @@ from magkit.data.plan import Kind
 from magkit.errors import MagkitError, UsageError
 from magkit.evaluate.cases import cases
 from magkit.evaluate.magnifier import evaluate, predictor
-from magkit.evaluate.report import summary
+from magkit.evaluate.protocols import summarize
 from magkit.finetune.initialization import Initialization, parameter_groups
 from magkit.finetune.recipe import Recipe, make_recipe
 from magkit.magnify.encoder import encoder_file
 from magkit.plugins import registry
 from magkit.runtime.files import atomic_path
-from magkit.runtime.weights import stored, write_tensors
-from magkit.selfsup.pretrain import Job, pretrain
+from magkit.runtime.loader import load_batches
+from magkit.runtime.weights import to_storable, write_tensors
+from magkit.selfsup.pretrain import PretrainJob, pretrain
 from magkit.synth.build import build_sources, describe
 from magkit.synth.pictures import FilePictures
 from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
-from magkit.synth.stream import load_batches
 from magkit.synth.triplets import Triplets
 from magkit.training.loop import TrainState, train_step
 
@@ -132,7 +132,7 @@ class FixedScenes:
         counts = len(self.sources.pictures), len(self.sources.cutouts)
         scene = draw_scene(self.config, *counts, SCENES, index)
         made = render([scene], self.config, self.sources)
-        tensors = {f.name: stored(getattr(made, f.name)) for f in fields(Triplets)}
+        tensors = {f.name: to_storable(getattr(made, f.name)) for f in fields(Triplets)}
         write_tensors(file, tensors, {}, overwrite=True)
         return made
 
@@ -204,7 +204,7 @@ def train_cell(
         if state.step in at:
             judged = cases(sources[1], given.repeats)
             scores = evaluate(predictor(state.average), judged, sources[1], given.device)  # type: ignore[arg-type]
-            points.append({"step": state.step, **summary([s.as_dict() for s in scores])})
+            points.append({"step": state.step, **summarize([s.as_dict() for s in scores])})
             print(f"{cell.name}: step {state.step}, {shown(points[-1])}", file=sys.stderr)
     return points
 
@@ -237,7 +237,7 @@ def pretrained(method: str, given: argparse.Namespace) -> Path:
     run = given.output / f"pretrain-{method}"
     if not (run / "model.safetensors").is_file():
         pictures = given.output / "train.txt"
-        job = Job(
+        job = PretrainJob(
             method=method,
             magnifier=given.magnifier,
             magnifier_options=given.opt or (),
@@ -251,7 +251,7 @@ def pretrained(method: str, given: argparse.Namespace) -> Path:
 def settings_of(given: argparse.Namespace, sources: tuple[Sources, Sources]) -> dict[str, Any]:
     """Return the settings that all cells of one report share."""
     names = ("magnifier", "opt", "scenes", "steps", "batch", "size", "points", "repeats")
-    recipe = recipe_of(given, Cell(SCRATCH, 100.0, 0)).compared()
+    recipe = recipe_of(given, Cell(SCRATCH, 100.0, 0)).result_settings()
     made_of = [describe(part) for part in sources]
     return {**{n: getattr(given, n) for n in names}, "recipe": recipe, "sources": made_of}
 

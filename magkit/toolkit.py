@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         normalized,
         update_momentum,
     )
-    from magkit.selfsup.presets import CPU_PRESET_SETTINGS
+    from magkit.selfsup.recipe import CPU_PRESET_SETTINGS
 
 __all__ = [
     "CPU_PRESET_SETTINGS",
@@ -57,6 +57,6 @@ __getattr__, __dir__ = lazy_exports(
         "magkit.runtime.weights": "Weights download_weights read_weights write_tensors",
         "magkit.selfsup.modules": "cosine_distances cosine_momentum enqueue full_precision info_nce"
         " mlp momentum_copy normalized update_momentum",
-        "magkit.selfsup.presets": "CPU_PRESET_SETTINGS",
+        "magkit.selfsup.recipe": "CPU_PRESET_SETTINGS",
     },
 )

@@ -27,11 +27,11 @@ from torchvision.models.detection.image_list import ImageList
 from magkit.invert import CLASSES
 from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
 from magkit.invert.targets.segmenter import Segmenter
-from magkit.runtime.weights import stored, write_tensors
+from magkit.runtime.weights import to_storable, write_tensors
 from magkit.training.config import TrainConfig
 from magkit.training.loop import TrainState
 from magkit.training.run import Run, made_with, open_run
-from magkit.training.train import complete, write_picture
+from magkit.training.train import run_training, save_png
 from magkit.version import __version__
 
 SIZES = ((128, 224), (160, 288), (192, 320), (256, 448))
@@ -106,14 +106,14 @@ class NetworkTask:
     def after_step(self, model: nn.Module, step: int) -> None:
         """Do nothing."""
 
-    def observe(self, run: Run, _model: nn.Module, step: int) -> dict[str, float]:
+    def evaluate(self, run: Run, _model: nn.Module, step: int) -> dict[str, float]:
         """Show pictures of the next batch, what is asked for brightened."""
         images, targets = self.drawn(step)
         shown = []
         for image, target in zip(images[:4], targets, strict=False):
             mask = target["masks"].amax(0) if len(target["masks"]) else torch.zeros(())
             shown.append(torch.cat([image, image * (0.4 + 0.6 * mask)], 2))
-        write_picture(run.samples / f"step-{step:06d}.png", torch.cat(shown, 1))
+        save_png(run.samples / f"step-{step:06d}.png", torch.cat(shown, 1))
         return {}
 
 
@@ -135,7 +135,7 @@ def export(run: Run, state: TrainState, task: NetworkTask) -> None:
     """Write the averaged weights in half precision."""
     settle(state.average, task)
     tensors = {
-        name: stored(t.half() if t.is_floating_point() else t)
+        name: to_storable(t.half() if t.is_floating_point() else t)
         for name, t in state.average.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
@@ -165,7 +165,7 @@ def main() -> None:
     task = NetworkTask(
         given.network, Pictures(davis_items(given.davis, part), coco, seed), given.batch
     )
-    settings = {"optimizer": "adamw", "weight_decay": 0.02, "warmup": 100, "final": 0.01}
+    settings = {"optimizer": "adamw", "weight_decay": 0.02, "warmup": 100, "final_lr_ratio": 0.01}
     config = TrainConfig(
         steps=given.steps,
         lr=given.lr,
@@ -181,7 +181,7 @@ def main() -> None:
     model.to(memory_format=torch.channels_last)
     asked = {"network": given.network, "steps": given.steps, "batch": given.batch, "lr": given.lr}
     run = open_run("networks", asked, made_with=made_with("cpu"), output=given.output)
-    complete(
+    run_training(
         run,
         TrainState.start(model, config),
         config,

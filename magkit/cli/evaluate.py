@@ -94,13 +94,12 @@ def magnifier(
     """
     _check_new(output, overwrite)
     if plot is not None:
-        from magkit.evaluate.report import check_plot
+        from magkit.video.charts import check_plot
 
         _check_new(plot, overwrite)
         check_plot(plot)
 
-    from magkit.evaluate.protocols import PROTOCOLS
-    from magkit.evaluate.report import behind
+    from magkit.evaluate.protocols import PROTOCOLS, cells_not_ahead
     from magkit.magnify.load import load_magnifier
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.synth.build import build_sources
@@ -132,7 +131,7 @@ def magnifier(
         "protocol": protocol,
         **first,
         "against": others,
-        "behind": behind(first, others, chosen.axes),
+        "behind": cells_not_ahead(first, others, chosen.axes),
     }
     if others:
         out.show(comparison_table(reports, chosen.axes, result["behind"]))
@@ -143,9 +142,9 @@ def magnifier(
     if output is not None:
         _write(output, result, overwrite)
     if plot is not None:
-        from magkit.evaluate.report import draw
+        from magkit.evaluate.protocols import plot_report
 
-        draw(plot, reports, chosen.axes[0], overwrite=overwrite)
+        plot_report(plot, reports, chosen.axes[0], overwrite=overwrite)
     out.finish(result, wrote=[path for path in (output, plot) if path])
 
 
@@ -253,13 +252,19 @@ def encoder(
         raise UsageError("frames come from --data or from pictures, not from both")
 
     from magkit.data.open import open_dataset
-    from magkit.evaluate.encoder import OWN, judge, open_judged, rendered_frames, stored_frames
+    from magkit.evaluate.encoder import (
+        OWN,
+        evaluate_encoders,
+        load_comparison,
+        rendered_frames,
+        stored_frames,
+    )
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.synth.build import build_sources
 
     set_threads(threads)
     where = resolve_device(device)
-    judged = open_judged(path, magnifier, seed)
+    judged = load_comparison(path, magnifier, seed)
     if data is not None:
         seen, others = stored_frames(open_dataset(data), frames, judged.size), None
     else:
@@ -267,7 +272,7 @@ def encoder(
         seen, others = rendered_frames(sources, frames, judged.size, seed)
         others = others.to(where)
     with out.progress("measuring", "encoders") as progress:
-        found = judge(judged, seen.to(where), others, progress)
+        found = evaluate_encoders(judged, seen.to(where), others, progress)
     out.show(fitness_table(found))
     for row in found["rows"]:
         for text in row["warnings"] if row["weights"] == OWN else ():

@@ -93,13 +93,13 @@ def finetune(
     command with more --steps continues the run.
     """
     make_idle_threads_sleep()
-    from magkit.finetune.finetune import Job
+    from magkit.finetune.finetune import FinetuneJob
     from magkit.finetune.finetune import finetune as run_training
     from magkit.runtime.device import resolve_device, set_threads
 
     set_threads(threads)
     flags = {"steps": steps, "batch": batch, "size": size, "lr": lr, "seed": seed}
-    job = Job(
+    job = FinetuneJob(
         magnifier=magnifier,
         options=opt or (),
         settings=given_settings(train, **flags, freeze=freeze, encoder_lr=encoder_lr),

@@ -155,14 +155,14 @@ def vibration_table(result: Report) -> Table:
 
     place = ",".join(map(str, result["at"]))
     table = Table("", title=f"{result['magnifier']}, x{result['factor']:g}, at {place}")
-    for name in ("tone, Hz", "amplitude, px", "likeness, lowest"):
+    for name in ("dominant frequency, Hz", "amplitude, px", "correlation, lowest"):
         table.add_column(name, justify="right")
     for when in ("before", "after"):
-        tone, amplitude = result[f"tone_{when}"], result[f"amplitude_{when}"]
-        likeness = result[f"likeness_{when}"]
-        table.add_row(when, f"{tone:.2f}", f"{amplitude:.3f}", f"{likeness:.3f}")
+        frequency, amplitude = result[f"tone_{when}"], result[f"amplitude_{when}"]
+        correlation = result[f"likeness_{when}"]
+        table.add_row(when, f"{frequency:.2f}", f"{amplitude:.3f}", f"{correlation:.3f}")
     table.caption = (
-        f"along {result['axis']}: the tone is off by {result['tone_error']:+.2f} Hz, "
+        f"along {result['axis']}: the frequency is off by {result['tone_error']:+.2f} Hz, "
         f"the amplitude grew {result['growth']:.2f} times"
     )
     return table

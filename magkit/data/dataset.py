@@ -15,7 +15,7 @@ from magkit.data.encode import decode, decode_frame, picture_names
 from magkit.data.plan import Kind, Plan, digest, sample_indices
 from magkit.data.store import Store
 from magkit.errors import MagkitError, UsageError
-from magkit.runtime.seeds import generator, in_epochs
+from magkit.runtime.seeds import epoch_order, generator
 from magkit.synth.triplets import CLEAN, Degradation, Triplets, degrade
 
 
@@ -199,7 +199,7 @@ class StoredBatches(Dataset[Triplets]):
 
     def __getitem__(self, step: int) -> Triplets:
         places = range(step * self.batch, (step + 1) * self.batch)
-        indices = [number for _, number in in_epochs(places, len(self.data), self.seed, ORDER)]
+        indices = [number for _, number in epoch_order(places, len(self.data), self.seed, ORDER)]
         scenes = _random_crop(
             self.data.triplets(indices), self.size, generator(self.seed, CROP, step)
         )

@@ -15,7 +15,7 @@ from magkit.data.plan import Plan, digest, draw_digest, read_plan, sources_diges
 from magkit.data.published import PublishedScenes
 from magkit.data.store import Store
 from magkit.errors import MagkitError
-from magkit.runtime.text import WRONG
+from magkit.runtime.text import MALFORMED
 from magkit.synth.build import changes, rebuild
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import draw_scene
@@ -88,13 +88,13 @@ def open_recipe(plan: Plan, where: str) -> RenderedScenes:
     except MagkitError as error:
         text = f"the sources of {where} can't be used: {error.message}"
         raise MagkitError(text, error.hint or hint) from error
-    except (OSError, *WRONG) as error:
+    except (OSError, *MALFORMED) as error:
         raise MagkitError(f"{where} does not say what its scenes are made of", hint) from error
     if changed:
         raise MagkitError(f"{where} can't be rendered again: {changed[0]}", hint)
     try:
         draws = draw_digest(plan.config, len(sources.pictures), len(sources.cutouts), plan.seed)
-    except WRONG as error:
+    except MALFORMED as error:
         raise MagkitError(f"{where} describes scenes that can't be drawn: {error}") from error
     if draws != plan.draws:
         hint = "render it with the version that made it, or make it anew"

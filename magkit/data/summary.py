@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
-from torch.nn import functional as F
+from PIL import Image
 
 from magkit.data.dataset import DataSet
 from magkit.data.encode import FRAMES, encode
@@ -23,40 +22,30 @@ from magkit.runtime.shard import Shard
 from magkit.synth.render import Sources
 from magkit.synth.scene import draw_scene
 from magkit.synth.sources import resize
+from magkit.video.charts import Bars, draw_histograms
+from magkit.video.tiles import image_grid, to_image
 
 COLUMNS, ROWS = 4, 8
 THUMBNAIL = 160  # pixels
-GAP = 2  # white pixels around each
 
 
 def contact_sheet(data: DataSet) -> Image.Image:
     """Return thumbnails of A, B, C and M of eight scenes, one per row, or of 32 single frames."""
     count = min(len(data), ROWS if data.kind == "triplets" else ROWS * COLUMNS)
     tiles = [tile for index in range(count) for tile in _tiles(data, index)]
-    white = torch.ones_like(tiles[0])
-    rows = []
-    for start in range(0, len(tiles), COLUMNS):
-        row = tiles[start : start + COLUMNS]
-        rows.append(torch.cat([*row, *[white] * (COLUMNS - len(row))], 2))
-    levels = (torch.cat(rows, 1) * 255).round().byte().permute(1, 2, 0)
-    return Image.fromarray(levels.contiguous().numpy())
+    return to_image(image_grid(tiles, COLUMNS))
 
 
 def _tiles(data: DataSet, index: int) -> list[torch.Tensor]:
     if data.kind == "frames":
-        return [_tile(data.frames([index])[0])]
-    scene = data.triplets([index])
-    return [_tile(getattr(scene, name)[0]) for name in FRAMES]
-
-
-def _tile(frame: torch.Tensor) -> torch.Tensor:
-    return F.pad(resize(frame, THUMBNAIL, THUMBNAIL), (GAP,) * 4, value=1.0)
+        frames = [data.frames([index])[0]]
+    else:
+        scene = data.triplets([index])
+        frames = [getattr(scene, name)[0] for name in FRAMES]
+    return [resize(frame, THUMBNAIL, THUMBNAIL) for frame in frames]
 
 
 BINS = 40
-WIDTH, HEIGHT, EDGE = 360, 240, 36  # pixels of a chart, and of what surrounds it
-BAR, INK = (66, 110, 180), (40, 40, 40)
-FONT = 13  # pixels
 
 
 class Histogram:
@@ -98,6 +87,11 @@ class Histogram:
             "counts": self.counts.tolist(),
         }
 
+    def bars(self) -> Bars:
+        """Return the chart."""
+        still = f", {self.zero:,} at rest" if self.zero else ""
+        return Bars(self.title + still, self.edges.tolist(), self.counts.tolist())
+
 
 class Statistics:
     """Histograms of factors, and of displacements and magnified displacements of layers."""
@@ -129,28 +123,7 @@ class Statistics:
 
     def picture(self) -> Image.Image:
         """Return the charts side by side."""
-        image = Image.new("RGB", (len(self.charts) * WIDTH, HEIGHT), "white")
-        for number, chart in enumerate(self.charts.values()):
-            _draw(chart, ImageDraw.Draw(image), number * WIDTH)
-        return image
-
-
-def _draw(chart: Histogram, draw: ImageDraw.ImageDraw, left: int) -> None:
-    font = ImageFont.load_default(FONT)
-    floor, width = HEIGHT - EDGE, (WIDTH - 2 * EDGE) / BINS
-    top = max(int(chart.counts.max()), 1)
-    for place, count in enumerate(chart.counts.tolist()):
-        x = left + EDGE + place * width
-        height = (floor - EDGE) * count / top
-        draw.rectangle((x, floor - height, x + width - 1, floor), fill=BAR)
-    draw.line((left + EDGE, floor, left + WIDTH - EDGE, floor), fill=INK)
-    still = f", {chart.zero:,} at rest" if chart.zero else ""
-    draw.text((left + EDGE, EDGE / 3), chart.title + still, fill=INK, font=font)
-    low, high = math.log10(chart.edges[0]), math.log10(chart.edges[-1])
-    for power in range(math.ceil(low), math.floor(high) + 1):
-        x = left + EDGE + (WIDTH - 2 * EDGE) * (power - low) / (high - low)
-        draw.line((x, floor, x, floor + 4), fill=INK)
-        draw.text((x, floor + 6), f"{10.0**power:g}", fill=INK, font=font, anchor="ma")
+        return draw_histograms([chart.bars() for chart in self.charts.values()])
 
 
 MIN_SCENES, MAX_SCENES = 4, 64  # rendered for an estimate

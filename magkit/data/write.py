@@ -23,10 +23,10 @@ from magkit.data.plan import Plan
 from magkit.data.summary import Statistics, contact_sheet
 from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
-from magkit.runtime.files import atomic_path, file_lock, move_into_place
-from magkit.runtime.pool import each_done
+from magkit.runtime.files import atomic_path, file_lock, replace_path
+from magkit.runtime.pool import map_unordered
 from magkit.runtime.shard import Shard
-from magkit.runtime.text import WRONG, read_json_object
+from magkit.runtime.text import MALFORMED, read_json_object
 from magkit.synth.render import Sources
 from magkit.synth.scene import draw_scene
 
@@ -224,7 +224,7 @@ def write_dataset(
             return WriteResult(False, resumed, ())
         unreadable = _finish(work, plan)
         _check_place(folder, overwrite)  # another process may have been faster
-        move_into_place(work / DATA, folder)
+        replace_path(work / DATA, folder)
         remove_work(work)
     return WriteResult(True, resumed, unreadable)
 
@@ -256,7 +256,7 @@ def _write_units(
     left = (mine[k] for k in range(len(mine)) if not found[k])
     writing = partial(write_unit, work, plan, sources)
     hint = "the same command goes on; fewer --threads need less memory"
-    for number in each_done(writing, left, min(processes, found.count(0)), hint):
+    for number in map_unordered(writing, left, min(processes, found.count(0)), hint):
         done += sizes(number)
         progress(done, total)
     return resumed
@@ -298,7 +298,7 @@ def _finish(work: Path, plan: Plan) -> tuple[str, ...]:
                 for line in said["lines"]:
                     layers = (line["background"], *line["objects"])
                     statistics.add(line["kind"], line["factor"], [x["motion"] for x in layers])
-            except WRONG as error:
+            except MALFORMED as error:
                 raise MagkitError(f"{record} does not say what was written", hint) from error
             yield said["lines"]
 

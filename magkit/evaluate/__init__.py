@@ -1,1 +1,1 @@
-"""The measurements that magkit is judged by."""
+"""Evaluation of magnifiers, encoders and magnified clips, and the demo."""

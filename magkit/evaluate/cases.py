@@ -1,7 +1,4 @@
-"""The scenes that a magnifier is judged on, protocol by protocol: every motion's length is known.
-
-docs/evaluation.md says what each protocol is, and what the papers leave open.
-"""
+"""Scenes of the evaluation protocols, whose displacements are known; see docs/evaluation.md."""
 
 from __future__ import annotations
 
@@ -20,13 +17,13 @@ SIZE = 256  # pixels
 SUBPIXEL_DISPLACEMENTS = tuple(10 ** (-1.4 + 0.1 * k) for k in range(15))  # pixels
 PHOTON_LEVELS = tuple(10 ** (-2 + 0.2 * k) for k in range(21))
 NOISE_DISPLACEMENT, NOISE_FACTOR = 0.05, 200.0
-SHOWN = 10.0  # pixels: the magnified motion of both
+MAGNIFIED = 10.0  # pixels: the magnified motion of both
 
 SINUSOID_FACTORS = (5.0, 10.0, 20.0, 50.0, 100.0)
 SINUSOID_AMPLITUDE = 0.1  # pixels
 
 # Two to four objects on a still background cover about a fifth of the frame.
-JUDGED = SceneConfig(
+STILL_BACKGROUND = SceneConfig(
     size=SIZE,
     magnified=(MAX_MAGNIFIED, MAX_MAGNIFIED),
     objects=(2, 4),
@@ -35,65 +32,63 @@ JUDGED = SceneConfig(
     colour=0.0,
     kinds=("static-background",),
 )
-# Achieved gains of up to 2 are looked for, so that the background may come from twice as far.
-SUBPIXEL = replace(JUDGED, magnified=(2 * SHOWN, 2 * SHOWN), kinds=("normal",))
-SINUSOID = replace(JUDGED, objects=(1, 1), extents=(0.3, 0.6))
+# Gains of up to 2 are searched, for which the background may be displaced twice as far.
+SUBPIXEL = replace(STILL_BACKGROUND, magnified=(2 * MAGNIFIED, 2 * MAGNIFIED), kinds=("normal",))
+SINUSOID = replace(STILL_BACKGROUND, objects=(1, 1), extents=(0.3, 0.6))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One scene of a protocol; what moves does so by `displacement` pixels.
+    """One scene of a protocol, in which everything that moves does so by `displacement` pixels.
 
     Attributes:
         displacement: pixels from A to B; of a clip, its amplitude.
-        factor: the factor asked for.
-        scene: what is seen.
-        config: what it was drawn with.
+        factor: the requested factor.
+        scene: the scene.
+        config: of the scene.
         photon_noise: variance of the noise on A and B over their grey levels, of 255.
     """
 
     displacement: float
     factor: float
     scene: Scene
-    config: SceneConfig = JUDGED
+    config: SceneConfig = STILL_BACKGROUND
     photon_noise: float = 0.0
 
 
 def cases(sources: Sources, repeats: int = 5, seed: int = 0) -> Iterator[Case]:
-    """Yield `repeats` scenes for each displacement and factor whose product is at most 12 px.
+    """Yield `repeats` scenes for each of 17 pairs of displacement and factor, up to 12 px together.
 
-    Objects move, each its own way, over a still background.
-
-    With the default displacements and factors these are 17 pairs.
+    Objects move in directions of their own over a still background.
     """
     pairs = [(d, f) for d in DISPLACEMENTS for f in FACTORS if d * f <= MAX_MAGNIFIED]
     for index, (displacement, factor) in enumerate(pairs * repeats):
-        yield _case(JUDGED, sources, seed, index, displacement, factor)
+        yield _case(STILL_BACKGROUND, sources, seed, index, displacement, factor)
 
 
 def subpixel_cases(sources: Sources, repeats: int, seed: int = 0) -> Iterator[Case]:
-    """Yield `repeats` scenes for each of 15 displacements from 0.04 to 1 px, shown as 10 px.
+    """Yield `repeats` scenes for each of 15 displacements from 0.04 to 1 px, magnified to 10 px.
 
-    Objects and background move, each its own way (Oh et al. 2018, section 5.2).
+    Objects and background move in directions of their own (Oh et al. 2018, section 5.2).
     """
     for index, displacement in enumerate(SUBPIXEL_DISPLACEMENTS * repeats):
-        yield _case(SUBPIXEL, sources, seed, index, displacement, SHOWN / displacement)
+        yield _case(SUBPIXEL, sources, seed, index, displacement, MAGNIFIED / displacement)
 
 
 def noise_cases(sources: Sources, repeats: int, seed: int = 0) -> Iterator[Case]:
-    """Yield `repeats` scenes for each of 21 levels of photon noise, 0.05 px shown as 10 px.
+    """Yield `repeats` scenes for each of 21 levels of photon noise, 0.05 px magnified to 10 px.
 
     Objects move over a still background (Oh et al. 2018, section 5.2).
     """
     for index, level in enumerate(PHOTON_LEVELS * repeats):
-        case = _case(JUDGED, sources, seed, index, NOISE_DISPLACEMENT, NOISE_FACTOR)
+        case = _case(STILL_BACKGROUND, sources, seed, index, NOISE_DISPLACEMENT, NOISE_FACTOR)
         yield replace(case, photon_noise=level)
 
 
 def sinusoid_cases(sources: Sources, repeats: int, seed: int = 0) -> Iterator[Case]:
-    """Yield `repeats` clips for each of five factors: one object swings along y over a picture.
+    """Yield `repeats` clips for each of five factors: one object oscillates along y over a picture.
 
-    The same clips for every factor. The scene is that of the swing's end.
+    Every factor has the same clips. The scene is that of the greatest displacement.
     """
     for index, factor in enumerate(SINUSOID_FACTORS * repeats):
         number = index // len(SINUSOID_FACTORS)

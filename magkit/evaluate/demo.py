@@ -1,7 +1,6 @@
-"""A small clip with a vibration too small to see, magnified, shown, and measured.
+"""The demo: a rendered clip with a known sub-pixel vibration, magnified and measured.
 
-The clip is a scene whose motion is known exactly: one object swings by a fifth of a pixel, the
-others and the background are still.
+One object oscillates with an amplitude of a fifth of a pixel; others and the background are still.
 """
 
 from __future__ import annotations
@@ -38,28 +37,28 @@ WIDTH, HEIGHT = 320, 240
 RATE = Fraction(30)
 FRAMES = 75
 AMPLITUDE = 0.2  # pixels
-FREQUENCY = 2.5  # hertz: twelve frames
+FREQUENCY = 2.5  # hertz: a period is twelve frames
 FACTOR = 20.0
-COLUMN = 238  # the slice is cut here, through what vibrates
+COLUMN = 238  # of the time slice, through the vibrating object
 PEAKS = range(3, FRAMES, 18)  # turning points of the vibration, to either side in turn
 FILES = ("input.mp4", "magnified.mp4", "side_by_side.mp4", "slice.png")
 
-# Scenes are square: the rows that the clip shows are in their middle.
+# Scenes are square: the clip shows their middle rows.
 TOP = (WIDTH - HEIGHT) // 2
 CONFIG = SceneConfig(size=WIDTH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demo:
-    """What was made, and what was measured.
+    """Files and measurements of the demo.
 
     Attributes:
-        folder: Where the files are.
-        frequency: Of the vibration, in Hz.
-        displacement: Its amplitude in the input, in pixels.
-        factor: How many times larger it was to become.
-        gain: The factor that was achieved over that, median of `gains`.
-        gains: The same at each turning point of the vibration.
+        folder: of the files.
+        frequency: of the vibration, in Hz.
+        displacement: its amplitude in the input, in pixels.
+        factor: the requested factor.
+        gain: achieved over requested factor, median of `gains`.
+        gains: the gain at each turning point of the vibration.
     """
 
     folder: Path
@@ -75,7 +74,7 @@ class Demo:
         return [self.folder / name for name in FILES]
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields by name, and the files."""
+        """Return the fields by name, and the files."""
         return {**asdict(self), "files": self.files}
 
 
@@ -87,17 +86,17 @@ def run_demo(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Demo:
-    """Render the clip, magnify it, show both, and measure the gain in the result's file.
+    """Render the clip, magnify it, write both, and measure the gain in the result's file.
 
     Args:
-        folder: Where the files go; made whole or not at all.
-        magnifier: On `device`.
-        device: Where frames go to be magnified.
-        overwrite: Whether the files of an earlier demo are replaced.
-        progress: Hears of every frame rendered, magnified or measured.
+        folder: of the files, written atomically.
+        magnifier: on `device`.
+        device: on which frames are magnified.
+        overwrite: whether the files of an earlier demo are replaced.
+        progress: called for every frame rendered, magnified or measured.
 
     Raises:
-        MagkitError: The folder exists, or can't be written.
+        MagkitError: the folder exists, or can't be written.
     """
     check_folder(folder, overwrite=overwrite)
     total = 2 * FRAMES + len(PEAKS)
@@ -112,7 +111,7 @@ def run_demo(
         write_video(source, clip, info)
         write_video(
             output,
-            # Not from the file: coding so small a motion takes some of it away.
+            # Not from the file: coding reduces so small a motion.
             magnify(clip, magnifier, FACTOR, device=device),
             info,
             progress=lambda done, _: progress(FRAMES + done, total),
@@ -123,17 +122,17 @@ def run_demo(
         slices = [upscale(time_slice(video, COLUMN), 3) for video in (before, after)]
         Image.fromarray(side_by_side(slices)).save(picture)
         gains = []
-        for index, frame in _chosen(output):
+        for index, frame in _turning_points(output):
             gains.append(measure_gain(frame, index, sources))
             progress(2 * FRAMES + len(gains), total)
     return Demo(folder=folder, gain=median(gains), gains=tuple(gains))
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that can't become the demo's.
+    """Refuse an existing folder, unless an earlier demo's is to be overwritten.
 
     Raises:
-        MagkitError: It exists, or holds other things than an earlier demo's files.
+        MagkitError: it exists, or holds other files than an earlier demo's.
     """
     if not folder.exists():
         return
@@ -148,12 +147,12 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def measure_gain(frame: Frame, index: int, sources: Sources) -> float:
-    """The factor that a magnified frame achieved over the one asked for.
+    """Return the achieved over the requested factor of a magnified frame.
 
     Args:
-        frame: Frame `index` of the magnified clip.
-        index: Not one at which the vibration passes through the middle.
-        sources: What the scene is made of.
+        frame: frame `index` of the magnified clip.
+        index: not one at which the displacement is 0.
+        sources: of the scene.
     """
     scene = _scene(index)
     moving = render([scene], CONFIG, sources).moving[0]
@@ -168,7 +167,7 @@ def _sources() -> Sources:
 
 
 def _scene(index: int) -> Scene:
-    """The scene in which frame A shows the vibration at rest and B at the time of frame `index`."""
+    """Return the scene whose frame A shows the object at rest and B at frame `index`."""
     shift = AMPLITUDE * math.sin(2 * math.pi * FREQUENCY * index / float(RATE))
     still, moved = (0.0, 0.0), (0.0, shift)
     return Scene(
@@ -197,8 +196,8 @@ def _rendered(sources: Sources) -> Iterator[Frame]:
         yield (frame.permute(1, 2, 0) * 255).round().byte().contiguous().numpy()
 
 
-def _chosen(clip: Path) -> Iterator[tuple[int, Frame]]:
-    """The frames at the turning points, and their numbers."""
+def _turning_points(clip: Path) -> Iterator[tuple[int, Frame]]:
+    """Yield the frames at the turning points, with their numbers."""
     for index, frame in enumerate(islice(open_video(clip), PEAKS[-1] + 1)):
         if index in PEAKS:
             yield index, frame

@@ -1,4 +1,4 @@
-"""What an encoder is worth for magnifying motion, beside the same one with other weights."""
+"""Evaluation of an encoder by the motion probe, compared with random and shipped weights."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from magkit.plugins import registry
 from magkit.progress import Progress, silent
 from magkit.runtime.seeds import derived_seed
 from magkit.runtime.weights import read_weights, recorded_config
-from magkit.selfsup.monitor import measure_collapse, warnings
-from magkit.selfsup.motion_probe import DISTANCES, least_size, motion_fitness
-from magkit.selfsup.network import BACKBONES, build_backbone
+from magkit.selfsup.model import BACKBONES, build_backbone
+from magkit.selfsup.monitor import collapse_stats, collapse_warnings
+from magkit.selfsup.motion_probe import DISTANCES, least_size, probe_motion
 from magkit.specs import MagnifierSpec
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
 
-SIZE = 96  # pixels, at least
+MIN_SIZE = 96  # pixels
 STEP = 32  # pixels: frames' sides are multiples of it
-OWN, RANDOMLY, SHIPPED = "own", "random", "shipped"  # weights of those that are judged
+OWN, RANDOM_WEIGHTS, SHIPPED = "own", "random", "shipped"  # weights of compared encoders
 RANDOM = 7  # first part of the key of the draw of random weights
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class EncoderComparison:
     """An encoder and those that it is compared with.
 
     Attributes:
         path: its file.
-        info: what is written there.
-        encoders: by what their weights are: its own, random ones, and those that ship.
-        size: side in pixels of the frames that it takes to judge them.
+        info: its metadata.
+        encoders: by their weights: its own, random ones, and those that ship.
+        size: side of the frames to measure, in pixels.
     """
 
     path: Path
@@ -56,13 +56,13 @@ class Judged:
     size: int
 
 
-def open_judged(path: Path, magnifier: str | None = None, seed: int = 0) -> Judged:
-    """Open an encoder to judge.
+def load_comparison(path: Path, magnifier: str | None = None, seed: int = 0) -> EncoderComparison:
+    """Load an encoder, and those that it is compared with.
 
     Args:
         path: its file, or the folder of its run.
         magnifier: whose it must be; None: anyone's.
-        seed: of the random weights that it is compared with.
+        seed: of the random weights.
 
     Raises:
         MagkitError: it is no encoder, or is damaged.
@@ -76,19 +76,19 @@ def open_judged(path: Path, magnifier: str | None = None, seed: int = 0) -> Judg
         torch.manual_seed(derived_seed(seed, RANDOM))
         if magnifier is None and info.magnifier in BACKBONES:
             own, strides = build_backbone(info.magnifier)
-            encoders = {RANDOMLY: build_backbone(info.magnifier)[0]}
+            encoders = {RANDOM_WEIGHTS: build_backbone(info.magnifier)[0]}
         else:
             spec = registry().magnifier(magnifier or info.magnifier)
             config, encoder = encoder_config(spec, path), encoder_spec(spec)
             own, strides = encoder.build(config), dict(encoder.strides)
-            encoders = {RANDOMLY: encoder.build(config), **_shipped(spec)}
+            encoders = {RANDOM_WEIGHTS: encoder.build(config), **_shipped(spec)}
     own.load_state_dict(read_state(path, own.state_dict()))
-    needed = max(SIZE, *(least_size(stride) for stride in strides.values()))
-    return Judged(path, info, {OWN: own, **encoders}, -(-needed // STEP) * STEP)
+    needed = max(MIN_SIZE, *(least_size(stride) for stride in strides.values()))
+    return EncoderComparison(path, info, {OWN: own, **encoders}, -(-needed // STEP) * STEP)
 
 
 def _shipped(spec: MagnifierSpec[Any]) -> dict[str, nn.Module]:
-    """Return the encoder of the weights that ship with a magnifier, if any do."""
+    """Return the encoder of the weights that ship with a magnifier, if there are any."""
     if spec.weights is None:
         return {}
     found, model = read_weights(spec.weights), load_magnifier(spec.name)
@@ -103,7 +103,7 @@ def _shipped(spec: MagnifierSpec[Any]) -> dict[str, nn.Module]:
 def rendered_frames(
     sources: Sources, count: int, size: int, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Render frames to judge on, and others in which things have moved and colours changed."""
+    """Render frames (N, 3, S, S), and their partners after motion and colour changes."""
     config = SceneConfig(size=size, objects=(2, 6), colour=0.2)
     counts = len(sources.pictures), len(sources.cutouts)
     scenes = [draw_scene(config, *counts, seed, index) for index in range(count)]
@@ -112,7 +112,7 @@ def rendered_frames(
 
 
 def stored_frames(data: DataSet, count: int, size: int) -> torch.Tensor:
-    """Read frames of a data set, at even intervals: the middle of each.
+    """Read the centres of frames of a data set, at even intervals.
 
     Raises:
         MagkitError: they are smaller than `size`.
@@ -120,7 +120,7 @@ def stored_frames(data: DataSet, count: int, size: int) -> torch.Tensor:
     height, width = data.shape
     if min(height, width) < size:
         raise MagkitError(
-            f"the data set's frames have {min(height, width)} pixels, and judging takes {size}"
+            f"the data set's frames have {min(height, width)} pixels, fewer than {size}"
         )
     number = min(count, len(data))
     frames = data.frames([index * len(data) // number for index in range(number)])
@@ -128,8 +128,8 @@ def stored_frames(data: DataSet, count: int, size: int) -> torch.Tensor:
     return frames[:, :, top : top + size, left : left + size]
 
 
-def judge(
-    judged: Judged,
+def evaluate_encoders(
+    comparison: EncoderComparison,
     frames_NCHW: torch.Tensor,
     others_NCHW: torch.Tensor | None = None,
     progress: Progress = silent,
@@ -137,10 +137,10 @@ def judge(
     """Measure an encoder and those that it is compared with on the same frames.
 
     Args:
-        judged: the encoders.
-        frames_NCHW: frames in [0, 1], `judged.size` pixels square, on the device to work on.
-        others_NCHW: other views of the same, to see how near their embeddings are.
-        progress: told about encoders.
+        comparison: the encoders.
+        frames_NCHW: frames in [0, 1], `comparison.size` pixels square, on the device to use.
+        others_NCHW: other views of the same, for the alignment of embeddings.
+        progress: called with the encoders done.
 
     Returns:
         A JSON object: `encoder`, `magnifier`, `method`, `steps`, `branches`, `distances` (pixels),
@@ -148,29 +148,29 @@ def judge(
         `fitness`, and `collapse` of the maps' means with its `warnings`.
     """
     rows: list[dict[str, Any]] = []
-    for done, (weights, encoder) in enumerate(judged.encoders.items(), 1):
+    for done, (weights, encoder) in enumerate(comparison.encoders.items(), 1):
         encoder.to(frames_NCHW.device).eval()
-        fitness = motion_fitness(encoder, frames_NCHW)
+        scores = probe_motion(encoder, frames_NCHW)
         with torch.no_grad():
             views = [encoder(x) for x in (frames_NCHW, others_NCHW) if x is not None]
-        for branch, found in fitness.items():
-            collapse = measure_collapse(*(view[branch].mean((2, 3)) for view in views))
+        for branch, found in scores.items():
+            collapse = collapse_stats(*(view[branch].mean((2, 3)) for view in views))
             rows.append(
                 {
                     "weights": weights,
                     "branch": branch,
                     "fitness": found.as_dict(),
                     "collapse": collapse.as_dict(),
-                    "warnings": warnings(collapse),
+                    "warnings": collapse_warnings(collapse),
                 }
             )
-        progress(done, len(judged.encoders))
+        progress(done, len(comparison.encoders))
     return {
-        "encoder": judged.path,
-        "magnifier": judged.info.magnifier,
-        "method": judged.info.method,
-        "steps": judged.info.steps,
-        "branches": list(judged.info.branches),
+        "encoder": comparison.path,
+        "magnifier": comparison.info.magnifier,
+        "method": comparison.info.method,
+        "steps": comparison.info.steps,
+        "branches": list(comparison.info.branches),
         "distances": list(DISTANCES),
         "rows": rows,
     }

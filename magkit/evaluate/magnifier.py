@@ -1,4 +1,4 @@
-"""SSIM and achieved gain of magnified frames, in scenes whose truth is known exactly."""
+"""SSIM and achieved gain of magnified frames in scenes with exact ground truth."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from magkit.errors import MagkitError
-from magkit.evaluate.cases import JUDGED, Case
+from magkit.evaluate.cases import SIZE, Case
 from magkit.protocols import Magnifier
 from magkit.runtime.seeds import generator
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import Scene, SceneConfig
 from magkit.video.ssim import ssim_map
 
-COARSE = np.linspace(-0.2, 2.0, 45)  # achieved over asked
+COARSE = np.linspace(-0.2, 2.0, 45)  # achieved over requested factor
 FINE = np.linspace(-0.04, 0.04, 9)
 BATCH = 15
 
@@ -29,18 +29,18 @@ def achieved_gain(
     config: SceneConfig,
     sources: Sources,
 ) -> float:
-    """Return the achieved factor over `scene.factor`.
+    """Return the achieved over the requested factor, `scene.factor`.
 
     Args:
-        output: what the magnifier made of the scene, (3, H, W).
+        output: the magnified frame, (3, H, W).
         moving: the moving region (1, H, W), weights in [0, 1].
-        scene: the scene, with the factor that was asked for.
-        config: what the scene was drawn with.
-        sources: what it is made of.
+        scene: the scene, with the requested factor.
+        config: of the scene.
+        sources: of the scene.
 
     Returns:
-        The nearest of factors from -0.2 to 2 times the one asked for: over a grid of 0.05, then
-        one of 0.01, then the minimum of a parabola through the best three.
+        The ratio from -0.2 to 2 whose exact frame has the least squared error: over a grid of
+        0.05, then one of 0.01, then the minimum of a parabola through the best three.
     """
 
     def errors(ratios: Sequence[float]) -> list[float]:
@@ -59,7 +59,7 @@ def achieved_gain(
 
 
 def _minimum(ratios: np.ndarray, errors: np.ndarray) -> float:
-    """Return where the parabola through the least error and its neighbours is least."""
+    """Return the minimum of the parabola through the least error and its neighbours."""
     k = int(np.clip(np.argmin(errors), 1, len(errors) - 2))
     before, at, after = errors[k - 1 : k + 2]
     bend = before - 2 * at + after
@@ -70,12 +70,12 @@ def _minimum(ratios: np.ndarray, errors: np.ndarray) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """What was measured in one scene; `input_*` is the unmagnified frame B in place of the output.
+    """Scores of one scene; `input_*` are those of the unmagnified frame B.
 
     Attributes:
         displacement: pixels from A to B.
-        factor: the factor asked for.
-        gain: achieved factor over the one asked for.
+        factor: the requested factor.
+        gain: achieved over requested factor.
         ssim: structural similarity to the exact magnified frame, mean over the frame.
         region_ssim: the same, mean over the moving region.
         input_ssim: baseline of `ssim`.
@@ -101,14 +101,14 @@ Predict = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 
 
 def predictor(magnifier: Magnifier) -> Predict:
-    """Return a function of frames A and B (1, 3, H, W) and a factor to the magnified frame.
+    """Return a function from frames A and B (1, 3, H, W) and a factor to the magnified frame.
 
     Raises:
-        MagkitError: the magnifier's stride doesn't divide the side of the judged scenes.
+        MagkitError: the magnifier's stride doesn't divide the side of the scenes.
     """
-    if JUDGED.size % magnifier.stride:
+    if SIZE % magnifier.stride:
         raise MagkitError(
-            f"Scenes of {JUDGED.size} pixels can't be judged with a stride of {magnifier.stride}."
+            f"scenes of {SIZE} pixels don't suit a magnifier with a stride of {magnifier.stride}"
         )
 
     @torch.inference_mode()
@@ -123,19 +123,19 @@ def predictor(magnifier: Magnifier) -> Predict:
 def with_noise(predict: Predict, sigma: float, seed: int) -> Predict:
     """Return `predict` on frames with Gaussian noise of standard deviation `sigma`.
 
-    The noisy frames are rounded to 8 bit, as a camera would. Call n adds draw n of the seed.
+    The noisy frames are rounded to 8 bit, as by a camera. Call n uses draw n of the seed.
     """
     calls = itertools.count()
 
     def noisy(a: torch.Tensor, b: torch.Tensor, factor: float) -> torch.Tensor:
         random = generator(seed, next(calls))
-        first, second = (noise_added(x, sigma, random) for x in (a, b))
+        first, second = (add_noise(x, sigma, random) for x in (a, b))
         return predict(first, second, factor)
 
     return noisy
 
 
-def noise_added(
+def add_noise(
     frames: torch.Tensor, sigma: float | torch.Tensor, random: torch.Generator
 ) -> torch.Tensor:
     """Add Gaussian noise of standard deviation `sigma` to frames in [0, 1], rounded to 8 bit."""
@@ -143,38 +143,38 @@ def noise_added(
     return (noisy.clamp(0, 1) * 255).round() / 255
 
 
-def photon_noise_added(frames: torch.Tensor, level: float, random: torch.Generator) -> torch.Tensor:
+def add_photon_noise(frames: torch.Tensor, level: float, random: torch.Generator) -> torch.Tensor:
     """Add noise whose variance is `level` times the grey level, of 255 (Oh et al. 2018)."""
-    return noise_added(frames, (frames * level / 255).sqrt(), random)
+    return add_noise(frames, (frames * level / 255).sqrt(), random)
 
 
 def evaluate(
     predict: Predict,
-    judged: Iterable[Case],
+    cases: Iterable[Case],
     sources: Sources,
     device: torch.device | str = "cpu",
 ) -> Iterable[Score]:
     """Yield the score of each case as it is measured."""
-    for case in judged:
+    for case in cases:
         truth = render([case.scene], case.config, sources, device)
         a, b = truth.a, truth.b
         if case.photon_noise:
             random = generator(case.scene.noise_seed)
-            a, b = (photon_noise_added(x, case.photon_noise, random) for x in (a, b))
+            a, b = (add_photon_noise(x, case.photon_noise, random) for x in (a, b))
         output = predict(a, b, case.factor)
         moving = (truth.moving > 0.5).float()
-        # Rounded as it would be written, so that the figure is that of the file.
+        # Rounded to 8 bit as in a file.
         output = (output * 255).round() / 255
         gain = achieved_gain(output[0], moving[0], case.scene, case.config, sources)
-        made, left = ssim_map(output, truth.m), ssim_map(b, truth.m)
+        similarity, baseline = ssim_map(output, truth.m), ssim_map(b, truth.m)
         area = moving.sum().clamp(min=1)
         yield Score(
             displacement=case.displacement,
             factor=case.factor,
             gain=gain,
-            ssim=made.mean().item(),
-            region_ssim=((made * moving).sum() / area).item(),
-            input_ssim=left.mean().item(),
-            input_region_ssim=((left * moving).sum() / area).item(),
+            ssim=similarity.mean().item(),
+            region_ssim=((similarity * moving).sum() / area).item(),
+            input_ssim=baseline.mean().item(),
+            input_region_ssim=((baseline * moving).sum() / area).item(),
             photon_noise=case.photon_noise,
         )

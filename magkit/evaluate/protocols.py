@@ -1,9 +1,11 @@
-"""The protocols by name: what is judged, and how."""
+"""Protocols of the evaluation of magnifiers, and reports of their scores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
 import torch
@@ -11,22 +13,32 @@ import torch
 from magkit.evaluate import cases, clips, magnifier
 from magkit.evaluate.cases import Case
 from magkit.evaluate.magnifier import Score
-from magkit.evaluate.report import report
 from magkit.progress import Progress, silent
 from magkit.protocols import Magnifier
 from magkit.synth.render import Sources
+from magkit.video.charts import Curve, Panel, save_plot
+
+NEAR = 0.1  # distance to 1 of gains that count as near
+MEASURES = ("gain", "ssim", "region_ssim")
+INPUT = "input"  # the unmagnified frame, the baseline in every score
+AXIS_LABELS = {
+    "displacement": "displacement, pixels",
+    "factor": "factor",
+    "photon_noise": "photon noise: variance over grey level",
+}
+
+Record = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
-    """How a magnifier is judged.
+    """Scenes and axes of an evaluation of magnifiers.
 
     Attributes:
-        cases: yields the scenes, from the sources, how many of each kind, and a seed.
-        axes: the fields of a score by which results are told apart; curves are drawn over the
-            first.
-        repeats: how many scenes of each kind unless told otherwise.
-        whole_clips: whether a scene is a clip that goes through `magnify`, or two frames.
+        cases: yields scenes, from sources, the number of repeats, and a seed.
+        axes: fields of a score by which results are grouped; plots are drawn over the first.
+        repeats: default number of scenes of each kind.
+        whole_clips: whether a scene is a clip for `magnify`, or two frames.
     """
 
     cases: Callable[[Sources, int, int], Iterator[Case]]
@@ -44,12 +56,12 @@ class Protocol:
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> Iterable[Score]:
-        """Yield the score of each case as it is measured.
+        """Yield the score of each case.
 
         Args:
             model: the magnifier, on `device`.
-            judged: what `cases` yielded.
-            sources: what the scenes are made of.
+            judged: scenes of `cases`.
+            sources: of the scenes.
             noise: standard deviation of Gaussian noise on the input; 1 is white.
             seed: of that noise.
             device: where frames are rendered and magnified.
@@ -77,9 +89,9 @@ class Protocol:
         device: torch.device | str = "cpu",
         progress: Progress = silent,
     ) -> dict[str, Any]:
-        """Return the report of all scores (`report.report`), and of still clips as "still".
+        """Return a report of all scores (`summarize_by`), with those of still clips as "still".
 
-        The arguments are those of `scores`; `progress` hears of every scene.
+        Arguments are those of `scores`; `progress` is called with the scenes done.
         """
         records = []
         scores = self.scores(model, judged, sources, noise=noise, seed=seed, device=device)
@@ -87,7 +99,7 @@ class Protocol:
             records.append(score.as_dict())
             progress(len(records), len(judged))
         still = clips.measure_still(model, sources, seed=seed, device=device)
-        return {**report(records, self.axes), "still": still.as_dict()}
+        return {**summarize_by(records, self.axes), "still": still.as_dict()}
 
 
 PROTOCOLS = {
@@ -98,3 +110,129 @@ PROTOCOLS = {
         cases=cases.sinusoid_cases, axes=("factor",), repeats=10, whole_clips=True
     ),
 }
+
+
+def summarize(records: Sequence[Record]) -> dict[str, float]:
+    """Summarise scores.
+
+    Args:
+        records: the scores' fields by name (`Score.as_dict`), at least one.
+
+    Returns:
+        cases: their number; gain: the median; near: the share of gains within a tenth of 1;
+        ssim, region_ssim, input_ssim, input_region_ssim: means, and their medians as `median_*`.
+    """
+    gains = [record["gain"] for record in records]
+    rows = {"cases": float(len(records)), "gain": median(gains)}
+    rows["near"] = fmean(abs(gain - 1) <= NEAR for gain in gains)
+    names = ("ssim", "region_ssim", "input_ssim", "input_region_ssim")
+    columns = {name: [record[name] for record in records] for name in names}
+    means = {name: fmean(values) for name, values in columns.items()}
+    medians = {f"median_{name}": median(values) for name, values in columns.items()}
+    return {**rows, **means, **medians}
+
+
+def summarize_by(
+    records: Iterable[Record], axes: Sequence[str] = ("displacement", "factor")
+) -> dict[str, Any]:
+    """Summarise all scores, and groups of scores by the values of fields.
+
+    Args:
+        records: the scores' fields by name, at least one score.
+        axes: the fields.
+
+    Returns:
+        all: a summary; by axis: lists of summaries, each with its value, in ascending order;
+        cases: the records.
+    """
+    scores = [dict(record) for record in records]
+    return {
+        "all": summarize(scores),
+        **{key: _by(key, scores) for key in axes},
+        "cases": scores,
+    }
+
+
+def _by(key: str, scores: Sequence[Record]) -> list[dict[str, float]]:
+    return [
+        {key: value, **summarize([score for score in scores if score[key] == value])}
+        for value in sorted({score[key] for score in scores})
+    ]
+
+
+def cells_not_ahead(
+    judged: Mapping[str, Any], others: Sequence[Mapping[str, Any]], axes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """List the cells of a report in which a magnifier is not better than another or the input.
+
+    Better is a gain nearer to 1, or a larger similarity; a tie is not.
+
+    Args:
+        judged: a report (`summarize_by`).
+        others: reports of the same scenes, each with its name as "name".
+        axes: of the reports.
+
+    Returns:
+        by: "all" or an axis; value: of that axis, None for all; measure; than: a name, or "input";
+        judged, other: the two values.
+    """
+    return [
+        {"by": by, "value": row.get(by), **cell}
+        for by, row, rivals in _rows(judged, others, axes)
+        for cell in _cells(row, rivals)
+    ]
+
+
+def _rows(
+    judged: Mapping[str, Any], others: Sequence[Mapping[str, Any]], axes: Sequence[str]
+) -> Iterator[tuple[str, Mapping[str, float], dict[str, Mapping[str, float]]]]:
+    yield "all", judged["all"], {str(other["name"]): other["all"] for other in others}
+    for axis in axes:
+        for index, row in enumerate(judged[axis]):
+            yield axis, row, {str(other["name"]): other[axis][index] for other in others}
+
+
+def _cells(
+    row: Mapping[str, float], rivals: Mapping[str, Mapping[str, float]]
+) -> Iterator[dict[str, Any]]:
+    for measure in MEASURES:
+        reached = {name: rival[measure] for name, rival in rivals.items()}
+        if measure != "gain":
+            reached[INPUT] = row[f"input_{measure}"]
+        for name, other in reached.items():
+            if not _quality(measure, row[measure]) > _quality(measure, other):
+                cell = {"measure": measure, "than": name}
+                yield {**cell, "judged": row[measure], "other": other}
+
+
+def _quality(measure: str, value: float) -> float:
+    return -abs(value - 1) if measure == "gain" else value
+
+
+def plot_report(
+    path: Path, reports: Sequence[Mapping[str, Any]], axis: str, *, overwrite: bool
+) -> None:
+    """Plot gain and the moving region's SSIM over an axis, and those of the input, dashed.
+
+    Args:
+        path: a .png or .svg file, written whole or not at all.
+        reports: reports (`summarize_by`) of the same scenes, each with its name as "name".
+        axis: the field of the scores over which the curves run, logarithmically.
+        overwrite: whether an existing file is replaced.
+
+    Raises:
+        UsageError, MagkitError: as `charts.check_plot`, or the file exists or can't be written.
+    """
+
+    def curve(report: Mapping[str, Any], field: str, name: str = "") -> Curve:
+        xs, ys = ([row[key] for row in report[axis]] for key in (axis, field))
+        return Curve(name or str(report["name"]), xs, ys, baseline=bool(name))
+
+    gains = [curve(report, "gain") for report in reports]
+    similarities = [curve(report, "region_ssim") for report in reports]
+    similarities.append(curve(reports[0], "input_region_ssim", INPUT))
+    panels = [
+        Panel("gain: achieved over asked, median", gains, level=1),
+        Panel("SSIM of what moves, mean", similarities, legend=True),
+    ]
+    save_plot(path, panels, AXIS_LABELS[axis], overwrite=overwrite)

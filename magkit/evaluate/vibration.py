@@ -1,10 +1,10 @@
-"""What a vibration in a real clip becomes: its tone and width before and after, by tracking.
+"""Frequency and amplitude of a vibration in a real clip before and after, by tracking a patch.
 
-A patch of the clip's first frame is found again in every frame of the clip and of what became of
-it, along one axis, by least squares: the best whole number of pixels of all within REACH, then
-Gauss-Newton on a cubic spline, in double precision. No magnifier's own eyes are used. The tone is
-the highest peak of the spectrum (linear trend removed, Hann window, zero-padded, parabola through
-the logarithms).
+A patch of the clip's first frame is tracked in every frame of the clip and of the magnified clip,
+along one axis, by least squares: the best whole number of pixels within REACH, then Gauss-Newton
+on a cubic spline, in double precision; no magnifier is involved. The dominant frequency is the
+highest peak of the spectrum (linear trend removed, Hann window, zero-padded, parabola through the
+logarithms).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Array = NDArray[np.floating[Any]]
 Frame = NDArray[np.uint8]
 Axis = Literal["x", "y"]
 
-REACH = 20  # pixels: how far a patch is looked for
-SIDE = 48  # pixels: of the patch that is chosen where none is given
-FEWEST = 16  # frames: fewer have no spectrum to speak of
+REACH = 20  # pixels: range of the search for a patch
+SIDE = 48  # pixels: of the patch that is chosen by default
+MIN_FRAMES = 16  # of a spectrum
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Part of a frame, rows top to bottom, columns left to right; it is followed along its axis."""
+    """Part of a frame, rows top to bottom, columns left to right, tracked along its axis."""
 
     top: int
     bottom: int
@@ -42,52 +42,60 @@ class Patch:
     axis: Axis = "x"
 
     def of(self, frame: Frame, more: int = 0) -> Array:
-        """Luma (across, along), with `more` pixels on either side, repeated past the frame."""
+        """Return luma (across, along), with `more` pixels on either side, edge pixels repeated."""
         rows, columns = np.arange(self.top, self.bottom), np.arange(self.left, self.right)
         if self.axis == "x":
-            columns = _wider(columns, more, frame.shape[1])
+            columns = _extended(columns, more, frame.shape[1])
         else:
-            rows = _wider(rows, more, frame.shape[0])
+            rows = _extended(rows, more, frame.shape[0])
         luma: Array = frame[rows[:, None], columns] @ LUMA
         return luma if self.axis == "x" else luma.T
 
 
 @dataclass(frozen=True, slots=True)
 class Vibration:
-    """What one patch does: frequencies in Hz, amplitudes in pixels at the tone of before.
+    """Vibration of a patch before and after magnification.
 
-    `likeness` is the lowest correlation of the found patch with the first frame's, of all frames.
+    Attributes:
+        frequency_before, frequency_after: dominant frequencies in Hz.
+        amplitude_before, amplitude_after: pixels, at the dominant frequency of before.
+        correlation_before, correlation_after: the lowest of all frames, of the patch with that of
+            the first frame.
     """
 
-    tone_before: float
-    tone_after: float
+    frequency_before: float
+    frequency_after: float
     amplitude_before: float
     amplitude_after: float
-    likeness_before: float
-    likeness_after: float
+    correlation_before: float
+    correlation_after: float
 
     @property
     def growth(self) -> float:
-        """How many times as wide it swings."""
+        """The ratio of the amplitudes."""
         return self.amplitude_after / self.amplitude_before
 
     @property
-    def tone_error(self) -> float:
-        """By how much the tone changed, in Hz."""
-        return self.tone_after - self.tone_before
+    def frequency_error(self) -> float:
+        """The change of the dominant frequency, in Hz."""
+        return self.frequency_after - self.frequency_before
 
     def as_dict(self) -> dict[str, float]:
-        """The fields by name, the growth and the tone's error."""
-        return {**asdict(self), "growth": self.growth, "tone_error": self.tone_error}
+        """Return all figures by their names in JSON records: "tone", "likeness" for the fields."""
+        words = {"frequency": "tone", "amplitude": "amplitude", "correlation": "likeness"}
+        names = (field.partition("_") for field in asdict(self))
+        keys = [f"{words[word]}_{when}" for word, _, when in names]
+        figures = dict(zip(keys, asdict(self).values(), strict=True))
+        return {**figures, "growth": self.growth, "tone_error": self.frequency_error}
 
 
 def find_patch(frames: Iterable[Frame]) -> Patch:
-    """The square of 48 pixels, or less in a small clip, in which successive frames differ most.
+    """Return the square of 48 pixels, or less in a small clip, of the greatest frame differences.
 
-    Its axis is the one along which the brightness is steeper where it changes.
+    Its axis is that of the greater brightness gradient where frames differ.
 
     Raises:
-        MagkitError: Nothing changes in the clip.
+        MagkitError: nothing changes in the clip.
     """
     stream = iter(frames)
     last = next(stream) @ LUMA
@@ -110,10 +118,10 @@ def find_patch(frames: Iterable[Frame]) -> Patch:
 
 
 def patches_at(place: tuple[int, int, int, int], frame: Frame) -> list[Patch]:
-    """A rectangle (x, y, width, height) in pixels, to be followed along either axis.
+    """Return a rectangle (x, y, width, height) in pixels as patches along either axis.
 
     Raises:
-        UsageError: It isn't within the frame, or smaller than 8 x 8 pixels.
+        UsageError: it isn't within the frame, or smaller than 8 x 8 pixels.
     """
     x, y, width, height = place
     if width < 8 or height < 8:
@@ -126,11 +134,11 @@ def patches_at(place: tuple[int, int, int, int], frame: Frame) -> list[Patch]:
 
 
 def displacement(first: Array, wide: Array) -> tuple[float, float]:
-    """How far a patch has moved along its last dimension, and its correlation with what is there.
+    """Return a patch's displacement along its last dimension, and the correlation there.
 
     Args:
-        first: The patch, (across, along).
-        wide: The frame around it, with REACH + 2 pixels more on either side.
+        first: the patch, (across, along).
+        wide: the frame around it, with REACH + 2 pixels more on either side.
     """
     width, edge = first.shape[1], REACH + 2
     windows = np.lib.stride_tricks.sliding_window_view(wide[:, 2:-2], width, axis=1)
@@ -145,14 +153,14 @@ def displacement(first: Array, wide: Array) -> tuple[float, float]:
 
 
 def track(first: Frame, frames: Iterable[Frame], patches: Iterable[Patch]) -> Array:
-    """Displacements since the first frame and correlations, (patches, 2, frames)."""
+    """Return displacements since the first frame and correlations, (patches, 2, frames)."""
     pairs = [(patch, patch.of(first)) for patch in patches]
     found = [[displacement(t, p.of(frame, REACH + 2)) for p, t in pairs] for frame in frames]
     return np.array(found).transpose(1, 2, 0)
 
 
 def spectrum(positions: Array, rate: float) -> tuple[Array, Array]:
-    """Frequencies in Hz and amplitudes, of a sine its own."""
+    """Return frequencies in Hz and amplitudes, scaled so that a sine has its own."""
     window = np.hanning(len(positions))
     values = scipy.signal.detrend(positions) * window
     size = 16 * len(values)
@@ -160,8 +168,8 @@ def spectrum(positions: Array, rate: float) -> tuple[Array, Array]:
     return np.fft.rfftfreq(size, 1 / rate), amplitudes
 
 
-def dominant(frequencies: Array, amplitudes: Array) -> float:
-    """The frequency of the highest peak, in Hz."""
+def dominant_frequency(frequencies: Array, amplitudes: Array) -> float:
+    """Return the frequency of the highest peak, in Hz."""
     peak = min(max(int(amplitudes.argmax()), 1), len(amplitudes) - 2)
     low, mid, high = np.log(amplitudes[peak - 1 : peak + 2] + 1e-12)
     curve = low - 2 * mid + high
@@ -169,15 +177,15 @@ def dominant(frequencies: Array, amplitudes: Array) -> float:
 
 
 def compare(before: Array, after: Array, rate: float) -> Vibration:
-    """What became of a patch: displacements and correlations, (2, frames), of both clips."""
+    """Compare a patch in both clips, by displacements and correlations (2, frames) of each."""
     frequencies, old = spectrum(before[0], rate)
     _, new = spectrum(after[0], rate)
-    tone = dominant(frequencies, old)
+    frequency = dominant_frequency(frequencies, old)
     return Vibration(
-        tone,
-        dominant(frequencies, new),
-        float(np.interp(tone, frequencies, old)),
-        float(np.interp(tone, frequencies, new)),
+        frequency,
+        dominant_frequency(frequencies, new),
+        float(np.interp(frequency, frequencies, old)),
+        float(np.interp(frequency, frequencies, new)),
         float(before[1].min()),
         float(after[1].min()),
     )
@@ -190,43 +198,43 @@ def measure(
     place: tuple[int, int, int, int] | None = None,
     times: Sequence[float] | None = None,
 ) -> tuple[Patch, Vibration]:
-    """What became of the vibration at a place, along the axis on which it is wider in the source.
+    """Measure the vibration of a patch, along the axis of its greater amplitude in the source.
 
     Args:
-        source: The clip's frames; read again each time it is iterated over.
-        result: As many frames, magnified.
-        rate: Frames a second at which the scene was filmed.
-        place: x, y, width and height in pixels; None: where the clip changes most.
-        times: When each frame was filmed, in seconds, where they are unevenly spaced: displacements
-            are interpolated at even times.
+        source: the clip's frames; read again each time it is iterated over.
+        result: as many frames, magnified.
+        rate: frames a second at which the scene was filmed.
+        place: x, y, width and height in pixels; None: `find_patch`.
+        times: of each frame in seconds, if unevenly spaced: displacements are interpolated to
+            even times.
 
     Raises:
-        UsageError: The place is outside the frame.
-        MagkitError: The clip has fewer than 16 frames, or nothing moves there.
+        UsageError: the place is outside the frame.
+        MagkitError: the clip has fewer than 16 frames, or nothing moves there.
     """
     first = next(iter(source))
     patches = [find_patch(source)] if place is None else patches_at(place, first)
-    before = _evened(track(first, source, patches), times, rate)
-    if before.shape[-1] < FEWEST:
+    before = _resampled(track(first, source, patches), times, rate)
+    if before.shape[-1] < MIN_FRAMES:
         raise MagkitError(f"a clip of {before.shape[-1]} frames is too short for a frequency")
     widest = int(np.argmax([spectrum(moves, rate)[1].max() for moves in before[:, 0]]))
     if not np.ptp(before[widest, 0]) > 0:
         raise MagkitError("nothing moves at the place to follow", "--at X,Y,W,H names another")
-    after = _evened(track(first, result, [patches[widest]]), times, rate)
+    after = _resampled(track(first, result, [patches[widest]]), times, rate)
     return patches[widest], compare(before[widest], after[0], rate)
 
 
-def _evened(moves: Array, times: Sequence[float] | None, rate: float) -> Array:
-    """Displacements (..., T) at even times, by cubic splines through the measured ones."""
+def _resampled(moves: Array, times: Sequence[float] | None, rate: float) -> Array:
+    """Interpolate displacements (..., T) to even times, by cubic splines."""
     if times is None or moves.shape[-1] < 2:
         return moves
     measured = np.asarray(times[: moves.shape[-1]])
     grid = np.arange(0, measured[-1], 1 / rate)
-    evened: Array = scipy.interpolate.CubicSpline(measured, moves, axis=-1)(grid)
-    return evened
+    resampled: Array = scipy.interpolate.CubicSpline(measured, moves, axis=-1)(grid)
+    return resampled
 
 
-def _wider(places: NDArray[np.intp], more: int, size: int) -> NDArray[np.intp]:
+def _extended(places: NDArray[np.intp], more: int, size: int) -> NDArray[np.intp]:
     return np.arange(places[0] - more, places[-1] + 1 + more).clip(0, size - 1)
 
 

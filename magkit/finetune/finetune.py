@@ -1,4 +1,4 @@
-"""One call from a magnifier's name and some pictures to a run folder with its weights."""
+"""Finetuning of a magnifier: a job's parts are built, trained and exported to a run folder."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from magkit.data.open import open_dataset
 from magkit.errors import UsageError
 from magkit.finetune.initialization import Initialization, parameter_groups
 from magkit.finetune.recipe import Recipe, make_recipe
-from magkit.finetune.task import RenderedData, SceneTask, StoredData, TrainData
-from magkit.magnify.encoder import Report, encoder_file
+from magkit.finetune.task import DataSetData, SceneTask, SyntheticData, TrainData
+from magkit.magnify.encoder import LoadReport, encoder_file
 from magkit.magnify.load import save_weights
 from magkit.plugins import registry
 from magkit.progress import Progress, silent
@@ -27,8 +27,8 @@ from magkit.specs import MagnifierSpec
 from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig
 from magkit.training.loop import TrainState
-from magkit.training.run import Run, made_with, open_run
-from magkit.training.train import Outcome, complete
+from magkit.training.run import Run, made_with, open_run, renamed_settings
+from magkit.training.train import TrainingResult, run_training
 from magkit.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -37,15 +37,15 @@ KIND = "finetune"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What is to be trained, and on what.
+class FinetuneJob:
+    """Everything that determines the result of a finetuning.
 
     Attributes:
         magnifier: name, as `--magnifier` takes it.
         options: KEY=VALUE texts, the magnifier's own.
         settings: of the training, over the magnifier's preset; see `make_recipe`.
-        data: where a data set stands, in place of scenes rendered as they are needed, which the
-            next four are about.
+        data: place of a data set; None: scenes are rendered as they are needed, of the sources
+            that the next four name.
         images: places of background pictures, as `build_sources` takes them.
         objects: places of objects.
         object_images: the place of their pictures; None: found beside them.
@@ -69,18 +69,18 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finetuned(Outcome):
+class FinetuneResult(TrainingResult):
     """A finished training of a magnifier.
 
     Attributes:
-        encoder: what was loaded of the encoder to start from.
+        encoder: what was loaded of an encoder.
     """
 
-    encoder: Report | None = None
+    encoder: LoadReport | None = None
 
 
 def finetune(
-    job: Job,
+    job: FinetuneJob,
     *,
     output: Path | None = None,
     new: bool = False,
@@ -88,19 +88,19 @@ def finetune(
     workers: int | None = None,
     progress: Progress = silent,
     tensorboard: bool = False,
-) -> Finetuned:
-    """Train a magnifier on scenes with known motion, or go on with a training that was stopped.
+) -> FinetuneResult:
+    """Train a magnifier on scenes with known motion, or resume a training that was stopped.
 
-    One that had ended goes on where nothing but more steps is asked for.
+    A finished one is continued if nothing but more steps is asked for.
 
     Args:
-        job: what determines the result.
+        job: magnifier, initial weights, data and settings.
         output: the run's folder; None: see `open_run`.
-        new: never go on with a run.
+        new: never resume a run.
         device: where to train.
-        workers: processes that render scenes; 0: this one; None: as many as suit the machine.
-        progress: told about steps.
-        tensorboard: whether what is measured goes there as well.
+        workers: processes that render scenes; 0: this one; None: `default_workers()`.
+        progress: called with the steps done.
+        tensorboard: whether metrics are written there as well.
 
     Raises:
         MagkitError: sources, data, weights or the run folder can't be used, or the training
@@ -109,76 +109,76 @@ def finetune(
     """
     spec = _trainable(job.magnifier)
     recipe = make_recipe(spec.preset, job.settings)
-    origin = Initialization(spec, job.options, job.weights, job.encoder)
-    config = origin.config()
-    model, report = origin.network(config, recipe)
+    initial = Initialization(spec, job.options, job.weights, job.encoder)
+    config = initial.config()
+    model, report = initial.network(config, recipe)
     model.to(device)
     groups = parameter_groups(model, spec, config, recipe.encoder)
-    material = _material(spec, job, recipe)
-    compared = _compared(spec, config, job, recipe, material)
+    data = _train_data(spec, job, recipe)
     run = open_run(
         KIND,
-        compared,
-        made_with=made_with(device, weights=_place(job.weights), encoder=_place(job.encoder)),
+        _identity(spec, config, job, recipe, data),
+        made_with=made_with(device, weights=_resolved(job.weights), encoder=_resolved(job.encoder)),
         output=output,
         new=new,
         extendable=True,
+        upgrade=renamed_settings,
     )
     if report is not None:
         logger.info("%s", report)
     count = default_workers() if workers is None else workers
-    done = complete(
+    done = run_training(
         run,
         TrainState.start(model, recipe.train, groups),
         recipe.train,
-        SceneTask(spec, recipe, material, torch.device(device), count),
+        SceneTask(spec, recipe, data, torch.device(device), count),
         lambda state: _export(run, state, spec, config, recipe, half=job.half),
-        title=_title(job, run, model, material),
+        title=_title(job, run, model, data),
         progress=progress,
         tensorboard=tensorboard,
     )
-    return Finetuned(**{f.name: getattr(done, f.name) for f in fields(done)}, encoder=report)
+    return FinetuneResult(**{f.name: getattr(done, f.name) for f in fields(done)}, encoder=report)
 
 
 def _trainable(name: str) -> MagnifierSpec[Any]:
     spec = registry().magnifier(name)
     if spec.losses is None:
-        raise UsageError(f"the magnifier '{name}' is not one that is trained")
+        raise UsageError(f"the magnifier '{name}' can't be trained: it has no losses")
     return spec
 
 
-def _material(spec: MagnifierSpec[Any], job: Job, recipe: Recipe) -> TrainData:
-    """Return what the training is fed with.
+def _train_data(spec: MagnifierSpec[Any], job: FinetuneJob, recipe: Recipe) -> TrainData:
+    """Open the data set, or the sources to render scenes of.
 
     Raises:
-        UsageError: a data set is named together with what only scenes made on the way have.
+        UsageError: a data set is given together with sources or settings of scenes.
     """
     if job.data is None:
         sources = build_sources(job.images, job.objects, job.object_images, job.procedural)
-        return RenderedData(sources)
+        return SyntheticData(sources)
     if job.images or job.objects or job.object_images or job.procedural:
-        raise UsageError("a data set is made already: it takes no pictures or objects to make it")
+        raise UsageError("--data excludes pictures, objects and procedural scenes to render")
     for name in job.settings:
         if name in _scene_settings():
-            raise UsageError(f"the scenes of a data set are drawn already: '{name}' can't be set")
-    return StoredData(open_dataset(job.data), job.data, spec, recipe)
+            raise UsageError(f"the scenes of a data set are fixed: '{name}' can't be set")
+    return DataSetData(open_dataset(job.data), job.data, spec, recipe)
 
 
 def _scene_settings() -> set[str]:
-    """Return the settings that scenes of a data set have already; `size` cuts a window."""
+    """Return the settings that are fixed in a data set; `size` cuts a window."""
     return {f.name for f in fields(SceneConfig)} - {"size"}
 
 
-def _compared(
-    spec: MagnifierSpec[Any], config: Any, job: Job, recipe: Recipe, material: TrainData
+def _identity(
+    spec: MagnifierSpec[Any], config: Any, job: FinetuneJob, recipe: Recipe, data: TrainData
 ) -> dict[str, Any]:
-    """Return all that determines the result: two runs with the same are the same run."""
-    settings, unused = recipe.compared(), _scene_settings() if job.data else set()
+    """Return everything that determines the result: runs of equal identity are the same."""
+    settings, unused = recipe.result_settings(), _scene_settings() if job.data else set()
     return {
         "magnifier": spec.name,
         "options": asdict(config),
         "settings": {key: value for key, value in settings.items() if key not in unused},
-        "data": material.described(),
+        "data": data.describe(),
         "weights": _fingerprint(job.weights),
         "encoder": _fingerprint(job.encoder and encoder_file(job.encoder)),
     }
@@ -188,13 +188,13 @@ def _fingerprint(path: Path | None) -> str | None:
     return None if path is None else sha256(path.read_bytes()).hexdigest()
 
 
-def _place(path: Path | None) -> str | None:
+def _resolved(path: Path | None) -> str | None:
     return None if path is None else str(path.resolve())
 
 
-def _title(job: Job, run: Run, model: nn.Module, material: TrainData) -> str:
+def _title(job: FinetuneJob, run: Run, model: nn.Module, data: TrainData) -> str:
     count = sum(p.numel() for p in model.parameters())
-    return f"training {job.magnifier} ({count:,} parameters) on {material} in {run.folder}"
+    return f"training {job.magnifier} ({count:,} parameters) on {data} in {run.folder}"
 
 
 def _export(
@@ -206,12 +206,12 @@ def _export(
     *,
     half: bool,
 ) -> None:
-    texts = {
+    metadata = {
         "magnifier": spec.name,
         "config": json.dumps(asdict(config)),
         "steps": str(state.step),
         "seed": str(recipe.train.seed),
-        "settings": json.dumps(recipe.compared()),
+        "settings": json.dumps(recipe.result_settings()),
         "magkit": __version__,
     }
-    save_weights(run.model, state.average, texts, half=half)
+    save_weights(run.model, state.average, metadata, half=half)

@@ -1,4 +1,4 @@
-"""What a training starts from: random weights, a magnifier's, or an encoder's alone."""
+"""Initial weights of a finetuning: random ones, a magnifier's, or an encoder's alone."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch import nn
 from magkit.errors import MagkitError, UsageError
 from magkit.finetune.recipe import EncoderConfig, Recipe
 from magkit.magnify.encoder import (
-    Report,
+    LoadReport,
     encoder_config,
     encoder_file,
     encoder_layout,
     encoder_spec,
     load_encoder,
 )
-from magkit.magnify.load import load_magnifier, translate
+from magkit.magnify.load import load_magnifier, translate_layout
 from magkit.options import from_mapping, key_values, parse_options
 from magkit.runtime.seeds import derived_seed
 from magkit.runtime.weights import read_weights, recorded_config
@@ -31,10 +31,10 @@ WEIGHTS = 3  # first part of the key of the draw of random weights
 
 @dataclass(frozen=True, slots=True)
 class Initialization:
-    """A magnifier before it is trained.
+    """A magnifier and its initial weights.
 
     Attributes:
-        spec: what it is.
+        spec: of the magnifier.
         options: KEY=VALUE texts, its own.
         weights: a file of weights to start from; None: random ones.
         encoder: an encoder to start from, its file or the folder of its run.
@@ -46,7 +46,7 @@ class Initialization:
     encoder: Path | None
 
     def config(self) -> Any:
-        """Return its configuration: that of what it starts from, then the options.
+        """Return its configuration: the one recorded with the weights, overridden by the options.
 
         Raises:
             MagkitError: the file of weights or the encoder is missing or can't be used.
@@ -64,15 +64,15 @@ class Initialization:
             assert self.encoder is not None
             return asdict(encoder_config(self.spec, encoder_file(self.encoder)))
         if self.encoder is not None:
-            raise UsageError("weights have an encoder: start from them or from another, not both")
+            raise UsageError("--weights and --encoder exclude each other")
         if not self.weights.is_file():
             raise MagkitError(f"there is no weights file {self.weights}")
         found = read_weights(self.weights)
-        layout = translate(self.spec.name, found.tensors)[1]
+        layout = translate_layout(self.spec.name, found.tensors)[1]
         return {**recorded_config(found, self.weights), **layout}
 
-    def network(self, config: Any, recipe: Recipe) -> tuple[nn.Module, Report | None]:
-        """Return it as it starts, and what was loaded of the encoder that it starts from.
+    def network(self, config: Any, recipe: Recipe) -> tuple[nn.Module, LoadReport | None]:
+        """Build the magnifier with its initial weights, and report what an encoder provided.
 
         Raises:
             MagkitError: the weights or the encoder don't fit.
@@ -100,21 +100,23 @@ class Initialization:
 def parameter_groups(
     model: nn.Module, spec: MagnifierSpec[Any], config: Any, encoder: EncoderConfig
 ) -> list[dict[str, Any]] | None:
-    """Return a magnifier's parameters as `TrainState.start` takes them; None if all learn alike.
+    """Return parameter groups for `TrainState.start`; None if the encoder trains like the rest.
 
     Args:
         model: the magnifier.
-        spec: what it is.
-        config: what it was built with.
-        encoder: how its encoder learns.
+        spec: of the magnifier.
+        config: of the magnifier.
+        encoder: freezing and learning rate of its encoder.
 
     Raises:
-        UsageError: the encoder is to learn otherwise, and there is none.
+        UsageError: the magnifier has no encoder.
     """
     if encoder == EncoderConfig():
         return None
     names = encoder_layout(encoder_spec(spec), config)
-    apart = [value for key, value in model.named_parameters() if key in names]
+    inside = [value for key, value in model.named_parameters() if key in names]
     rest = [value for key, value in model.named_parameters() if key not in names]
-    own = {"factor": encoder.encoder_lr, "frozen": encoder.freeze}
-    return [{"params": rest}, {"params": apart, **own}]
+    return [
+        {"params": rest},
+        {"params": inside, "factor": encoder.encoder_lr, "frozen": encoder.freeze},
+    ]

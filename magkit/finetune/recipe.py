@@ -1,24 +1,23 @@
-"""How a magnifier is trained: settings by name, from its preset and from whoever asks."""
+"""Settings of a finetuning by name: a magnifier's preset, then those of the caller."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from magkit.errors import UsageError
 from magkit.synth.scene import SceneConfig
 from magkit.synth.triplets import Degradation
-from magkit.training.config import TrainConfig, make_parts
+from magkit.training.config import TrainConfig, make_configs, result_settings
 
 OWNER = "the training"
-NOT_COMPARED = ("save_every", "sample_every")  # they change no result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchConfig:
-    """How many scenes a step sees; the default is that of Oh et al., ECCV 2018, section 4."""
+    """Scenes of a step; the default is that of Oh et al., ECCV 2018, section 4."""
 
     batch: int = field(default=4, metadata={"help": "scenes a step"})
 
@@ -29,10 +28,10 @@ class BatchConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderConfig:
-    """How the encoder learns beside the rest, whether it was trained before or not."""
+    """Freezing and learning rate of the encoder, pretrained or not."""
 
     freeze: int = field(
-        default=0, metadata={"help": "steps at the start during which the encoder stays as it is"}
+        default=0, metadata={"help": "first steps during which the encoder is frozen"}
     )
     encoder_lr: float = field(
         default=1.0, metadata={"help": "the encoder's learning rate over --lr"}
@@ -50,7 +49,7 @@ PARTS = (TrainConfig, SceneConfig, BatchConfig, Degradation, EncoderConfig)
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Every setting of a training on scenes."""
+    """All settings of a finetuning."""
 
     train: TrainConfig
     scenes: SceneConfig
@@ -58,23 +57,23 @@ class Recipe:
     degradation: Degradation
     encoder: EncoderConfig
 
-    def compared(self) -> dict[str, Any]:
+    def result_settings(self) -> dict[str, Any]:
         """Return the settings that determine the result, by name."""
-        parts = (self.train, self.scenes, self.batches, self.degradation, self.encoder)
-        settings = {key: value for part in parts for key, value in asdict(part).items()}
-        return {key: value for key, value in settings.items() if key not in NOT_COMPARED}
+        return result_settings(
+            self.train, self.scenes, self.batches, self.degradation, self.encoder
+        )
 
 
 def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
-    """Make a recipe of the defaults and of settings by name, of which later layers outdo earlier.
+    """Make a recipe of the defaults and of settings by name; later layers override earlier ones.
 
-    Values are those of the fields of `TrainConfig`, `SceneConfig`, `BatchConfig`, `Degradation`
-    and `EncoderConfig`, or texts that say the same.
+    They are fields of `TrainConfig`, `SceneConfig`, `BatchConfig`, `Degradation` and
+    `EncoderConfig`, as values or texts.
 
     Raises:
         UsageError: an unknown name, or a value that is refused.
     """
-    recipe = Recipe(*make_parts(PARTS, layers, OWNER))
+    recipe = Recipe(*make_configs(PARTS, layers, OWNER))
     if recipe.batches.batch % recipe.train.accumulate:
-        raise UsageError("accumulate must divide batch: its parts are equal")
+        raise UsageError("accumulate must divide batch: micro-batches are equal")
     return recipe

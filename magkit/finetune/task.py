@@ -1,4 +1,4 @@
-"""Supervised training on scenes, as `training.train` asks for it, and its training data."""
+"""The task of a finetuning: scenes of a data set or rendered ones, losses, sample pictures."""
 
 from __future__ import annotations
 
@@ -13,38 +13,39 @@ from magkit.data.dataset import DataSet, StoredBatches
 from magkit.data.plan import sources_digest
 from magkit.errors import UsageError
 from magkit.finetune.recipe import Recipe
+from magkit.runtime.loader import load_batches
 from magkit.runtime.seeds import derived_seed
 from magkit.specs import MagnifierSpec
 from magkit.synth.build import describe
 from magkit.synth.render import Sources
-from magkit.synth.stream import Batches, SceneBatches, load_batches
+from magkit.synth.stream import Batches, SceneBatches
 from magkit.synth.triplets import Triplets
 from magkit.training.run import Run
-from magkit.training.train import write_picture
+from magkit.video.tiles import join_pictures, save_png
 
-EXAMPLES = 2  # first part of the key of the seed of scenes that are only looked at
+EXAMPLES = 2  # first part of the key of the seed of scenes in sample pictures
 
 
 class TrainData(Protocol):
-    """Where batches come from."""
+    """A source of batches of scenes."""
 
     def batches(self, recipe: Recipe) -> Batches:
         """Return all batches of a training."""
         ...
 
     def examples(self, recipe: Recipe, count: int) -> Batches:
-        """Return batches of one scene each, to look at, without noise."""
+        """Return batches of one scene each without noise, for sample pictures."""
         ...
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return a JSON object that differs where scenes do."""
         ...
 
     def __str__(self) -> str: ...
 
 
-class RenderedData:
-    """Scenes without end, drawn by the recipe and made of sources."""
+class SyntheticData:
+    """Scenes drawn by the recipe and rendered from sources, without end."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
@@ -60,19 +61,19 @@ class RenderedData:
         )
 
     def examples(self, recipe: Recipe, count: int) -> Batches:
-        """Return scenes that are not trained on, of kinds in which something moves."""
+        """Return scenes outside of the training, of kinds in which something moves."""
         moving = tuple(kind for kind in recipe.scenes.kinds if kind != "static")
         scenes = replace(recipe.scenes, kinds=moving or recipe.scenes.kinds)
         seed = derived_seed(recipe.train.seed, EXAMPLES)
         return SceneBatches(scenes, self._sources, seed, 1, count)
 
-    def described(self) -> dict[str, Any]:
-        """Return what the sources are made of, and a hash of a sample of their files."""
+    def describe(self) -> dict[str, Any]:
+        """Describe the sources, with a hash of a sample of their files."""
         sample = sources_digest(self._sources)
         return {**describe(self._sources), **({"sample": sample} if sample else {})}
 
 
-class StoredData:
+class DataSetData:
     """The scenes of a data set, or windows of them.
 
     Raises:
@@ -85,13 +86,13 @@ class StoredData:
             raise UsageError(f"{where} holds single frames", "a magnifier learns from triplets")
         if spec.needs_motion and not data.has_motion:
             raise UsageError(
-                f"{where} says nothing of the motion in it, which '{spec.name}' learns from",
-                "data that magkit gen-data wrote do; --magnifier magnet needs no motion",
+                f"{where} has no motion maps, which '{spec.name}' learns from",
+                "data sets of magkit gen-data have; --magnifier magnet needs none",
             )
         if min(data.shape) < recipe.scenes.size:
             found = f"{data.shape[1]}x{data.shape[0]}"
             problem = f"the scenes of {where} have {found} pixels, less than {recipe.scenes.size}"
-            raise UsageError(problem, "--size says which part of a scene is trained on")
+            raise UsageError(problem, "--size is the side of the window that is trained on")
 
     def __str__(self) -> str:
         return f"{len(self._data)} scenes of {self._where}"
@@ -106,33 +107,32 @@ class StoredData:
         seed = derived_seed(recipe.train.seed, EXAMPLES)
         return StoredBatches(self._data, seed, 1, count, recipe.scenes.size)
 
-    def described(self) -> dict[str, Any]:
-        """Return what tells data sets apart, wherever they stand."""
+    def describe(self) -> dict[str, Any]:
+        """Return number and fingerprint of the scenes, which don't depend on their place."""
         return {"scenes": len(self._data), "fingerprint": self._data.fingerprint}
 
 
 SHOWN = 4  # scenes in a sample picture
-GAP = 2  # pixels between the parts of a sample picture
-ERROR_GAIN = 4.0  # errors are shown so many times as large
+ERROR_GAIN = 4.0  # amplification of errors in it
 
 
 class SceneTask:
-    """Batches of scenes for a magnifier, its losses, and what it makes of four fixed scenes."""
+    """A `training.train.Task`: batches of scenes, a magnifier's losses, sample pictures."""
 
     def __init__(
         self,
         spec: MagnifierSpec[Any],
         recipe: Recipe,
-        material: TrainData,
+        data: TrainData,
         device: torch.device,
         workers: int,
     ) -> None:
-        self._spec, self._recipe, self._material = spec, recipe, material
+        self._spec, self._recipe, self._data = spec, recipe, data
         self._device, self._workers = device, workers
 
     def batches(self, start: int) -> Iterator[Sequence[Triplets]]:
-        """Yield the batches of steps `start` and on, degraded, on the device, in equal parts."""
-        for batch in load_batches(self._material.batches(self._recipe), start, self._workers):
+        """Yield degraded batches from step `start` on, on the device, in equal micro-batches."""
+        for batch in load_batches(self._data.batches(self._recipe), start, self._workers):
             yield batch.to(self._device).split(self._recipe.train.accumulate)
 
     def before_step(self, model: nn.Module, step: int) -> None:
@@ -147,25 +147,18 @@ class SceneTask:
     def after_step(self, model: nn.Module, step: int) -> None:
         """Do nothing."""
 
-    def observe(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
-        """Draw what the model makes of four fixed scenes."""
-        write_picture(run.samples / f"step-{step:06d}.png", self.picture(model))
+    def evaluate(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
+        """Save the model's output for four fixed scenes."""
+        save_png(run.samples / f"step-{step:06d}.png", self.picture(model))
         return {}
 
     def picture(self, model: Any) -> torch.Tensor:
         """Draw a row for each of four scenes: A, B, the output, the truth, four times the error."""
-        rows, examples = [], self._material.examples(self._recipe, SHOWN)
+        rows, examples = [], self._data.examples(self._recipe, SHOWN)
         for index in range(SHOWN):
-            shown = examples[index].to(self._device)
-            before, after = model.encode(shown.a), model.encode(shown.b)
-            made = model.render(after, model.motion(before, after), shown.factor).clamp(0, 1)
-            error = ((made - shown.m).abs() * ERROR_GAIN).clamp(0, 1)
-            rows.append(_joined([shown.a, shown.b, made, shown.m, error], 3)[0])
-        return _joined(rows, 1)
-
-
-def _joined(parts: list[torch.Tensor], axis: int) -> torch.Tensor:
-    """Join pictures along an axis, white between them."""
-    gap = parts[0].new_ones(*(GAP if n == axis else s for n, s in enumerate(parts[0].shape)))
-    spaced = [piece for part in parts for piece in (gap, part)][1:]
-    return torch.cat(spaced, axis)
+            scene = examples[index].to(self._device)
+            before, after = model.encode(scene.a), model.encode(scene.b)
+            output = model.render(after, model.motion(before, after), scene.factor).clamp(0, 1)
+            error = ((output - scene.m).abs() * ERROR_GAIN).clamp(0, 1)
+            rows.append(join_pictures([scene.a, scene.b, output, scene.m, error], 3)[0])
+        return join_pictures(rows, 1)

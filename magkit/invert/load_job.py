@@ -13,7 +13,7 @@ from magkit.invert.job import KIND, RESULT, Plan, masks_hash, missing, upgrade_c
 from magkit.invert.plan import ClassPlan, ClipPlan
 from magkit.invert.settings import settings_from
 from magkit.invert.targets.load import MAX_CLASSES, TargetChoice, recorded_target
-from magkit.runtime.text import WRONG
+from magkit.runtime.text import MALFORMED
 from magkit.training.run import Run, read_config
 
 MAX_SIDE = 1 << 16  # pixels
@@ -50,7 +50,7 @@ def load_job(
                     f"the masks are not those that {folder} was made of",
                     "--davis names where they lie",
                 )
-    except WRONG as error:
+    except MALFORMED as error:
         raise MagkitError(f"{folder / 'config.json'} is not what magkit invert writes") from error
     for plan in plans:
         _check_images(plan, folder)

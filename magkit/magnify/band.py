@@ -1,4 +1,4 @@
-"""What can be asked of magnification: a factor, a mode, a band of frequencies. Imports no torch."""
+"""Factor, mode and frequency band of a magnification, validated. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 from magkit.errors import UsageError
 
 Mode = Literal["static", "dynamic"]
-"""Whether motion is measured from the first frame or from the previous one."""
+"""Reference of motion: the first frame (static) or the previous one (dynamic)."""
 
 MAX_FACTOR = 300.0
 
@@ -21,10 +21,10 @@ _EXAMPLE = "LO-HI in hertz, 0.4-3 for example; 0-HI takes everything below HI"
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """The frequencies low to high, in Hz; a low of 0 means everything below high.
+    """The frequencies low to high, in Hz; a low of 0 means a low-pass.
 
     Raises:
-        UsageError: Not 0 <= low < high, or one isn't a finite number.
+        UsageError: not 0 <= low < high, or one isn't a finite number.
     """
 
     low: float
@@ -38,7 +38,7 @@ class Band:
         return f"{self.low:g}-{self.high:g} Hz"
 
     def check_rate(self, rate: float | Fraction) -> None:
-        """Raise UsageError where frames come too slowly to show the band: at most 2 a cycle."""
+        """Raise UsageError unless a frame rate is more than twice the upper edge (Nyquist)."""
         if not (rate > 0 and math.isfinite(rate)):
             raise UsageError(f"the rate of filming must be above 0, not {float(rate):g}")
         if not self.high < rate / 2:
@@ -50,10 +50,10 @@ class Band:
 
 
 def parse_band(text: str) -> Band:
-    """A band written LO-HI, in Hz.
+    """Parse a band written LO-HI, in Hz.
 
     Raises:
-        UsageError: The text is something else, or no band.
+        UsageError: the text has another form, or is no band.
     """
     match = re.fullmatch(rf"{_NUMBER}-{_NUMBER}", text.strip().lower())
     if match is None:
@@ -62,10 +62,10 @@ def parse_band(text: str) -> Band:
 
 
 def check_request(factor: float, mode: Mode, band: Band | None = None) -> None:
-    """Refuse what no magnifier can do.
+    """Refuse invalid factors, and bands in dynamic mode.
 
     Raises:
-        UsageError: The factor isn't from 0 to 300, or there is a band in dynamic mode.
+        UsageError: the factor isn't from 0 to 300, or there is a band in dynamic mode.
     """
     if not 0 <= factor <= MAX_FACTOR:
         raise UsageError(

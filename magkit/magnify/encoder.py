@@ -1,4 +1,4 @@
-"""Encoders of magnifiers: as files, and loaded group by group into a network."""
+"""Encoders of magnifiers: weights files, and loading them group by group."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from torch import nn
 
 from magkit.errors import MagkitError, UsageError
 from magkit.options import from_mapping
-from magkit.runtime.weights import stored, write_tensors
+from magkit.runtime.weights import to_storable, write_tensors
 from magkit.specs import EncoderSpec, MagnifierSpec
 from magkit.training.run import Run, read_config
 from magkit.version import __version__
 
-KIND = "encoder"  # what a file says that it holds
+KIND = "encoder"  # in a file's metadata
 RUN = "pretrain"  # the kind of run whose result is an encoder
 _HINT = "magkit pretrain writes encoders: name its run, or the model.safetensors in it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderInfo:
-    """What is written beside an encoder's weights.
+    """Metadata of an encoder's weights file.
 
     Attributes:
-        magnifier: whose encoder it is; a backbone's name, if no magnifier's.
+        magnifier: whose encoder it is; or the name of a backbone.
         config: the magnifier's configuration, of JSON's types.
         branches: those that were trained.
         method: that trained them.
-        steps: how long.
+        steps: of that training.
         magkit: the version that wrote it.
     """
 
@@ -49,18 +49,18 @@ class EncoderInfo:
 def save_encoder(
     path: Path, state: Mapping[str, torch.Tensor], info: EncoderInfo, *, overwrite: bool = False
 ) -> None:
-    """Write an encoder's weights, whole or not at all; equal ones give equal bytes.
+    """Write an encoder's weights, atomically; equal ones give equal bytes.
 
     Args:
-        path: where they go.
-        state: the state dict of what `EncoderSpec.build` makes.
-        info: what to write beside them.
+        path: of the file.
+        state: the state dict of a module that `EncoderSpec.build` made.
+        info: the metadata.
         overwrite: whether an existing file is replaced.
 
     Raises:
-        MagkitError: the file exists or can't be written, or a weight is no number.
+        MagkitError: the file exists or can't be written, or a weight is not finite.
     """
-    tensors = {key: stored(value) for key, value in state.items()}
+    tensors = {key: to_storable(value) for key, value in state.items()}
     _check_finite(path, tensors)
     texts = {
         "kind": KIND,
@@ -78,7 +78,7 @@ def encoder_file(path: Path) -> Path:
     """Return the file of an encoder: `path` itself, or the result of the run in that folder.
 
     Raises:
-        MagkitError: nothing is there, or another kind of run, or one that is not finished.
+        MagkitError: there is none, or the run is of another kind or not finished.
     """
     if path.is_file():
         return path
@@ -86,12 +86,12 @@ def encoder_file(path: Path) -> Path:
         raise MagkitError(f"there is no encoder {path}", _HINT)
     run = Run(path, read_config(RUN, path))
     if not run.finished:
-        raise MagkitError(f"the run {path} isn't finished", "the command that began it goes on")
+        raise MagkitError(f"the run {path} isn't finished", "the same command resumes it")
     return run.model
 
 
 def read_info(path: Path) -> EncoderInfo:
-    """Read what is written beside an encoder's weights; of these, nothing.
+    """Read the metadata of an encoder's weights file, but no weights.
 
     Raises:
         MagkitError: the file can't be read, is cut or damaged, or holds no encoder.
@@ -117,12 +117,10 @@ def read_info(path: Path) -> EncoderInfo:
 
 
 def read_state(path: Path, wanted: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Read an encoder's weights, which must be those that are wanted, by names and shapes.
-
-    Nothing is read of a file that holds others, however large.
+    """Read an encoder's weights once their names and shapes are those wanted.
 
     Raises:
-        MagkitError: they are others, or no numbers; or the file can't be read.
+        MagkitError: they are others, or not finite; or the file can't be read.
     """
     check_fit(path, wanted)
     with safe_open(path, "pt") as file:
@@ -132,7 +130,7 @@ def read_state(path: Path, wanted: Mapping[str, torch.Tensor]) -> dict[str, torc
 
 
 def _header(path: Path) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
-    """Read a safetensors file's texts, and its tensors' shapes by their names."""
+    """Read a safetensors file's metadata, and its tensors' shapes by their names."""
     try:
         with safe_open(path, "pt") as file:
             names = file.keys()
@@ -140,17 +138,17 @@ def _header(path: Path) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
             return file.metadata() or {}, shapes
     except SafetensorError as error:
         raise MagkitError(f"{path} is no safetensors file, or is cut or damaged", _HINT) from error
-    except RuntimeError as error:  # it is mapped into memory, unread
+    except RuntimeError as error:  # the file is mapped into memory
         raise MagkitError(f"{path} is too large for an encoder: {error}", _HINT) from error
     except OSError as error:
         raise MagkitError(f"{path} can't be read: {error.strerror or error}") from error
 
 
 def check_fit(path: Path, wanted: Mapping[str, torch.Tensor]) -> None:
-    """Refuse a file whose tensors are not those that are wanted, by names and shapes.
+    """Refuse a file whose tensors have other names or shapes than those wanted.
 
     Raises:
-        MagkitError: they are others, or the file can't be read.
+        MagkitError: they differ, or the file can't be read.
     """
     shapes = _header(path)[1]
     problems = [f"{name} is missing" for name in wanted if name not in shapes]
@@ -164,14 +162,14 @@ def check_fit(path: Path, wanted: Mapping[str, torch.Tensor]) -> None:
         more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise MagkitError(
             f"the encoder {path} does not fit: {problems[0]}{more}",
-            "--opt must say what it said when the encoder was trained",
+            "--opt must be as it was when the encoder was trained",
         )
 
 
 def _check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     for name, value in tensors.items():
         if not value.isfinite().all():
-            raise MagkitError(f"the encoder {path} holds values that are no numbers, in {name}")
+            raise MagkitError(f"the encoder {path} holds non-finite values, in {name}")
 
 
 def _size(shape: tuple[int, ...]) -> str:
@@ -179,8 +177,8 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupReport:
-    """What became of a group of tensors: why is "" where nothing need be said."""
+class GroupLoadReport:
+    """Whether a group of tensors was loaded; `why` is "" where that is plain."""
 
     name: str
     tensors: int
@@ -190,50 +188,50 @@ class GroupReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What was loaded into a magnifier, and what was not."""
+class LoadReport:
+    """The groups of tensors that were loaded into a magnifier, and those that were not."""
 
     path: Path
     info: EncoderInfo
-    groups: tuple[GroupReport, ...]
+    groups: tuple[GroupLoadReport, ...]
 
     @property
     def parameters(self) -> int:
-        """How many parameters were loaded."""
+        """Number of parameters that were loaded."""
         return sum(group.parameters for group in self.groups if group.loaded)
 
     def __str__(self) -> str:
-        made = f"{self.info.method}, {self.info.steps} steps"
+        training = f"{self.info.method}, {self.info.steps} steps"
         names = ", ".join(group.name for group in self.groups if group.loaded)
-        return f"loaded {self.parameters:,} parameters of {self.path} ({made}): {names}"
+        return f"loaded {self.parameters:,} parameters of {self.path} ({training}): {names}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it all, of JSON's types but for the path."""
+        """Return all fields, of JSON's types except for the path."""
         groups = [asdict(group) for group in self.groups]
         about = {**asdict(self.info), "branches": list(self.info.branches)}
         return {"path": self.path, **about, "parameters": self.parameters, "groups": groups}
 
 
-def load_encoder(model: nn.Module, spec: MagnifierSpec[Any], path: Path, config: Any) -> Report:
+def load_encoder(model: nn.Module, spec: MagnifierSpec[Any], path: Path, config: Any) -> LoadReport:
     """Load an encoder's trained groups into a magnifier, in place.
 
-    A group is loaded if a branch that it belongs to was trained; what else the file holds is as
-    it was drawn before that training.
+    A group is loaded if a branch that it belongs to was trained; other groups still have the random
+    weights of that training.
 
     Args:
         model: the magnifier, made by `spec.build(config)`.
-        spec: what it is.
+        spec: of the magnifier.
         path: the encoder's file, or the folder of its run.
         config: the magnifier's configuration.
 
     Raises:
         MagkitError: the file is no encoder, or doesn't fit; the run is another kind's, or stopped.
-        UsageError: it is another magnifier's encoder, or sees frames otherwise.
+        UsageError: it is another magnifier's encoder, or `config` changes its maps.
     """
     path = encoder_file(path)
-    there, encoder = encoder_config(spec, path), encoder_spec(spec)
+    recorded, encoder = encoder_config(spec, path), encoder_spec(spec)
     info, tensors = read_info(path), read_state(path, encoder_layout(encoder, config))
-    _check_alike(path, encoder, tensors, there, config)
+    _check_equal_maps(path, encoder, tensors, recorded, config)
     state, reports = model.state_dict(), []
     for name, members in grouped(encoder, list(tensors)).items():
         report = _report(name, [tensors[key] for key in members], info)
@@ -242,14 +240,18 @@ def load_encoder(model: nn.Module, spec: MagnifierSpec[Any], path: Path, config:
             state.update({key: tensors[key] for key in members})
     model.load_state_dict(state)
     rest = [value for key, value in state.items() if key not in tensors]
-    return Report(path=path, info=info, groups=(*reports, _rest(rest)))
+    size, why = sum(tensor.numel() for tensor in rest), "not part of the encoder"
+    reports.append(
+        GroupLoadReport(name="rest", tensors=len(rest), parameters=size, loaded=False, why=why)
+    )
+    return LoadReport(path=path, info=info, groups=tuple(reports))
 
 
 def grouped(encoder: EncoderSpec[Any], names: Sequence[str]) -> dict[str, list[str]]:
     """Sort an encoder's tensors into its groups, by their names.
 
     Raises:
-        MagkitError: one belongs to no group: whoever wrote the magnifier left it out.
+        MagkitError: one belongs to no group of the magnifier's `EncoderSpec`.
     """
     found: dict[str, list[str]] = {group: [] for group in encoder.groups}
     for name in names:
@@ -261,32 +263,26 @@ def grouped(encoder: EncoderSpec[Any], names: Sequence[str]) -> dict[str, list[s
     return found
 
 
-def _report(name: str, tensors: Sequence[torch.Tensor], info: EncoderInfo) -> GroupReport:
+def _report(name: str, tensors: Sequence[torch.Tensor], info: EncoderInfo) -> GroupLoadReport:
     branches = name.split("+")
-    idle = [branch for branch in branches if branch not in (*info.branches, "trunk")]
-    loaded = len(idle) < len(branches)
-    why = f"{' and '.join(idle)} not trained in that run" if idle else ""
-    return GroupReport(
+    untrained = [branch for branch in branches if branch not in (*info.branches, "trunk")]
+    loaded = len(untrained) < len(branches)
+    why = f"{' and '.join(untrained)} not trained in that run" if untrained else ""
+    return GroupLoadReport(
         name=name,
         tensors=len(tensors),
         parameters=sum(tensor.numel() for tensor in tensors),
         loaded=loaded,
-        why=f"its part of {why}" if idle and loaded else why,
+        why=f"its part of {why}" if untrained and loaded else why,
     )
 
 
-def _rest(tensors: Sequence[torch.Tensor]) -> GroupReport:
-    count = sum(tensor.numel() for tensor in tensors)
-    why = "not part of the encoder"
-    return GroupReport(name="rest", tensors=len(tensors), parameters=count, loaded=False, why=why)
-
-
 def encoder_config(spec: MagnifierSpec[Any], path: Path) -> Any:
-    """Return the magnifier's configuration that an encoder was trained in.
+    """Return the magnifier's configuration that is recorded with an encoder.
 
     Raises:
-        UsageError: it is another magnifier's, or its configuration is not one of this.
-        MagkitError: as `read_info`; or its tensors are not those of that configuration.
+        UsageError: it is another magnifier's, or its configuration is invalid.
+        MagkitError: as `read_info`; or its tensors don't fit that configuration.
     """
     info = read_info(path)
     if info.magnifier != spec.name:
@@ -300,10 +296,10 @@ def encoder_config(spec: MagnifierSpec[Any], path: Path) -> Any:
 
 
 def encoder_spec(spec: MagnifierSpec[Any]) -> EncoderSpec[Any]:
-    """Return what of a magnifier is an encoder.
+    """Return the `EncoderSpec` of a magnifier.
 
     Raises:
-        UsageError: nothing is.
+        UsageError: it has none.
     """
     if spec.encoder is None:
         raise UsageError(f"the magnifier '{spec.name}' has no encoder that is trained by itself")
@@ -311,10 +307,10 @@ def encoder_spec(spec: MagnifierSpec[Any]) -> EncoderSpec[Any]:
 
 
 def encoder_layout(encoder: EncoderSpec[Any], config: Any) -> dict[str, torch.Tensor]:
-    """Return tensors of the names and shapes of an encoder's, without memory for their values.
+    """Return an encoder's state dict of meta tensors, which have shapes but no values.
 
     Raises:
-        MagkitError: no computer has the memory for such a network.
+        MagkitError: the network is too large for any computer.
     """
     try:
         with torch.device("meta"):
@@ -323,20 +319,20 @@ def encoder_layout(encoder: EncoderSpec[Any], config: Any) -> dict[str, torch.Te
         raise MagkitError(f"no encoder can be built of {config}: {error}") from error
 
 
-def _check_alike(
+def _check_equal_maps(
     path: Path,
     encoder: EncoderSpec[Any],
     tensors: Mapping[str, torch.Tensor],
-    there: Any,
-    here: Any,
+    recorded: Any,
+    wanted: Any,
 ) -> None:
-    """Refuse options that let the same weights see something else, as other ranges of frames."""
-    differing = [k for k, v in asdict(there).items() if asdict(here).get(k) != v]
+    """Refuse options by which the same weights give other maps, as another range of frames."""
+    differing = [k for k, v in asdict(recorded).items() if asdict(wanted).get(k) != v]
     if not differing:
         return
     frames = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     maps = []
-    for config in (there, here):
+    for config in (recorded, wanted):
         module = encoder.build(config).eval()
         module.load_state_dict(dict(tensors))
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""`magnet-fast`: measures every displacement, then renders the frame displaced further."""
+"""`magnet-fast`: estimates displacements, then renders the frame displaced further; its loss."""
 
 from __future__ import annotations
 
@@ -13,32 +13,36 @@ from magkit.magnify.fast_spec import FastConfig
 from magkit.magnify.lucas_kanade import (
     CELL,
     DAMPING,
-    Equations,
-    Share,
-    exposure,
+    Aggregation,
+    NormalEquations,
+    backward_warp,
+    contrast_gain,
     pyramid,
     solve,
     splat,
     upsample,
     upsample_convex,
-    warp,
 )
+from magkit.synth.triplets import Triplets
+from magkit.video.ssim import ssim_map
 
-DILATIONS = (1, 3, 9)  # cells: how far the equations are shared, step by step
+DILATIONS = (1, 3, 9)  # cells: distances of aggregation, step by step
 COARSE_DILATIONS = (1, 3)  # likewise, for the coarse guess
-SCALES = (3, 2, 1)  # the coarse guess is made on frames so often halved, one after the other
-CLEAR = 0.3  # pixels: a guess far below this is dropped
-MOTION_UNIT = 0.03  # pixels: displacements are shown to the networks by their logarithm
-SHIFT_UNIT = 2.0  # cells: likewise for magnified displacements
-COLOUR, SHARES = 3 * CELL**2, 36  # channels of paint, and of shares of neighbours
-# Paint and its opacity, shares, correction; two idle ones to make a multiple of eight channels,
+SCALES = (3, 2, 1)  # pyramid levels of the coarse guess, in this order
+MIN_GUESS = 0.3  # pixels: guesses far below this are suppressed
+MOTION_UNIT = 0.03  # pixels: unit of displacements in the networks' logarithmic inputs
+SHIFT_UNIT = 2.0  # cells: likewise of magnified displacements
+COLOUR, SHARES = 3 * CELL**2, 36  # channels of new colours, and of neighbours' weights
+# New colours and opacity, weights, correction; two unused ones make a multiple of eight channels,
 # which takes half the time.
 OUTPUTS = [COLOUR + CELL**2, SHARES, 2, 2]
+STRUCTURE_WEIGHT = 0.1  # of 1 - SSIM in the loss
+MOTION_WEIGHT, GUESS_WEIGHT = 0.06, 0.03  # of the errors of the displacement and of the guess
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """A frame and what the encoder sees in it."""
+    """A frame and its encoder features."""
 
     frames: torch.Tensor  # (N, 3, H, W)
     details: list[torch.Tensor]  # of its brightness; see `pyramid`
@@ -51,15 +55,15 @@ def conv(inputs: int, outputs: int, dilation: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, 1, dilation, dilation)
 
 
-def silent(layer: nn.Conv2d, bias: Sequence[float] = (0.0,)) -> nn.Conv2d:
-    """Let a layer start constant: what it corrects starts as least squares and a plain warp."""
+def constant_init(layer: nn.Conv2d, bias: Sequence[float] = (0.0,)) -> nn.Conv2d:
+    """Zero a layer's weights: the initial network is plain least squares and a warp."""
     nn.init.zeros_(layer.weight)
     layer.bias = nn.Parameter(torch.tensor(bias).expand(layer.out_channels).clone())
     return layer
 
 
 def signed_log(x: torch.Tensor) -> torch.Tensor:
-    """Return sign(x) log(1 + |x|): every order of magnitude is shown alike."""
+    """Return sign(x) log(1 + |x|), for inputs of many orders of magnitude."""
     return (1 + x.abs()).log().copysign(x)
 
 
@@ -69,7 +73,7 @@ class Encoder(nn.Module):
     def __init__(self, width: int, stem: int) -> None:
         super().__init__()
         self.width = width
-        # The last layer makes both branches at once, which takes less time than one layer each.
+        # The last layer computes both branches at once, which is faster than one layer each.
         self.layers = nn.Sequential(
             nn.Conv2d(3, stem, 2 * CELL, CELL, CELL // 2),
             nn.ReLU(inplace=True),
@@ -92,7 +96,7 @@ class Encoder(nn.Module):
 
 
 class Guide(nn.Module):
-    """What the equations alone can't know: whom to share them with, what noise does to them."""
+    """Predicts weights of neighbours, damping and bias of the least-squares solution."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__()
@@ -106,23 +110,23 @@ class Guide(nn.Module):
             nn.ReLU(inplace=True),
             conv(hidden, hidden),
         )
-        self.leave = silent(nn.Conv2d(hidden, outputs, 1))
+        self.leave = constant_init(nn.Conv2d(hidden, outputs, 1))
 
-    def forward(self, clues: torch.Tensor) -> torch.Tensor:
-        """Return advice (N, outputs, h, w) on clues (N, inputs, h, w), h and w even."""
-        advice: torch.Tensor = self.leave(F.relu(self.near(clues) + upsample(self.far(clues), 2)))
-        return advice
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, inputs, h, w) to (N, outputs, h, w), h and w even."""
+        out: torch.Tensor = self.leave(F.relu(self.near(x) + upsample(self.far(x), 2)))
+        return out
 
 
-class Measure(nn.Module):
-    """Two frames' features to the displacement between them."""
+class DisplacementEstimator(nn.Module):
+    """Maps two frames' features to the displacement between them."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.coarse = nn.ModuleList(Equations() for _ in SCALES)
-        self.coarse_share = nn.ModuleList(Share(COARSE_DILATIONS) for _ in SCALES)
-        self.equations = Equations()
-        self.share = Share(DILATIONS)
+        self.coarse = nn.ModuleList(NormalEquations() for _ in SCALES)
+        self.coarse_share = nn.ModuleList(Aggregation(COARSE_DILATIONS) for _ in SCALES)
+        self.equations = NormalEquations()
+        self.share = Aggregation(DILATIONS)
         self.guide = Guide(width + 8, hidden, 9 * len(DILATIONS) + 4)
 
     def guess(self, reference: list[torch.Tensor], current: list[torch.Tensor]) -> torch.Tensor:
@@ -139,37 +143,38 @@ class Measure(nn.Module):
 
     def forward(self, reference: Features, current: Features) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the displacement in pixels and the guess it started from, (N, 2, H/4, W/4)."""
-        gain = exposure(reference.details, current.details)
+        gain = contrast_gain(reference.details, current.details)
         after = [level * gain for level in current.details]
         guess = self.guess(reference.details, after)
-        # What least squares see at once needs no guess, and no interpolation that comes with it.
-        guess = guess * (guess.square() / (guess.square() + CLEAR**2))
+        # Small displacements need no guess, nor the interpolation that comes with it.
+        guess = guess * (guess.square() / (guess.square() + MIN_GUESS**2))
         equations, error = self.equations(reference.details[0], after[0], guess)
-        advice = self.guide(self.clues(current.motion, equations, error, guess)).contiguous()
-        damping, bias = (advice[:, -4:-3] - 5).exp(), advice[:, -3:-2]
-        # Noise and detail near the pixels' own scale make least squares read a few per cent off.
-        motion = solve(self.share(equations, advice), damping) * (1 + 0.5 * bias.tanh())
+        inputs = self.guide_inputs(current.motion, equations, error, guess)
+        logits = self.guide(inputs).contiguous()
+        damping, bias = (logits[:, -4:-3] - 5).exp(), logits[:, -3:-2]
+        # Noise and detail near the pixels' own scale bias least squares by a few per cent.
+        motion = solve(self.share(equations, logits), damping) * (1 + 0.5 * bias.tanh())
         return motion, guess
 
-    def clues(
+    def guide_inputs(
         self,
         features: torch.Tensor,
         equations: torch.Tensor,
         error: torch.Tensor,
         guess: torch.Tensor,
     ) -> torch.Tensor:
-        """Return all that the guide sees, (N, width + 8, h, w)."""
+        """Return the inputs of the guide, (N, width + 8, h, w)."""
         near = F.avg_pool2d(equations, 3, 1, 1, count_include_pad=False)
         wide = F.avg_pool2d(F.avg_pool2d(equations, 2), 5, 1, 2, count_include_pad=False)
         floor = near.new_full((1, 1, 1, 1), 0.02)
-        seen = torch.cat([solve(near, floor), upsample(solve(wide, floor), 2), guess], 1)
+        solutions = torch.cat([solve(near, floor), upsample(solve(wide, floor), 2), guess], 1)
         energy = torch.cat([near[:, :1] + near[:, 2:3], error], 1)
-        shown = [signed_log(seen / MOTION_UNIT) / 4, (energy + 1e-4).log() / 4]
-        return join([features, *shown])
+        logs = [signed_log(solutions / MOTION_UNIT) / 4, (energy + 1e-4).log() / 4]
+        return join([features, *logs])
 
 
-class Render(nn.Module):
-    """A frame's features and a displacement to the frame displaced by that much."""
+class Renderer(nn.Module):
+    """Renders a frame displaced by a field, from the frame's features."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -178,47 +183,48 @@ class Render(nn.Module):
         )
         self.enter = conv(2 * width + 5, hidden)
         self.blocks = nn.ModuleList(conv(hidden, hidden, dilation=d) for d in (1, 2, 4, 1))
-        # Hardly any paint at first, and that grey.
+        # New colours start grey and nearly transparent.
         start = [0.5] * COLOUR + [-3.0] * CELL**2 + [0.0] * sum(OUTPUTS[1:])
-        self.leave = silent(nn.Conv2d(hidden, sum(OUTPUTS), 1), start)
+        self.leave = constant_init(nn.Conv2d(hidden, sum(OUTPUTS), 1), start)
 
     def forward(self, current: Features, shift: torch.Tensor) -> torch.Tensor:
         """Displace `current.frames` by `shift` pixels (N, 2, H/4, W/4)."""
         cells = shift / CELL
-        shown = signed_log(cells / SHIFT_UNIT)
-        nearness = self.order(join([current.texture, shown])).clamp(-8, 8).exp()
-        thrown = splat(torch.cat([cells * nearness, nearness], 1), cells)
-        weight = thrown[:, 2:] + 1e-3
-        arrived = thrown[:, :2] / weight
-        there = [signed_log(arrived / SHIFT_UNIT), weight.log() / 8, shown]
-        state = join([current.texture, warp(current.texture, arrived), *there])
+        log_shift = signed_log(cells / SHIFT_UNIT)
+        nearness = self.order(join([current.texture, log_shift])).clamp(-8, 8).exp()
+        splatted = splat(torch.cat([cells * nearness, nearness], 1), cells)
+        weight = splatted[:, 2:] + 1e-3
+        arrived = splatted[:, :2] / weight
+        logs = [signed_log(arrived / SHIFT_UNIT), weight.log() / 8, log_shift]
+        texture = backward_warp(current.texture, arrived)
+        state = join([current.texture, texture, *logs])
         hidden = F.relu(self.enter(state), inplace=True)
         for block in self.blocks:
             hidden = hidden + F.relu(block(hidden), inplace=True)
         paint, shares, correction, _ = torch.split(self.leave(hidden), OUTPUTS, 1)
         field = upsample_convex((arrived + correction) * CELL, shares.contiguous())
-        warped = warp(current.frames, upsample(field, CELL // 2), mode="bicubic")
+        warped = backward_warp(current.frames, upsample(field, CELL // 2), mode="bicubic")
         colour, opacity = torch.split(F.pixel_shuffle(paint, CELL), [3, 1], 1)
         return warped + opacity.sigmoid() * (colour - warped)
 
 
 def join(maps: list[torch.Tensor]) -> torch.Tensor:
-    """Concatenate channels in the memory layout of the first, which the convolutions chose."""
+    """Concatenate channels in the memory format of the first map."""
     if maps[0].stride(1) == 1:
         maps = [m.contiguous(memory_format=torch.channels_last) for m in maps]
     return torch.cat(maps, 1)
 
 
 class MagnetFast(nn.Module):
-    """See the module's docstring."""
+    """Encoder, displacement estimator and renderer."""
 
     stride = 32
 
     def __init__(self, config: FastConfig) -> None:
         super().__init__()
         self.encoder = Encoder(config.width, config.stem)
-        self.measure = Measure(config.width, config.guide)
-        self.renderer = Render(config.width, config.hidden)
+        self.measure = DisplacementEstimator(config.width, config.guide)
+        self.renderer = Renderer(config.width, config.hidden)
 
     def encode(self, frames_NCHW: torch.Tensor) -> Features:
         """Encode frames in [0, 1], height and width multiples of 32."""
@@ -237,10 +243,7 @@ class MagnetFast(nn.Module):
 
 
 class FastEncoder(nn.Module):
-    """What of it can be trained without labels: frames to the maps of both branches.
-
-    The names in its state dict are those in `MagnetFast`'s.
-    """
+    """The encoder alone, for pretraining; its state dict is a part of `MagnetFast`'s."""
 
     def __init__(self, config: FastConfig) -> None:
         super().__init__()
@@ -250,3 +253,27 @@ class FastEncoder(nn.Module):
         """Encode frames in [0, 1] whose sides are multiples of 4."""
         texture, motion = self.encoder.branches(frames_NCHW)
         return {"texture": texture, "motion": motion}
+
+
+def fast_losses(model: MagnetFast, batch: Triplets) -> dict[str, torch.Tensor]:
+    """Return the loss of `magnet-fast`.
+
+    L1 over the frame, the moving region counted threefold; 1 - SSIM; and the error of the
+    displacement, which scenes know exactly: of asinh(d / unit), relative for large displacements,
+    and in units of 0.02 px for the smallest, which would else have no weight.
+    """
+    a, b = model.encode(batch.a), model.encode(batch.b)
+    motion, guess = model.measure(a, b)
+    frames = model.render(b, motion, batch.factor)
+    truth = F.avg_pool2d(batch.motion, CELL)
+    error = (frames - batch.m).abs()
+    return {
+        "image": (error * (1 + 2 * batch.moving)).mean(),
+        "structure": STRUCTURE_WEIGHT * (1 - ssim_map(frames, batch.m).mean()),
+        "motion": MOTION_WEIGHT * _motion_error(motion, truth, 0.02),
+        "guess": GUESS_WEIGHT * _motion_error(guess, truth, 0.3),
+    }
+
+
+def _motion_error(motion: torch.Tensor, truth: torch.Tensor, unit: float) -> torch.Tensor:
+    return (torch.asinh(motion / unit) - torch.asinh(truth / unit)).abs().mean()

@@ -27,7 +27,7 @@ SPEC = MagnifierSpec(
     summary="displacement by least squares, then a warp: made for a CPU",
     config=FastConfig,
     build="magkit.magnify.fast:MagnetFast",
-    losses="magkit.magnify.losses:fast_losses",
+    losses="magkit.magnify.fast:fast_losses",
     encoder=EncoderSpec(
         build="magkit.magnify.fast:FastEncoder",
         strides={"texture": 4, "motion": 4},
@@ -42,7 +42,7 @@ SPEC = MagnifierSpec(
         "steps": 9000,
         "lr": 1e-3,
         "warmup": 200,
-        "final": 0.01,
+        "final_lr_ratio": 0.01,
         "ema": 0.998,
         "batch": 8,
         "noise": 0.25,

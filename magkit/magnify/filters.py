@@ -1,4 +1,4 @@
-"""A temporal filter that is fed one frame at a time, at any steps of time."""
+"""A streaming temporal band-pass for evenly or unevenly spaced frames."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from magkit.magnify.band import Band
 
 ORDER = 2
 
-# Of a period of the band's upper edge: a longer step of time is taken as several.
+# Of a period of the band's upper edge: longer time steps are divided.
 _LONGEST_STEP = 0.4
 
 Matrix = NDArray[np.floating[Any]]
 
 
 class BandPass:
-    """A Butterworth filter, started as if the first value had always been.
+    """A Butterworth filter in the steady state of its first value.
 
     It is the analog filter in state space, with the integrators of its low-pass prototype replaced
     by resonators, discretised at each step by the bilinear transform (trapezoidal rule). At the
     given rate that is the digital filter of `scipy.signal.butter`, its edges prewarped. A step of
     another length is prewarped at the centre of the band: there the gain is right at every step,
-    and what never changes is never seen. Sources: Oppenheim & Schafer, Discrete-Time Signal
+    and constants are removed exactly. Sources: Oppenheim & Schafer, Discrete-Time Signal
     Processing, 7.1 (bilinear transform) and 7.2 (low-pass to band-pass); Zavalishin, The Art of VA
     Filter Design, 3 (trapezoidal integrators whose states outlast a change).
 
-    The state is 2 values an order for every element of what is filtered, whatever the length.
+    The state is 2 values an order for every element, whatever the length.
 
     Args:
-        band: What passes; from 0 on it is a low-pass.
-        rate: Values a second, the mean rate of unevenly spaced ones.
-        order: How steep: 6 dB an octave and side for each.
+        band: the pass band; from 0 on it is a low-pass.
+        rate: frames a second, the mean rate of unevenly spaced ones.
+        order: 6 dB an octave and side for each.
 
     Raises:
-        UsageError: The band reaches half the rate, or the order isn't from 1 to 8.
+        UsageError: the band reaches half the rate, or the order isn't from 1 to 8.
     """
 
     def __init__(self, band: Band, rate: float | Fraction, order: int = ORDER) -> None:
@@ -60,13 +60,13 @@ class BandPass:
         self._memory: torch.Tensor | None = None  # states, the input before, this input
 
     def __call__(self, value: torch.Tensor, interval: float | None = None) -> torch.Tensor:
-        """The filtered value, of the shape and type of `value`.
+        """Return the filtered value, of the shape and type of `value`.
 
         Args:
-            value: What is filtered.
-            interval: Seconds since the value before; None: 1 / rate.
+            value: the next frame's.
+            interval: seconds since the previous one; None: 1 / rate.
         """
-        # Poles of low bands lie so near 1 that single precision would let the state drift.
+        # Poles of low bands lie so near 1 that the state would drift in single precision.
         kind = torch.float32 if value.device.type == "mps" else torch.float64
         flat = value.flatten().to(kind)
         if self._memory is None:
@@ -82,7 +82,7 @@ class BandPass:
         return made[-1].view_as(value).to(value.dtype)
 
     def _discretise(self, interval: float) -> Matrix:
-        """The matrix that makes states and output after a step of states before and both inputs."""
+        """Return the matrix from states and both inputs to the next states and the output."""
         count = max(1, math.ceil(interval / self._longest - 1e-6))
         length = math.tan(self._center * interval / count) / math.tan(self._center * self._interval)
         half = length * self._half_step
@@ -91,7 +91,7 @@ class BandPass:
         fed = np.linalg.solve(identity - half, length * self._input)
         step = np.concatenate([identity, 0 * fed, 0 * fed], 1)
         for number in range(count):
-            # The input on the way is taken as a straight line.
+            # The input between is interpolated linearly.
             share = (2 * number + 1) / count
             step = kept @ step
             step[:, -2:] += fed * np.array([2 - share, share])
@@ -101,17 +101,16 @@ class BandPass:
 def _analog(
     band: Band, interval: float, a: Matrix, b: Matrix, c: Matrix
 ) -> tuple[Matrix, Matrix, Matrix, Matrix, float]:
-    """The filter whose bilinear transform at this interval has the band's edges.
+    """Return the analog filter whose bilinear transform at this interval has the band's edges.
 
     Args:
-        band: Its edges.
-        interval: Seconds.
-        a: Of the low-pass prototype with its edge at 1 rad/s, with b and c.
+        band: its edges.
+        interval: seconds.
+        a: of the low-pass prototype with its edge at 1 rad/s, with b and c.
 
     Returns:
-        Half a step of the system matrix and of the input matrix, the output matrix, the state in
-        which a constant input of 1 leaves it at rest, and the centre of the band in Hz (the edge of
-        a low-pass).
+        Half a step of the system matrix and of the input matrix, the output matrix, the steady
+        state for an input of 1, and the centre of the band in Hz (the edge of a low-pass).
     """
     high = math.tan(math.pi * band.high * interval)
     if band.low == 0:

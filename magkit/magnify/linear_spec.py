@@ -31,6 +31,6 @@ SPEC = MagnifierSpec(
     name="linear",
     summary="linear Eulerian: the change of every pixel, amplified; no weights, small motions only",
     config=LinearConfig,
-    build="magkit.magnify.linear:Linear",
+    build="magkit.magnify.classical:Linear",
     paper="Wu et al., SIGGRAPH 2012, https://doi.org/10.1145/2185520.2185561",
 )

@@ -1,4 +1,4 @@
-"""Magnifiers' weights: loaded, saved, and translated from published layouts."""
+"""Loading and saving of magnifiers' weights, and translation of published layouts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from magkit.options import from_mapping, key_values, parse_options
 from magkit.plugins import registry
 from magkit.protocols import Magnifier
 from magkit.runtime.weights import (
-    OTHER,
+    WEIGHTS_HINT,
     Weights,
-    misfit,
+    mismatch,
     read_weights,
     recorded_config,
-    stored,
+    to_storable,
     write_tensors,
 )
 from magkit.specs import MagnifierSpec
@@ -29,14 +29,14 @@ from magkit.specs import MagnifierSpec
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How one port of a magnifier names its layers.
+    """Names of the layers in a published port of a magnifier.
 
     Attributes:
-        magnifier: The magnifier's name.
-        source: Where the port is published.
-        mark: A key that no other layout has.
-        renames: Patterns at the beginning of a key and what stands for them, the first that fits.
-        options: What the network is to be built with.
+        magnifier: the magnifier's name.
+        source: repository of the port.
+        mark: a key that no other layout has.
+        renames: patterns at the beginning of a key and their replacements; the first that fits.
+        options: of the network to build.
     """
 
     magnifier: str
@@ -102,17 +102,17 @@ _IN_BLOCKS = (
 )
 
 
-def translate(
+def translate_layout(
     magnifier: str, tensors: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Rename the tensors of a known layout; others come back as they are, with no options.
+    """Rename the tensors of a known layout; return others unchanged, without options.
 
     Args:
-        magnifier: The name of the magnifier that is to have them.
-        tensors: By their published names.
+        magnifier: name of the magnifier.
+        tensors: by their published names.
 
     Returns:
-        The tensors by magkit's names, and the options that the network is to be built with.
+        The tensors by magkit's names, and the options of the network to build.
     """
     for layout in LAYOUTS:
         if layout.magnifier == magnifier and layout.mark in tensors:
@@ -131,27 +131,27 @@ def _renamed(key: str, layout: Layout) -> str:
     return key
 
 
-DEFAULT = "magnet-fast"
+DEFAULT_MAGNIFIER = "magnet-fast"
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 def load_magnifier(
-    name: str = DEFAULT,
+    name: str = DEFAULT_MAGNIFIER,
     weights: str | Path | None = None,
     options: Sequence[str] = (),
     device: torch.device | str = "cpu",
 ) -> Magnifier:
-    """Build a magnifier with its weights, ready to be used.
+    """Build a magnifier with its weights, in evaluation mode.
 
     Args:
-        name: As `--magnifier` takes it.
-        weights: A file, or the name of weights that ship; None: the magnifier's own.
-        options: KEY=VALUE texts, which go over the configuration that the weights were made with.
-        device: Where it goes.
+        name: as `--magnifier` takes it.
+        weights: a file, or the name of weights that ship; None: the magnifier's own.
+        options: KEY=VALUE texts, which override the configuration recorded with the weights.
+        device: of the magnifier.
 
     Raises:
-        UsageError: There is no such magnifier, or option, or the weights are another's.
-        MagkitError: The weights are missing, damaged, not weights, or don't fit.
+        UsageError: there is no such magnifier, or option, or the weights are another's.
+        MagkitError: the weights are missing, damaged, not weights, or don't fit.
     """
     spec = registry().magnifier(name)
     parse_options(spec.config, options, _owner(spec))  # before files are looked for
@@ -164,26 +164,26 @@ def build_magnifier(
     options: Sequence[str] = (),
     device: torch.device | str = "cpu",
 ) -> Magnifier:
-    """Build a magnifier of a spec, ready to be used, with the weights of a file or as it comes.
+    """Build a magnifier in evaluation mode, with the weights of a file or without any.
 
     Raises:
-        UsageError: There is no such option, or the weights are another's.
-        MagkitError: The weights are damaged, not weights, or don't fit.
+        UsageError: there is no such option, or the weights are another's.
+        MagkitError: the weights are damaged, not weights, or don't fit.
     """
     owner = _owner(spec)
     if path is None:
-        return _ready(spec.build(parse_options(spec.config, options, owner)), device)
+        return _in_eval_mode(spec.build(parse_options(spec.config, options, owner)), device)
     found = read_weights(path)
-    _check_owner(found, spec, path)
-    tensors, layout = translate(spec.name, found.tensors)
+    _check_magnifier(found, spec, path)
+    tensors, layout = translate_layout(spec.name, found.tensors)
     recorded = {**recorded_config(found, path), **layout}
     config = from_mapping(spec.config, {**recorded, **key_values(options)}, owner)
-    magnifier = _built(spec, config, path)
-    _fill(magnifier, tensors, path, spec.name)
-    return _ready(magnifier, device)
+    magnifier = _build(spec, config, path)
+    _load_tensors(magnifier, tensors, path, spec.name)
+    return _in_eval_mode(magnifier, device)
 
 
-def _built(spec: MagnifierSpec[Any], config: Any, path: Path) -> Magnifier:
+def _build(spec: MagnifierSpec[Any], config: Any, path: Path) -> Magnifier:
     try:
         return spec.build(config)
     except (RuntimeError, TypeError, OverflowError, MemoryError) as error:
@@ -191,7 +191,7 @@ def _built(spec: MagnifierSpec[Any], config: Any, path: Path) -> Magnifier:
         plugin = registry().raised_by(error)
         who = f"the plugin {plugin}: " if plugin else ""
         raise MagkitError(
-            f"{who}no network can be built of what {path} says of itself: {error}",
+            f"{who}no network can be built of the configuration in {path}: {error}",
             plugin.disable_hint if plugin else "",
         ) from error
 
@@ -201,13 +201,13 @@ def _owner(spec: MagnifierSpec[Any]) -> str:
 
 
 def find_weights(spec: MagnifierSpec[Any], weights: str | Path | None) -> Path | None:
-    """The file that holds a magnifier's weights; None for one that has nothing to load.
+    """Return the file of a magnifier's weights; None for a magnifier without weights.
 
     Raises:
-        MagkitError: No such file is there, or nothing ships with a magnifier that needs weights.
+        MagkitError: there is no such file, or none ships with a magnifier that needs weights.
     """
     if weights is not None:
-        return _named(weights)
+        return _weights_file(weights)
     if spec.weights is None and spec.losses is None:
         return None
     if spec.weights is None:
@@ -218,12 +218,12 @@ def find_weights(spec: MagnifierSpec[Any], weights: str | Path | None) -> Path |
     if not spec.weights.is_file():
         raise MagkitError(
             f"the weights of the magnifier '{spec.name}' are missing: {spec.weights}",
-            "install what provides it once more, or give --weights FILE",
+            "reinstall its package, or give --weights FILE",
         )
     return spec.weights
 
 
-def _named(weights: str | Path) -> Path:
+def _weights_file(weights: str | Path) -> Path:
     path = Path(weights)
     if path.is_file():
         return path
@@ -231,14 +231,14 @@ def _named(weights: str | Path) -> Path:
     if str(weights) in shipped:
         return shipped[str(weights)]
     if path.is_dir():
-        raise MagkitError(f"{path} is a folder, not a weights file", OTHER)
+        raise MagkitError(f"{path} is a folder, not a weights file", WEIGHTS_HINT)
     raise MagkitError(
         f"there is no weights file {path}, and none of that name ships",
         did_you_mean(str(weights), shipped),
     )
 
 
-def _check_owner(found: Weights, spec: MagnifierSpec[Any], path: Path) -> None:
+def _check_magnifier(found: Weights, spec: MagnifierSpec[Any], path: Path) -> None:
     owner = found.metadata.get("magnifier", spec.name)
     if owner != spec.name:
         raise UsageError(
@@ -247,11 +247,13 @@ def _check_owner(found: Weights, spec: MagnifierSpec[Any], path: Path) -> None:
         )
 
 
-def _fill(magnifier: Magnifier, tensors: Mapping[str, torch.Tensor], path: Path, name: str) -> None:
+def _load_tensors(
+    magnifier: Magnifier, tensors: Mapping[str, torch.Tensor], path: Path, name: str
+) -> None:
     if not isinstance(magnifier, nn.Module):
         raise UsageError(f"the magnifier '{name}' has no weights to load", "leave out --weights")
     wanted = magnifier.state_dict()
-    problem = misfit(wanted, tensors)
+    problem = mismatch(wanted, tensors)
     if problem:
         raise MagkitError(
             f"{path} does not fit the magnifier '{name}': {problem}",
@@ -260,7 +262,7 @@ def _fill(magnifier: Magnifier, tensors: Mapping[str, torch.Tensor], path: Path,
     magnifier.load_state_dict(tensors)
 
 
-def _ready(magnifier: Magnifier, device: torch.device | str) -> Magnifier:
+def _in_eval_mode(magnifier: Magnifier, device: torch.device | str) -> Magnifier:
     if isinstance(magnifier, nn.Module):
         # Convolutions on a CPU are faster with a pixel's channels side by side.
         magnifier.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
@@ -275,23 +277,24 @@ def save_weights(
     half: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Write a network's weights as safetensors, whole or not at all.
+    """Write a network's weights as safetensors, atomically.
 
     Args:
-        path: Where they go.
-        module: The network.
-        metadata: Texts to go along; `load_magnifier` reads "magnifier" and "config" (JSON).
-        half: Whether floats are rounded to half precision: half the size.
-        overwrite: Whether an existing file is replaced.
+        path: of the file.
+        module: the network.
+        metadata: texts; `load_magnifier` reads "magnifier" and "config" (JSON).
+        half: whether floats are rounded to half precision.
+        overwrite: whether an existing file is replaced.
 
     Raises:
-        MagkitError: The file exists or can't be written, or a weight is beyond half precision.
+        MagkitError: the file exists or can't be written, or a weight is not finite (in half
+            precision).
     """
     tensors = {
-        key: stored(value.half() if half and value.is_floating_point() else value)
+        key: to_storable(value.half() if half and value.is_floating_point() else value)
         for key, value in module.state_dict().items()
     }
     for key, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
-            raise MagkitError(f"{path} is not written: {key} holds values that are no numbers")
+            raise MagkitError(f"{path} is not written: {key} holds non-finite values")
     write_tensors(path, tensors, metadata, overwrite=overwrite)

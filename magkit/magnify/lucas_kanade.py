@@ -1,4 +1,4 @@
-"""Least-squares measurement of displacements (Lucas & Kanade, IJCAI 1981), and warps by them."""
+"""Least-squares displacements (Lucas & Kanade, IJCAI 1981), backward warping and splatting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-STRIPS = 8  # a picture is warped in so many parts, which threads share
+STRIPS = 8  # a single picture is warped in so many parts, by threads in parallel
 
 
 def pixel_grid(field: torch.Tensor) -> torch.Tensor:
@@ -19,11 +19,8 @@ def pixel_grid(field: torch.Tensor) -> torch.Tensor:
     return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
 
 
-def warp(image: torch.Tensor, field: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
-    """Sample `image` (N, C, H, W) at x - field(x): what stood there has moved by `field`.
-
-    Beyond the border its outer pixels are repeated.
-    """
+def backward_warp(image: torch.Tensor, field: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
+    """Sample `image` (N, C, H, W) at x - field(x), the field in pixels; borders are repeated."""
     height, width = image.shape[-2:]
     # align_corners=True maps the outer pixels' centres to -1 and 1.
     across, down = 2 / max(width - 1, 1), 2 / max(height - 1, 1)
@@ -34,17 +31,19 @@ def warp(image: torch.Tensor, field: torch.Tensor, mode: str = "bilinear") -> to
 
 
 def _sample(image: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
-    """Call `grid_sample`, a single picture in strips: on a CPU it has one thread a picture."""
+    """Call `grid_sample`, a single picture in strips: on a CPU it uses one thread a picture."""
     n, channels, height, width = image.shape
     strips = math.gcd(height, STRIPS) if n == 1 else 1
     grid = grid.reshape(n * strips, height // strips, width, 2)
     image = image.expand(n * strips, -1, -1, -1)
-    made = F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=True)
-    return made.transpose(0, 1).reshape(1, channels, height, width) if strips > 1 else made
+    sampled = F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=True)
+    if strips == 1:
+        return sampled
+    return sampled.transpose(0, 1).reshape(1, channels, height, width)
 
 
 def upsample(field: torch.Tensor, times: int) -> torch.Tensor:
-    """Enlarge a field bilinearly; the values keep their unit."""
+    """Enlarge a field bilinearly; values are not scaled."""
     return F.interpolate(field, scale_factor=times, mode="bilinear", align_corners=False)
 
 
@@ -67,10 +66,10 @@ def upsample_convex(field: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 
 def splat(values: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
-    """Move every pixel of `values` (N, C, H, W) by `field`, shared bilinearly by four pixels.
+    """Move every pixel of `values` (N, C, H, W) by `field`, split bilinearly over four pixels.
 
-    Shares are added up; what leaves the frame is lost. Source: Niklaus & Liu, "Softmax splatting
-    for video frame interpolation", CVPR 2020, equation 1.
+    Contributions are summed; those outside the frame are lost. Source: Niklaus & Liu, "Softmax
+    splatting for video frame interpolation", CVPR 2020, equation 1.
     """
     n, channels, height, width = values.shape
     position = pixel_grid(field) + field
@@ -111,7 +110,7 @@ def neighbours(maps: torch.Tensor, dilation: int) -> torch.Tensor:
 
 
 def weighted_sum(maps: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-    """Return (maps * shares).sum(2) without the large product."""
+    """Return (maps * shares).sum(2) without the large intermediate product."""
     total = maps[:, :, 0] * shares[:, :, 0]
     for k in range(1, maps.shape[2]):
         total = torch.addcmul(total, maps[:, :, k], shares[:, :, k])
@@ -122,34 +121,34 @@ def weighted_sum(maps: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
 # a pair of five-tap filters whose ratio is a derivative, whatever the direction.
 SMOOTH = (0.037659, 0.249153, 0.426375, 0.249153, 0.037659)
 DERIVE = (-0.109604, -0.276691, 0.0, 0.276691, 0.109604)
-CELL = 4  # pixels: side of the squares over which the equations are first summed
-STEP = 2  # pixels: the filters, which blur by more than this, are evaluated on a grid so wide
-LIGHT = 5  # cells: changes of light smoother than this are taken out
-LEVELS = 5  # how often a frame is halved
-DAMPING = 0.005  # of a solution that only serves to compare cells
-BRIGHTNESS = 32.0  # brings gradients of ordinary pictures to about 1
+CELL = 4  # pixels: side of the squares over which the equations are summed
+STEP = 2  # pixels: stride of the filters, which blur by more than this
+ILLUMINATION = 5  # cells: window of the mean brightness that is subtracted
+LEVELS = 5  # of the pyramid
+DAMPING = 0.005  # of solutions that serve to compare cells
+BRIGHTNESS_SCALE = 32.0  # makes gradients of ordinary pictures about 1
 
 
 def pyramid(brightness: torch.Tensor) -> list[torch.Tensor]:
-    """Halve brightness (N, 1, H, W) again and again and take smooth light out of the results.
+    """Build a pyramid of brightness (N, 1, H, W) with the local mean (illumination) subtracted.
 
-    Light comes out of every frame, before anything is compared: what is left moves as a whole, so
-    that least squares read patterns of any length rightly.
+    It is subtracted from every frame before frames are compared, so that the remaining details
+    move as a whole, and least squares are right for patterns of any length.
 
     Returns:
-        Details of the frame itself, of the frame halved, ... (N, 1, H/2^k, W/2^k).
+        Details of the frame, of the frame halved, ... (N, 1, H/2^k, W/2^k).
     """
     levels = [brightness]
     for _ in range(LEVELS):
         levels.append(F.avg_pool2d(levels[-1], 2))
     cells = (CELL - 1).bit_length()  # levels from pixels to cells
-    around = LIGHT // 2
-    lights = [F.avg_pool2d(c, LIGHT, 1, around, count_include_pad=False) for c in levels[cells:]]
-    return [level - upsample(light, CELL) for level, light in zip(levels, lights, strict=False)]
+    window, pad = ILLUMINATION, ILLUMINATION // 2
+    means = [F.avg_pool2d(c, window, 1, pad, count_include_pad=False) for c in levels[cells:]]
+    return [level - upsample(mean, CELL) for level, mean in zip(levels, means, strict=False)]
 
 
-class Equations(nn.Module):
-    """The normal equations of each cell of 4 x 4 pixels, with filters that training may refine."""
+class NormalEquations(nn.Module):
+    """The normal equations of each cell of 4 x 4 pixels, with trainable filters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,12 +169,12 @@ class Equations(nn.Module):
             guess: displacement from A to B where B shows it, pixels, (N, 2, H/4, W/4).
 
         Returns:
-            (xx, xy, yy, xr, yr) a cell (N, 5, H/4, W/4), and the mean square of the brightness
-            that the guess leaves unexplained (N, 1, H/4, W/4).
+            (xx, xy, yy, xr, yr) a cell (N, 5, H/4, W/4), and the mean square of the
+            residual brightness after the guess (N, 1, H/4, W/4).
         """
-        moved = warp(reference, upsample(guess, CELL), mode="bicubic")
-        gradient = _filtered((current + moved) * (BRIGHTNESS / 2), self.gradient)
-        change = _filtered((current - moved) * BRIGHTNESS, self.level)
+        moved = backward_warp(reference, upsample(guess, CELL), mode="bicubic")
+        gradient = _filtered((current + moved) * (BRIGHTNESS_SCALE / 2), self.gradient)
+        change = _filtered((current - moved) * BRIGHTNESS_SCALE, self.level)
         gx, gy = gradient.chunk(2, 1)
         x, y = upsample(guess, CELL // STEP).chunk(2, 1)
         rest = gx * x + gy * y - change
@@ -189,46 +188,46 @@ def _filtered(details: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
     return F.conv2d(F.pad(details, (2, 2, 2, 2), mode="replicate"), filters, stride=STEP)
 
 
-class Share(nn.Module):
-    """Adds up the equations of cells that move alike, further at every step.
+class Aggregation(nn.Module):
+    """Sums the equations of cells that move alike, over larger distances at every step.
 
-    Propagation-separation (Polzehl & Spokoiny, 2000): a neighbour counts as far as its solution
-    would satisfy this cell's own equations, given noise; with each step both are better known and
-    the neighbours lie further away. What the network has to say comes on top.
+    Propagation-separation (Polzehl & Spokoiny, 2000): a neighbour is weighted by how well its
+    solution satisfies this cell's own equations, given noise; with each step both are more precise
+    and the neighbours further away. Logits of a network are added.
     """
 
     def __init__(self, dilations: tuple[int, ...]) -> None:
         super().__init__()
         self.dilations = dilations
         steps = torch.arange(len(dilations), dtype=torch.float32)
-        # Starting values: a rounding error of half a grey level, spread over ever more pixels.
+        # Initial values: a rounding error of half a grey level, spread over ever more pixels.
         self.log_noise = nn.Parameter(math.log(1e-4) - steps * math.log(3))
         self.log_slack = nn.Parameter(torch.full((len(dilations),), math.log(0.02)))
         self.log_strictness = nn.Parameter(torch.zeros(len(dilations)))
 
-    def forward(self, equations: torch.Tensor, advice: torch.Tensor) -> torch.Tensor:
-        """Share equations (N, 5, h, w) by advice (N, 9 steps, h, w), logits of the neighbours."""
+    def forward(self, equations: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """Aggregate equations (N, 5, h, w) with logits (N, 9 steps, h, w) of the neighbours."""
         for step, dilation in enumerate(self.dilations):
             solution = solve(equations, equations.new_full((1, 1, 1, 1), DAMPING))
             near = neighbours(torch.cat([equations, solution], 1), dilation)
             noise, slack = self.log_noise[step].exp(), self.log_slack[step].exp()
-            misfit = _energy(equations, near[:, 5:] - solution[:, :, None])
+            residual = _energy(equations, near[:, 5:] - solution[:, :, None])
             allowed = noise + slack * _energy(equations, solution[:, :, None])
-            doubt = (1 + misfit / allowed).log() * self.log_strictness[step].exp()
-            shares = (advice[:, 9 * step : 9 * step + 9] - doubt).softmax(1)
+            penalty = (1 + residual / allowed).log() * self.log_strictness[step].exp()
+            shares = (logits[:, 9 * step : 9 * step + 9] - penalty).softmax(1)
             equations = weighted_sum(near[:, :5], shares[:, None])
         return equations
 
 
 def _energy(equations: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
-    """Return d^T (sum g g^T) d, the square of brightness that d (N, 2, K, h, w) stands for."""
+    """Return d^T (sum g g^T) d for d (N, 2, K, h, w), the squared change of brightness by d."""
     xx, xy, yy = equations[:, :3].unsqueeze(2).unbind(1)
     x, y = d.unbind(1)
     return (xx * x + 2 * xy * y) * x + yy * y * y
 
 
-def exposure(reference: list[torch.Tensor], current: list[torch.Tensor]) -> torch.Tensor:
-    """Return the gain (N, 1, 1, 1) that gives a frame's details the strength of another's."""
+def contrast_gain(reference: list[torch.Tensor], current: list[torch.Tensor]) -> torch.Tensor:
+    """Return the gain (N, 1, 1, 1) that gives `current` the contrast of `reference`."""
     strengths = (frame[2].square().mean((1, 2, 3), True).sqrt() for frame in (reference, current))
     wanted, given = (strength + 1e-3 for strength in strengths)
     return wanted / given

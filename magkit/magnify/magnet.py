@@ -1,11 +1,11 @@
 """`magnet`: the encoder-manipulator-decoder of Oh et al., ECCV 2018 (arXiv 1804.02684).
 
-Unless options say otherwise, layers, names and sizes are those of a public PyTorch port (877,968
+By default, layers, names and sizes are those of a public PyTorch port (877,968
 parameters): no bias, no normalisation, reflected borders, frames in [-1, 1]. The port's decoder
 enlarges textures without the paper's convolution, and its manipulator uses 3 x 3 kernels.
 
-What the manipulator makes of the difference is added to the shape of B, so that its alpha is
-`factor - 1`. In the ports where it is added to the shape of A, alpha is `factor`.
+The manipulator's output is added to the shape of B, so that its alpha is `factor - 1`. In the
+ports that add it to the shape of A, alpha is `factor`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from magkit.magnify.magnet_spec import MagnetConfig
+from magkit.synth.triplets import Triplets
+
+REGULARIZER = 0.1  # lambda of Oh et al., section 3.3
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the encoder sees in a frame."""
+    """The texture and shape of frames."""
 
     texture: torch.Tensor  # (N, 32, H/4, W/4)
     shape: torch.Tensor  # (N, 32, H/2, W/2)
@@ -92,7 +95,7 @@ class Encoder(nn.Module):
 
 
 class Manipulator(nn.Module):
-    """Equation 6 of the paper: what is added to the shape to magnify a difference of shapes."""
+    """Equation 6 of the paper: the term that is added to the shape to magnify a difference."""
 
     def __init__(self, kernel: int, bias: bool) -> None:
         super().__init__()
@@ -127,7 +130,7 @@ class Decoder(nn.Module):
 
 
 class MagNet(nn.Module):
-    """See the module's docstring."""
+    """Encoder, manipulator and decoder."""
 
     # Reflection at 1/4 of the resolution needs two pixels there: 8 keeps every frame above that.
     stride = 8
@@ -160,10 +163,7 @@ class MagNet(nn.Module):
 
 
 class MagNetEncoder(nn.Module):
-    """What of it can be trained without labels: frames to the maps of both branches.
-
-    The names in its state dict are those in `MagNet`'s.
-    """
+    """The encoder alone, for pretraining; its state dict is a part of `MagNet`'s."""
 
     def __init__(self, config: MagnetConfig) -> None:
         super().__init__()
@@ -174,3 +174,20 @@ class MagNetEncoder(nn.Module):
         """Encode frames in [0, 1] whose sides are multiples of 4; motion is the shape."""
         features = self.encoder(frames_NCHW * 2 - 1 if self.signed else frames_NCHW)
         return {"texture": features.texture, "motion": features.shape}
+
+
+def magnet_losses(model: MagNet, batch: Triplets) -> dict[str, torch.Tensor]:
+    """Return the loss of Oh et al. (ECCV 2018), section 3.3, with lambda = 0.1.
+
+    L1(Y, M) + lambda (L1(texture A, texture C) + L1(texture B, texture M) + L1(shape B, shape C)):
+    A and C share their texture, B and C their shape; B and M were coloured alike.
+    The network works in [-1, 1], and so does this loss.
+    """
+    a, b, c, m = (model.encode(frames) for frames in (batch.a, batch.b, batch.c, batch.m))
+    frames = model.render(b, model.motion(a, b), batch.factor)
+    return {
+        "image": 2 * F.l1_loss(frames, batch.m),
+        "texture_ac": REGULARIZER * F.l1_loss(a.texture, c.texture),
+        "texture_bm": REGULARIZER * F.l1_loss(b.texture, m.texture),
+        "shape_bc": REGULARIZER * F.l1_loss(b.shape, c.shape),
+    }

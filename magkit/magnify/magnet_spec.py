@@ -37,7 +37,7 @@ SPEC = MagnifierSpec(
     summary="encoder, manipulator, decoder, as published",
     config=MagnetConfig,
     build="magkit.magnify.magnet:MagNet",
-    losses="magkit.magnify.losses:magnet_losses",
+    losses="magkit.magnify.magnet:magnet_losses",
     needs_motion=False,
     encoder=EncoderSpec(
         build="magkit.magnify.magnet:MagNetEncoder",
@@ -55,7 +55,7 @@ SPEC = MagnifierSpec(
         "lr": 1e-4,
         "beta1": 0.9,
         "beta2": 0.999,
-        "final": 1.0,
+        "final_lr_ratio": 1.0,
         "batch": 4,
         "noise": 0.3,
         "size": 384,

@@ -12,7 +12,7 @@ from magkit.specs import MagnifierSpec
 class PhaseConfig:
     """The pyramid and the processing of its phases."""
 
-    octaves: int = field(default=5, metadata={"help": "octaves taken apart; the rest stays"})
+    octaves: int = field(default=5, metadata={"help": "octaves of the pyramid; the rest stays"})
     orientations: int = field(default=4, metadata={"help": "directions of the filters"})
     per_octave: int = field(
         default=1, metadata={"help": "filters an octave: more allow larger motions, and ring more"}
@@ -21,7 +21,7 @@ class PhaseConfig:
         default=1.0, metadata={"help": "texels: smoothing of the phases, by amplitude; 0: none"}
     )
     attenuate: bool = field(
-        default=False, metadata={"help": "hold back what would move beyond the filters' reach"}
+        default=False, metadata={"help": "limit the motion to the filters' support"}
     )
     colour: Literal["rgb", "luma"] = field(
         default="rgb", metadata={"help": "move each channel, or brightness alone: a third the work"}
@@ -42,6 +42,6 @@ SPEC = MagnifierSpec(
     name="phase",
     summary="phase-based: phases of a complex steerable pyramid, amplified; no weights",
     config=PhaseConfig,
-    build="magkit.magnify.phase:Phase",
+    build="magkit.magnify.classical:Phase",
     paper="Wadhwa et al., SIGGRAPH 2013, https://doi.org/10.1145/2461912.2461966",
 )

@@ -1,1 +1,1 @@
-"""What every part stands on: devices, threads, seeds, and files written whole or not at all."""
+"""Devices, seeds, processes, atomic files and weights files."""

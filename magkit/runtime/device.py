@@ -1,4 +1,4 @@
-"""Device, precision and threads of tensor work."""
+"""Device, autocast precision and threads of torch, and memory returned to the system."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from magkit.errors import UsageError
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """The device that `--device` names: "auto" takes CUDA, else MPS, else the CPU.
+    """Return the device that `--device` names: "auto" takes CUDA, else MPS, else the CPU.
 
     Args:
         name: "auto", "cpu", "cuda", "cuda:N" or "mps".
 
     Raises:
-        UsageError: The name is none of these, or this machine has no such device.
+        UsageError: the name is none of these, or this machine has no such device.
     """
     if name == "auto":
         name = next((kind for kind in ("cuda", "mps") if _available(kind)), "cpu")
@@ -31,8 +31,8 @@ def resolve_device(name: str = "auto") -> torch.device:
         raise UsageError(f"no device is named '{name}'", "auto, cpu, cuda, cuda:N or mps")
     kind, index = name.partition(":")[0], int(match[1] or 0)
     if not _available(kind):
-        built = "" if kind == "mps" or torch.version.cuda else ": this torch is built without CUDA"
-        raise UsageError(f"no {kind.upper()} device is there{built}", "use --device auto or cpu")
+        build = "" if kind == "mps" or torch.version.cuda else ": this torch is built without CUDA"
+        raise UsageError(f"no {kind.upper()} device is there{build}", "use --device auto or cpu")
     if kind == "cuda" and index >= torch.cuda.device_count():
         there = torch.cuda.device_count()
         raise UsageError(f"there is no {name}: CUDA devices here: {there}", "they count from 0")
@@ -40,7 +40,7 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def set_threads(count: int | None) -> None:
-    """Lets torch use `count` processor threads; None leaves its own choice.
+    """Let torch use `count` processor threads; None leaves its own choice.
 
     Raises:
         UsageError: `count` is below 1.
@@ -62,7 +62,7 @@ Precision = Literal["auto", "full", "bf16"]
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Return whether a device multiplies in bf16 faster than in single precision."""
+    """Return whether a device multiplies bfloat16 faster than single precision."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
@@ -71,24 +71,24 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
-    """Return the context in which layers work with as many bits as asked for."""
+    """Return an autocast context to bfloat16, disabled for "full"; "auto": where that is fast."""
     half = precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
     return torch.autocast(device.type, torch.bfloat16, enabled=half)
 
 
-def give_back() -> None:
-    """Return freed memory to the operating system, where its allocator has to be told to.
+def trim_memory() -> None:
+    """Return freed memory to the operating system (malloc_trim); takes milliseconds.
 
-    The GNU C library keeps freed blocks of up to 32 MB for itself. Where long-lived blocks lie
-    between short-lived ones of many sizes, few of them fit again, and a process grows to several
-    times what it uses. Takes milliseconds.
+    The GNU C library keeps freed blocks of up to 32 MB. Where long-lived blocks lie between
+    short-lived ones of many sizes, few of them fit again, and a process grows to several times
+    what it uses.
     """
-    if trim := _trim():
+    if trim := _malloc_trim():
         trim(0)
 
 
 @lru_cache
-def _trim() -> Callable[[int], int] | None:
+def _malloc_trim() -> Callable[[int], int] | None:
     if not sys.platform.startswith("linux"):
         return None
     trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -1,4 +1,4 @@
-"""Collectives over the processes of one training, and how the processes are started."""
+"""Collectives, with one process the identity, and the launch of the processes of a training."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """Return the number of this process, from 0."""
+    """Return the rank of this process, from 0."""
     return distributed.get_rank() if _joined() else 0
 
 
 def all_gather(part: torch.Tensor) -> torch.Tensor:
-    """Return the parts (N, ...) of all processes one after the other, by rank; no gradient."""
+    """Return the tensors (N, ...) of all processes concatenated by rank; no gradient."""
     part = part.detach().contiguous()
     if world_size() == 1:
         return part
@@ -43,7 +43,7 @@ def all_gather(part: torch.Tensor) -> torch.Tensor:
 
 
 def all_reduce(part: torch.Tensor) -> torch.Tensor:
-    """Return the sum of the parts of all processes; no gradient."""
+    """Return the sum of the tensors of all processes; no gradient."""
     total = part.detach().clone()
     if world_size() > 1:
         distributed.all_reduce(total)
@@ -51,7 +51,7 @@ def all_reduce(part: torch.Tensor) -> torch.Tensor:
 
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Replace gradients by their mean over all processes, in one message."""
+    """Replace gradients by their mean over all processes, in one collective."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     if world_size() == 1 or not gradients:
         return
@@ -64,7 +64,7 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
 
 
 def all_gather_object(value: T) -> list[T]:
-    """Return the values of all processes, by rank; they can be pickled."""
+    """Return the picklable values of all processes, by rank."""
     if world_size() == 1:
         return [value]
     values: list[T] = [value] * world_size()
@@ -73,48 +73,48 @@ def all_gather_object(value: T) -> list[T]:
 
 
 def on_all_ranks(make: Callable[[], T]) -> T:
-    """Return what `make` gives in this process, once it has ended well in all of them.
+    """Call `make` in every process and return its result, or raise in all if one failed.
 
-    A process that failed by itself would leave the others waiting for it.
+    A process that failed alone would leave the others waiting for it.
 
     Raises:
-        MagkitError: in all processes, if any exception is raised in one of them.
+        MagkitError: an exception was raised in another process; this one's own is raised as it is.
     """
     if world_size() == 1:
         return make()
-    made, failure = _attempted(make)
-    said = all_gather_object(None if failure is None else _told(failure))
+    result, failure = _attempt(make)
+    errors = all_gather_object(None if failure is None else _picklable(failure))
     if failure is not None:
         raise failure
-    for number, error in enumerate(said, 1):
+    for number, error in enumerate(errors, 1):
         if error is not None:
             problem = f"process {number} of {world_size()}: {error.message}"
             raise MagkitError(problem, error.hint)
-    return cast("T", made)
+    return cast("T", result)
 
 
 def on_first_rank(make: Callable[[], T]) -> T:
-    """Return what `make` gives in the first process, which alone calls it, to all of them.
+    """Call `make` in the first process alone and return its result in all of them.
 
     Raises:
         MagkitError: in all processes, if any exception is raised in the first.
     """
     if world_size() == 1:
         return make()
-    made, failure = _attempted(make) if rank() == 0 else (None, None)
-    said = [(made, None if failure is None else _told(failure))]
-    distributed.broadcast_object_list(said)
+    result, failure = _attempt(make) if rank() == 0 else (None, None)
+    message = [(result, None if failure is None else _picklable(failure))]
+    distributed.broadcast_object_list(message)
     if failure is not None:
         raise failure
-    given, problem = said[0]
+    result, problem = message[0]
     if problem is not None:
         raise problem
-    return cast("T", given)
+    return cast("T", result)
 
 
 @contextmanager
 def first_rank_context(make: Callable[[], AbstractContextManager[T]]) -> Iterator[T | None]:
-    """Enter a context in the first process alone; yield what it gives, and None in the others.
+    """Enter a context in the first process alone; yield its value there, None in the others.
 
     Raises:
         MagkitError: in all processes, if it can't be entered.
@@ -125,15 +125,15 @@ def first_rank_context(make: Callable[[], AbstractContextManager[T]]) -> Iterato
         yield entered[0] if entered else None
 
 
-def _attempted(make: Callable[[], T]) -> tuple[T | None, Exception | None]:
+def _attempt(make: Callable[[], T]) -> tuple[T | None, Exception | None]:
     try:
         return make(), None
     except Exception as error:
         return None, error
 
 
-def _told(error: Exception) -> MagkitError:
-    """Return an error as other processes are told it: of any type that can be pickled."""
+def _picklable(error: Exception) -> MagkitError:
+    """Return an error of a type that other processes can unpickle."""
     if isinstance(error, MagkitError):
         return error
     return MagkitError(f"it failed: {type(error).__name__}: {error}")
@@ -143,32 +143,31 @@ def _joined() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
-PATIENCE = timedelta(hours=1)  # for the others, who wait while the first measures and saves
-MOMENT = 2.0  # seconds for the first to find for itself what another failed of
-USAGE = 2  # exit code of a command that is wrong
-GRACE = 20.0  # seconds to end in, before a process is killed
+TIMEOUT = timedelta(hours=1)  # of collectives: others wait while the first measures and saves
+FIRST_RANK_WAIT = 2.0  # seconds for the first to report by itself what another failed of
+USAGE_ERROR = 2  # exit code
+TERMINATE_TIMEOUT = 20.0  # seconds before a process is killed
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[torch.device]:
-    """Join the processes that torchrun started, if it did; yield this process' own device.
+    """Join the process group that torchrun set up, if any; yield this process' device.
 
     Raises:
-        MagkitError: another of the processes ended before its time.
+        MagkitError: another process of the group ended, or can't be reached.
     """
-    share = launched_shard()
-    if share.count == 1:
+    if launched_shard().count == 1:
         yield device
         return
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=PATIENCE)
+    distributed.init_process_group(backend, timeout=TIMEOUT)
     try:
         yield device
     except RuntimeError as error:
-        if not _is_of_another(error):
+        if not _is_connection_error(error):
             raise
         problem = "another process of this training has ended, or can't be reached any more"
         raise MagkitError(problem, "it says why; the same command goes on") from error
@@ -176,53 +175,53 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
         distributed.destroy_process_group()
 
 
-def _is_of_another(error: RuntimeError) -> bool:
-    """Tell whether an error comes of what connects the processes; gloo's have no type."""
+def _is_connection_error(error: RuntimeError) -> bool:
+    """Return whether an error comes from the process group; gloo's have no type of their own."""
     return isinstance(error, distributed.DistError) or "/gloo/" in str(error)
 
 
 def launch(count: int, arguments: Sequence[str]) -> int:
     """Run `magkit ARGUMENTS` in `count` processes of one training on this machine.
 
-    The first speaks; what the others say is shown if one of them fails first. When one fails or
-    this process is interrupted, all are ended.
+    The first one's output is shown; that of the others only if one of them fails first. When one
+    fails or this process is interrupted, all are terminated.
 
     Returns:
         The exit code: 0, or that of the process that failed first.
     """
     port = _free_port()
-    with tempfile.TemporaryFile("w+", errors="replace") as said:
-        processes = [_started(rank, count, port, arguments, said) for rank in range(count)]
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        processes = [_start(rank, count, port, arguments, log) for rank in range(count)]
         try:
-            failed = _first_to_fail(processes)
+            failed = _wait_for_failure(processes)
             if failed:
                 with suppress(subprocess.TimeoutExpired):
-                    processes[0].wait(MOMENT)
+                    processes[0].wait(FIRST_RANK_WAIT)
         except BaseException:
-            _end(processes)
+            _terminate(processes)
             raise
-        _end(processes)
+        _terminate(processes)
         codes = {processes[failed].returncode, processes[0].returncode} if failed else set()
-        # What is wrong with a command all of them find, and the first has told.
-        if failed and codes != {USAGE}:
-            said.seek(0)
-            sys.stderr.write(said.read())
+        # All of them find a usage error, and the first has reported it.
+        if failed and codes != {USAGE_ERROR}:
+            log.seek(0)
+            sys.stderr.write(log.read())
     return processes[failed].returncode if failed is not None else 0
 
 
-def _started(
-    rank: int, count: int, port: int, arguments: Sequence[str], said: IO[str]
+def _start(
+    rank: int, count: int, port: int, arguments: Sequence[str], log: IO[str]
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "magkit", *arguments],
         env={**os.environ, **_environment(rank, count, port)},
         stdout=subprocess.DEVNULL if rank else None,
-        stderr=said if rank else None,
+        stderr=log if rank else None,
     )
 
 
 def _environment(rank: int, count: int, port: int) -> Mapping[str, str]:
-    """Return what torchrun would say; each process takes its part of the processors."""
+    """Return the variables that torchrun sets; processes divide the processors."""
     threads = max(1, processor_count() // count)
     return {
         "RANK": str(rank),
@@ -236,13 +235,13 @@ def _environment(rank: int, count: int, port: int) -> Mapping[str, str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
 
 
-def _first_to_fail(processes: Sequence[subprocess.Popen[bytes]]) -> int | None:
-    """Wait until all have ended well, or one has not: return its number."""
+def _wait_for_failure(processes: Sequence[subprocess.Popen[bytes]]) -> int | None:
+    """Wait until all succeeded, or one failed: return its rank."""
     while True:
         codes = [process.poll() for process in processes]
         failed = next((number for number, code in enumerate(codes) if code), None)
@@ -251,13 +250,13 @@ def _first_to_fail(processes: Sequence[subprocess.Popen[bytes]]) -> int | None:
         time.sleep(0.1)
 
 
-def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _terminate(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     for process in processes:
         if process.poll() is None:
             process.terminate()
     for process in processes:
         try:
-            process.wait(GRACE)
+            process.wait(TERMINATE_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -1,4 +1,4 @@
-"""Results written whole or not at all, file locks, file names that fit, and the cache folder."""
+"""Atomic writes, file locks, file names within limits, and the cache folder."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from magkit.errors import MagkitError
 
 
 def cache_folder() -> Path:
-    """Return magkit's folder for such files, which need not exist yet.
+    """Return magkit's cache folder, which need not exist yet.
 
-    `MAGKIT_CACHE` names it; without it, it is `magkit` in the user's cache folder.
+    `MAGKIT_CACHE` names it; the default is `magkit` in the user's cache folder.
     """
     if chosen := os.environ.get("MAGKIT_CACHE"):
         return Path(chosen)
@@ -35,11 +35,11 @@ LONGEST = 255  # bytes of a name, on every file system in common use
 
 
 def fitted(stem: str, end: str, most: int = LONGEST) -> str:
-    """Return `stem + end`, the stem cut between characters where both are longer than `most` bytes.
+    """Return `stem + end`, the stem cut between characters if both exceed `most` bytes.
 
     Args:
-        stem: what may be cut.
-        end: what is kept whole, a mark and a suffix.
+        stem: may be cut.
+        end: is kept whole.
         most: bytes in all.
     """
     room = max(most - len(os.fsencode(end)), 0)
@@ -58,18 +58,17 @@ def atomic_path(
 ) -> Iterator[Path]:
     """Yield a temporary path beside `final`, and rename it to `final` when the block ends well.
 
-    Whatever ends the block otherwise, Ctrl-C included, the temporary file or folder is removed and
-    `final` stays as it was. Folders that lead to `final` are made where they are missing.
+    After any exception, Ctrl-C included, the temporary file or folder is removed and `final` stays
+    as it was. Missing parent folders of `final` are made.
 
     Args:
-        final: Where the result belongs.
+        final: path of the result.
         kind: "file": the block creates the file itself, at a path of the same suffix;
             "folder": the path is an empty folder already.
-        overwrite: Whether a `final` that exists is replaced; a folder goes with all its contents.
+        overwrite: whether an existing `final` is replaced; a folder with all its contents.
 
     Raises:
-        MagkitError: `final` exists, or is a pipe or a device; its place can't be written, or the
-            disk is full.
+        MagkitError: `final` exists, or is a pipe or a device; or it can't be written.
     """
     suffix = final.suffix if len(os.fsencode(final.suffix)) <= _SUFFIX else ""
     temporary = _hidden_beside(final, suffix)
@@ -81,7 +80,7 @@ def atomic_path(
             temporary.mkdir()
         yield temporary
         _refuse_existing(final, overwrite)
-        move_into_place(temporary, final)
+        replace_path(temporary, final)
     except BaseException as error:
         _remove(temporary)
         for folder in reversed(created):
@@ -103,16 +102,16 @@ def _refuse_existing(final: Path, overwrite: bool) -> None:
 
 def _make_folders(folder: Path, created: list[Path]) -> None:
     missing = [f for f in (folder, *folder.parents) if not f.exists()]
-    ground = missing[-1].parent if missing else folder
-    if not ground.is_dir():
-        raise MagkitError(f"{folder} can't be written to: {ground} is not a folder")
-    for one in reversed(missing):
-        one.mkdir(exist_ok=True)
-        created.append(one)
+    parent = missing[-1].parent if missing else folder
+    if not parent.is_dir():
+        raise MagkitError(f"{folder} can't be written to: {parent} is not a folder")
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        created.append(each)
 
 
-def move_into_place(temporary: Path, final: Path) -> None:
-    """Rename, getting a folder in the way aside first: no system renames over a full folder."""
+def replace_path(temporary: Path, final: Path) -> None:
+    """Rename; an existing folder is renamed first, as no system replaces one that isn't empty."""
     if not final.is_dir() or final.is_symlink():
         temporary.replace(final)
         return
@@ -127,7 +126,7 @@ def move_into_place(temporary: Path, final: Path) -> None:
 
 
 def _hidden_beside(final: Path, suffix: str = "") -> Path:
-    """Return a new hidden name in the folder of `final`, which recalls its name."""
+    """Return a new hidden path in the folder of `final`, with a similar name."""
     end = f"-{secrets.token_hex(4)}{suffix}"
     return final.with_name(fitted(f".{final.name.removesuffix(suffix)}", end, _WORK_NAME))
 
@@ -162,19 +161,19 @@ def file_lock(
     doing: str = "training in",
     hint: str = "wait for it, or start another training with --new",
 ) -> Iterator[Callable[[], bool]]:
-    """Hold `folder` against other processes until the block ends.
+    """Lock `folder` against other processes until the block ends.
 
-    Yields a function that tells whether the lock is still there: it isn't once somebody removed
-    its file, and then other processes no longer see it.
+    Yields a function that returns whether the lock is still valid: it isn't once its file was
+    removed, since other processes then no longer see it.
 
-    The operating system lets go when the process dies, however it dies: there is no lock left
-    over to clear away. Where a file system knows no locks, nothing is held.
+    The operating system releases it when the process dies: no stale lock is left. On a file system
+    without locks nothing is held.
 
     Args:
-        folder: what is held.
-        name: of the file in it that is locked; processes with other names don't meet.
-        doing: what such a process does to the folder, for the message.
-        hint: what to do when another process holds it.
+        folder: that is locked.
+        name: of the lock file in it; locks of different names are independent.
+        doing: the activity of a process that holds the lock, for the message.
+        hint: of the message.
 
     Raises:
         MagkitError: another process holds the folder, or removed it meanwhile.

@@ -1,4 +1,4 @@
-"""Independent items worked on by several processes, and the log records of those."""
+"""A map over independent items by several processes, and the log records of workers."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from typing import Generic, TypeVar
 
 from magkit.errors import MagkitError
 
-_kept: SimpleQueue[logging.LogRecord] = SimpleQueue()
+_records: SimpleQueue[logging.LogRecord] = SimpleQueue()
 
 
-def level() -> int:
-    """Return the level of magkit's loggers, which a worker is to be started with."""
+def log_level() -> int:
+    """Return the level of magkit's loggers, for `collect_records` in workers."""
     return logging.getLogger("magkit").getEffectiveLevel()
 
 
-def keep_records(level: int) -> None:
-    """Keep what this process logs from now on; called once, where a worker starts.
+def collect_records(level: int) -> None:
+    """Collect the log records of this process from now on; called once at a worker's start.
 
     Args:
-        level: of magkit's loggers, as the parent's `level` returned it.
+        level: of magkit's loggers: the parent's `log_level()`.
     """
     logging.getLogger("magkit").setLevel(level)
-    logging.getLogger().addHandler(QueueHandler(_kept))
+    logging.getLogger().addHandler(QueueHandler(_records))
 
 
-def kept_records() -> list[logging.LogRecord]:
-    """Return what was kept since the last call; it can be pickled. Empty outside of workers."""
-    return [_kept.get() for _ in range(_kept.qsize())]
+def collected_records() -> list[logging.LogRecord]:
+    """Return the picklable records since the last call; none outside of workers."""
+    return [_records.get() for _ in range(_records.qsize())]
 
 
-def replay(records: Iterable[logging.LogRecord]) -> None:
+def replay_records(records: Iterable[logging.LogRecord]) -> None:
     """Handle a worker's records in this process."""
     for record in records:
         logger = logging.getLogger(record.name)
@@ -49,47 +49,47 @@ def replay(records: Iterable[logging.LogRecord]) -> None:
             logger.handle(record)
 
 
-AHEAD = 3  # items a process that are handed out: one at work, two waiting
+PREFETCH = 3  # items submitted for each process: one at work, two waiting
 
 T = TypeVar("T")
 R = TypeVar("R")
 Done = tuple[R | MagkitError, list[logging.LogRecord]]
 
 
-def each_done(
+def map_unordered(
     work: Callable[[T], R], items: Iterable[T], processes: int, hint: str = ""
 ) -> Iterator[R]:
-    """Yield `work(item)` of all items as they are done, in any order.
+    """Yield `work(item)` of all items as they finish, in any order.
 
-    With one process it is this one. Others are given `work` once, and a single torch thread each;
-    memory is bounded however many items there are. What they log is handled in this process.
+    One process means this one. Workers get `work` once, and a single torch thread each; memory is
+    bounded however many items there are. Their log records are handled in this process.
 
     Args:
-        work: can be pickled, and raises a MagkitError for what the user can mend.
-        items: taken as they are needed.
-        processes: how many there are to be.
-        hint: what to do where a process is killed.
+        work: a picklable function.
+        items: consumed as they are needed.
+        processes: number of processes.
+        hint: of the error if a process is killed.
 
     Raises:
-        MagkitError: a process was ended from outside.
+        MagkitError: `work` raised it, or a process was killed.
     """
     if processes <= 1:
         yield from map(work, items)
         return
     queue = iter(items)
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, spawn, _Worker.start, (work, level()))
+    pool = ProcessPoolExecutor(processes, spawn, _Worker.start, (work, log_level()))
     waiting: set[Future[Done[R]]] = set()
     try:
         while True:
-            room = processes * AHEAD - len(waiting)
+            room = processes * PREFETCH - len(waiting)
             waiting |= {pool.submit(_Worker.run, item) for item in islice(queue, room)}
             if not waiting:
                 return
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 result, records = future.result()
-                replay(records)
+                replay_records(records)
                 if isinstance(result, MagkitError):
                     raise result
                 yield result
@@ -102,30 +102,30 @@ def each_done(
 
 
 class _Worker(Generic[T, R]):
-    """What a process of the pool works on: given once, as it may be large."""
+    """The function of a worker process: sent once, as it may be large."""
 
     work: Callable[[T], R]
 
     @classmethod
     def start(cls, work: Callable[[T], R], level: int) -> None:
         cls.work = staticmethod(work)
-        keep_records(level)
-        # Ctrl-C reaches all processes of a terminal; the first of them sees to the others.
+        collect_records(level)
+        # Ctrl-C reaches all processes of a terminal; the parent shuts the workers down.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_end_with_parent, daemon=True).start()
-        if torch := sys.modules.get("torch"):  # which work that needs it has imported by now
+        if torch := sys.modules.get("torch"):  # imported with `work` if it needs it
             torch.set_num_threads(1)
 
     @classmethod
     def run(cls, item: T) -> Done[R]:
         try:
-            return cls.work(item), kept_records()
+            return cls.work(item), collected_records()
         except MagkitError as error:  # returned, so that what was logged before it isn't lost
-            return error, kept_records()
+            return error, collected_records()
 
 
 def _end_with_parent() -> None:
-    # One that is killed outright can't end its processes, which would wait for items for ever.
+    # A parent that is killed can't end its workers, which would wait for items for ever.
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)

@@ -10,29 +10,29 @@ import torch
 
 
 def generator(seed: int, *key: int) -> torch.Generator:
-    """A CPU generator for one draw: the same (seed, key) gives the same numbers, at any time.
+    """Return a CPU generator for one draw: the same (seed, key) gives the same numbers.
 
-    A key says which draw it is, (epoch, index) for example: neither a restart nor the number of
-    workers changes what it gives. Keys of different lengths never mean the same.
+    The key names the draw, (epoch, index) for example: neither a restart nor the number of workers
+    changes its numbers. Keys of different lengths are different.
 
-    torch's CPU generator tells 2^32 seeds apart, so that two of n keys share their numbers with
-    a probability of about n^2 / 2^33: for independent draws, not for telling keys apart.
+    torch's CPU generator has 2^32 seeds, so that two of n keys share their numbers with a
+    probability of about n^2 / 2^33: for independent draws, not as identifiers.
     """
     return torch.Generator().manual_seed(derived_seed(seed, *key))
 
 
 def derived_seed(seed: int, *key: int) -> int:
-    """A seed in [0, 2^63) for (seed, key), for numpy or for a generator on another device."""
+    """Return a seed in [0, 2^63) for (seed, key), for numpy or a generator on another device."""
     text = ",".join(str(int(part)) for part in (seed, *key))
     digest = hashlib.blake2b(text.encode("ascii"), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
-def in_epochs(places: Iterable[int], count: int, seed: int, key: int) -> list[tuple[int, int]]:
-    """Return the epoch and the number of the items at places of an endless sequence.
+def epoch_order(places: Iterable[int], count: int, seed: int, key: int) -> list[tuple[int, int]]:
+    """Return (epoch, index) of the items at places of an endless sequence of shuffled epochs.
 
     Args:
-        places: from 0 on; the first `count` of them are the first epoch.
+        places: 0 or more; the first `count` of them are the first epoch.
         count: number of items.
         seed: of the order.
         key: first part of the key of an epoch's draw.

@@ -1,4 +1,4 @@
-"""JSON objects and text files of any origin, read within a bound."""
+"""JSON, TOML and text files of any origin, read with a limit of size."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 from magkit.errors import MagkitError, UsageError
 
-MOST_JSON_BYTES = 256 << 20  # of a file
+MAX_JSON_BYTES = 256 << 20  # of a file
 
-WRONG = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
-"""What reading an object raises whose entries are missing, or of other types than they should be.
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
+"""Exceptions of reading a record whose entries are missing or of wrong types.
 
-OverflowError is what int() raises over Infinity, which Python takes for JSON.
+int() raises OverflowError for Infinity, which Python accepts in JSON.
 """
 
 
@@ -23,12 +23,12 @@ def json_object(text: str | bytes, name: str, hint: str = "") -> dict[str, Any]:
     """Return the JSON object that a text holds; bytes in UTF-8, UTF-16 or UTF-32.
 
     Args:
-        text: what is read.
-        name: what it is called in a message.
-        hint: what to do if it is no JSON object.
+        text: JSON.
+        name: of the text, for messages.
+        hint: of the error.
 
     Raises:
-        MagkitError: it isn't.
+        MagkitError: it is no JSON object.
     """
     try:
         found = json.loads(text)
@@ -43,21 +43,21 @@ def read_json_object(path: Path, hint: str = "") -> dict[str, Any]:
     """Return the JSON object that a file holds.
 
     Raises:
-        MagkitError: the file can't be read, is longer than `MOST_BYTES`, or holds something else.
+        MagkitError: the file can't be read, exceeds `MAX_JSON_BYTES`, or holds something else.
     """
     try:
         with path.open("rb") as file:
-            content = file.read(MOST_JSON_BYTES + 1)
+            content = file.read(MAX_JSON_BYTES + 1)
     except OSError as error:
         raise MagkitError(f"{path} can't be read: {error.strerror or error}", hint) from error
-    if len(content) > MOST_JSON_BYTES:
-        raise MagkitError(f"{path} is longer than {MOST_JSON_BYTES} bytes", hint)
+    if len(content) > MAX_JSON_BYTES:
+        raise MagkitError(f"{path} is longer than {MAX_JSON_BYTES} bytes", hint)
     return json_object(content, str(path), hint)
 
 
-MOST_TEXT_BYTES = 1 << 20
+MAX_TEXT_BYTES = 1 << 20
 # UTF-32's mark begins with that of UTF-16.
-_MARKS = {
+_BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -67,12 +67,12 @@ _MARKS = {
 
 
 def decode_text(data: bytes) -> str:
-    """Return the text of a file's bytes.
+    """Decode UTF-8, or UTF-16 or UTF-32 with a byte order mark.
 
     Raises:
-        ValueError: they are no text; the message says where, and what to do.
+        ValueError: it is no text; the message names the line.
     """
-    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
+    encoding = next((name for mark, name in _BOMS.items() if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
         strange = text.find("\0")  # UTF-16 without a mark, or no text at all
@@ -93,10 +93,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MOST_TEXT_BYTES + 1)
+            data = file.read(MAX_TEXT_BYTES + 1)
     except OSError as error:
         raise UsageError(f"'{path}' can't be read: {error.strerror}") from error
-    if len(data) > MOST_TEXT_BYTES:
+    if len(data) > MAX_TEXT_BYTES:
         raise UsageError(f"'{path}' is too large for a table of settings")
     try:
         return tomllib.loads(decode_text(data))

@@ -22,19 +22,18 @@ from magkit.progress import shows_progress
 from magkit.runtime.files import atomic_path
 from magkit.runtime.text import json_object
 
-# Where training programs put the weights in a checkpoint, beside the optimiser's state.
+# Keys under which training programs nest the weights in a checkpoint.
 _NESTS = ("state_dict", "model_state_dict", "model")
-OTHER = "give a safetensors file, or the state_dict that torch.save wrote"
-"""What to do where a file holds no weights."""
+WEIGHTS_HINT = "give a safetensors file, or the state_dict that torch.save wrote"
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What a weights file holds.
+    """Contents of a weights file.
 
     Attributes:
-        tensors: By their names in the network.
-        metadata: Texts; magkit writes "magnifier" (a name) and "config" (a JSON object).
+        tensors: by their names in the network.
+        metadata: texts; magkit writes "magnifier" (a name) and "config" (a JSON object).
     """
 
     tensors: dict[str, torch.Tensor]
@@ -48,7 +47,7 @@ def read_weights(path: Path) -> Weights:
     precision becomes single.
 
     Raises:
-        MagkitError: It can't be read, or holds something else.
+        MagkitError: it can't be read, or holds something else.
     """
     try:
         tensors, metadata = _read(path)
@@ -59,15 +58,15 @@ def read_weights(path: Path) -> Weights:
         if value.is_floating_point():
             tensors[key] = value.float()
             if not value.isfinite().all():
-                raise MagkitError(f"{path} holds values that are no numbers, in {key}", OTHER)
+                raise MagkitError(f"{path} holds non-finite values, in {key}", WEIGHTS_HINT)
     return Weights(tensors, metadata)
 
 
 def recorded_config(found: Weights, path: Path) -> dict[str, Any]:
-    """Return the configuration that is written beside weights; empty where none is.
+    """Return the configuration recorded in a weights file's metadata; empty without one.
 
     Raises:
-        MagkitError: It is no JSON object.
+        MagkitError: it is no JSON object.
     """
     return json_object(found.metadata.get("config", "{}"), f"{path}: its configuration")
 
@@ -78,7 +77,7 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except SafetensorError as error:
         if not (is_zipfile(path) or _is_pickle(path)):
-            raise MagkitError(f"{path} is not a weights file", OTHER) from error
+            raise MagkitError(f"{path} is not a weights file", WEIGHTS_HINT) from error
     return _state_dict(_unpickle(path), path), {}
 
 
@@ -90,15 +89,15 @@ def _is_pickle(path: Path) -> bool:
 def _unpickle(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles by others than PyTorch: it reads them
+            warnings.simplefilter("ignore")  # PyTorch warns of others' pickles, but reads them
             return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise MagkitError(
             f"{path} holds a pickled Python object, which could run code when it is loaded",
             "save the model's state_dict() where it comes from, and load that",
         ) from error
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to spell
-        raise MagkitError(f"{path} is damaged, or not a weights file", OTHER) from error
+    except Exception as error:  # a damaged pickle may raise anything
+        raise MagkitError(f"{path} is damaged, or not a weights file", WEIGHTS_HINT) from error
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, torch.Tensor]:
@@ -106,16 +105,16 @@ def _state_dict(content: Any, path: Path) -> dict[str, torch.Tensor]:
         if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
             content = content[nest]
     if not isinstance(content, Mapping) or not content:
-        raise MagkitError(f"{path} holds no state_dict", OTHER)
+        raise MagkitError(f"{path} holds no state_dict", WEIGHTS_HINT)
     tensors = {str(key): value for key, value in content.items() if torch.is_tensor(value)}
     if len(tensors) < len(content):
         stray = next(str(key) for key, value in content.items() if not torch.is_tensor(value))
-        raise MagkitError(f"{path} is no state_dict: '{stray}' is not a tensor", OTHER)
+        raise MagkitError(f"{path} is no state_dict: '{stray}' is not a tensor", WEIGHTS_HINT)
     return tensors
 
 
-def misfit(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> str:
-    """What is wrong with the given tensors, each kind with its first example; "" if nothing is."""
+def mismatch(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> str:
+    """Describe missing, unknown and misshapen tensors, each with an example; "" if none is."""
     missing = [key for key in wanted if key not in given]
     stray = [key for key in given if key not in wanted]
     other = [key for key in wanted if key in given and wanted[key].shape != given[key].shape]
@@ -134,29 +133,29 @@ def _shape(tensor: torch.Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a number"
 
 
-def stored(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a copy of a tensor as a file takes it."""
+def to_storable(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a contiguous copy of a tensor on the CPU, without gradient."""
     return tensor.detach().cpu().contiguous().clone()
 
 
 def write_tensors(
     path: Path,
     tensors: Mapping[str, torch.Tensor],
-    texts: Mapping[str, str],
+    metadata: Mapping[str, str],
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write tensors by their names, with texts beside them.
+    """Write a safetensors file, atomically and reproducibly.
 
     Raises:
-        MagkitError: the file exists and is not to be replaced, or can't be written.
+        MagkitError: the file exists and `overwrite` is False, or it can't be written.
     """
     with atomic_path(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(_ordered(save(dict(tensors), dict(texts))))
+        temporary.write_bytes(_sorted_metadata(save(dict(tensors), dict(metadata))))
 
 
-def _ordered(content: bytes) -> bytes:
-    """Sort the metadata of a safetensors file, which the library writes in an order of chance.
+def _sorted_metadata(content: bytes) -> bytes:
+    """Sort the metadata of a safetensors file, which the library writes in random order.
 
     The header is JSON, padded with spaces; its length in 8 bytes goes before it.
     """

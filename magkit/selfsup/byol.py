@@ -1,8 +1,8 @@
-"""BYOL: Grill et al., NeurIPS 2020."""
+"""BYOL (Grill et al., NeurIPS 2020): predict a momentum encoder's projection of another view."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 import torch
@@ -12,17 +12,18 @@ from magkit.errors import UsageError
 from magkit.protocols import View
 from magkit.runtime.distributed import world_size
 from magkit.selfsup.byol_spec import ByolConfig
-from magkit.selfsup.modules import cosine_tau, distances, follow, follower_of, mlp
+from magkit.selfsup.modules import (
+    cosine_distances,
+    cosine_momentum,
+    mlp,
+    momentum_copy,
+    update_momentum,
+)
 from magkit.specs import MapInfo
 
 
-def build(config: ByolConfig, maps: MapInfo) -> BYOL:
-    """Build the method for such feature maps, with random weights."""
-    return BYOL(config, maps.channels)
-
-
 class BYOL(nn.Module):
-    """See the module's docstring."""
+    """Projector, predictor and target projector, and the loss on whole pictures."""
 
     keyed = True
     shuffled = False
@@ -32,14 +33,14 @@ class BYOL(nn.Module):
         self.config = config
         self.projector = mlp(channels, config.hidden, config.dim, norm=True)
         self.predictor = mlp(config.dim, config.hidden, config.dim, norm=True)
-        self.target_projector = follower_of(self.projector)
+        self.target_projector = momentum_copy(self.projector)
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Return the projector's and the predictor's: the target isn't trained."""
+        """Return those of the projector and the predictor: the target isn't trained."""
         return chain(self.projector.parameters(recurse), self.predictor.parameters(recurse))
 
     def before_keys(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
-        """Do nothing: targets are made by the networks as the last step left them."""
+        """Do nothing: targets come from the networks as the last step left them."""
 
     def loss(
         self, views: Sequence[View], queries: Sequence[Tensor], keys: Sequence[Tensor], /
@@ -47,15 +48,19 @@ class BYOL(nn.Module):
         """Return the mean over pictures of equation 2, both directions summed.
 
         Raises:
-            UsageError: there is but one picture, over which nothing can be normalised.
+            UsageError: the batch of all processes is one picture, which BatchNorm can't normalise.
         """
         if len(views[0].images_NCHW) * world_size() < 2:
             raise UsageError("a batch of one picture can't be normalised", "use a larger --batch")
-        online = [self.predictor(self.projector(maps.mean((2, 3)))) for maps in queries]
+        pooled = ((maps.mean((2, 3)) for maps in each) for each in (queries, keys))
+        return {"regression": self.distances(*pooled).mean()}
+
+    def distances(self, queries: Iterable[Tensor], keys: Iterable[Tensor]) -> Tensor:
+        """Return equation 2 of features (M, C) of two views, both directions summed: (M,)."""
+        online = [self.predictor(self.projector(features)) for features in queries]
         with torch.no_grad():
-            targets = [self.target_projector(maps.mean((2, 3))) for maps in keys]
-        both = distances(online[0], targets[1]) + distances(online[1], targets[0])
-        return {"regression": both.mean()}
+            targets = [self.target_projector(features) for features in keys]
+        return cosine_distances(online[0], targets[1]) + cosine_distances(online[1], targets[0])
 
     def embed(self, maps_NCHW: Tensor, /) -> Tensor:
         """Return the projections of whole pictures, (N, dim)."""
@@ -63,8 +68,13 @@ class BYOL(nn.Module):
         return found
 
     def after_step(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
-        """Move the target after the online network."""
-        tau = cosine_tau(self.config.tau, progress)
-        follow(self.target_projector, self.projector, tau)
+        """Update the target network's moving average."""
+        tau = cosine_momentum(self.config.tau, progress)
+        update_momentum(self.target_projector, self.projector, tau)
         if keys is not None:
-            follow(keys, encoder, tau)
+            update_momentum(keys, encoder, tau)
+
+
+def build(config: ByolConfig, maps: MapInfo) -> BYOL:
+    """Build the method for such feature maps, with random weights."""
+    return BYOL(config, maps.channels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from magkit.selfsup.presets import SETTINGS, WHY
+from magkit.selfsup.recipe import CPU_PRESET, CPU_PRESET_SETTINGS
 from magkit.specs import MethodSpec, Preset
 
 
@@ -32,9 +32,9 @@ SPEC = MethodSpec(
     build="magkit.selfsup.byol:build",
     presets={
         "small": Preset(
-            why=f"{WHY}; tau from 0.99, which lags 100 of 2,000 steps, as the paper's 0.996 for "
-            "300,000 would lag an eighth of them",
-            settings=SETTINGS,
+            why=f"{CPU_PRESET}; tau from 0.99, which lags 100 of 2,000 steps, as the paper's "
+            "0.996 for 300,000 would lag an eighth of them",
+            settings=CPU_PRESET_SETTINGS,
             options={"hidden": 256, "dim": 64, "tau": 0.99},
         ),
         "paper": Preset(

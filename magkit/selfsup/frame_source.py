@@ -1,4 +1,4 @@
-"""Frames without labels: the protocol of a source, sources joined, numbered batches."""
+"""Sources of unlabelled frames: the protocol, concatenation, and numbered batches."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from magkit.errors import UsageError
-from magkit.runtime.seeds import generator, in_epochs
+from magkit.runtime.seeds import epoch_order, generator
 from magkit.synth.sources import resize
 
-MEMORY = 400 << 20  # bytes of frames that a process remembers
-SINGLE = ("a",)  # the role of frames that are nobody's partner
+CACHE_BYTES = 400 << 20  # of frames that a process keeps
+SINGLE = ("a",)  # the role of frames that belong to no scene
 TRIPLET = ("a", "b", "c")  # before the motion, after it in other colours, after it
-WINDOW = 10  # first part of the key of a window's place
+WINDOW = 10  # first part of the key of a window's position
+ORDER = 9  # first part of the key of an epoch's order
 
 
 class FrameSource(Protocol):
     """Numbered frames of one square size, or scenes with a frame for each role.
 
-    A frame is a pure function of its number and role, in multiples of 1/255; what is remembered of
-    frames changes none, and is not handed to other processes.
+    A frame is a pure function of its number and role, in multiples of 1/255; caches of frames
+    change none, and are not handed to other processes.
     """
 
     @property
@@ -34,7 +35,7 @@ class FrameSource(Protocol):
 
     @property
     def unreadable(self) -> Collection[str]:
-        """The files that were found broken so far and replaced by others."""
+        """The files found broken so far and replaced by others."""
         ...
 
     def __len__(self) -> int: ...
@@ -47,16 +48,16 @@ class FrameSource(Protocol):
         """
         ...
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return a JSON object that differs where frames do."""
         ...
 
     def __str__(self) -> str:
-        """What the frames are, for a sentence."""
+        """Describe the frames, for a sentence."""
         ...
 
 
-def squared(frame: Tensor, size: int, index: int) -> Tensor:
+def square_window(frame: Tensor, size: int, index: int) -> Tensor:
     """Return a square window of a uint8 frame (3, h, w), at another size, as uint8 (3, S, S).
 
     The window is as large as fits; where along the longer side it lies depends on `index` alone.
@@ -67,10 +68,10 @@ def squared(frame: Tensor, size: int, index: int) -> Tensor:
     window = frame[:, top : top + side, left : left + side]
     if side == size:
         return window.contiguous()  # a mere slice would keep all of the frame in memory
-    return to_bytes(resize(window.float() / 255, size, size))
+    return to_uint8(resize(window.float() / 255, size, size))
 
 
-def to_bytes(frames: Tensor) -> Tensor:
+def to_uint8(frames: Tensor) -> Tensor:
     """Round floats in [0, 1] to uint8."""
     return (frames * 255).round().to(torch.uint8)
 
@@ -80,7 +81,7 @@ def to_floats(frames: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(frames)).float() / 255
 
 
-class JoinedFrames:
+class ConcatFrames:
     """Several sources of single frames as one `FrameSource`."""
 
     roles = SINGLE
@@ -103,9 +104,9 @@ class JoinedFrames:
         """Return frames (N, 3, S, S); see `FrameSource`."""
         return torch.cat([self._frame(index, role) for index in indices])
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return the parts' descriptions."""
-        return {"parts": [part.described() for part in self._parts]}
+        return {"parts": [part.describe() for part in self._parts]}
 
     def _frame(self, index: int, role: str) -> Tensor:
         for part in self._parts:
@@ -115,16 +116,13 @@ class JoinedFrames:
         raise IndexError(index)
 
 
-ORDER = 9  # first part of the key of an epoch's order
-
-
 @dataclass(frozen=True, slots=True)
 class FrameBatch:
-    """Frames of one step, and what their random draws are functions of.
+    """Frames of one step, and the keys of their random draws.
 
     Attributes:
         frames: uint8 (N, 3, S, S), by role.
-        epochs_N: which time each is seen.
+        epochs_N: the epoch in which each is seen.
         indices_N: their numbers in the source.
     """
 
@@ -133,7 +131,7 @@ class FrameBatch:
     indices_N: Tensor
 
     def to(self, device: torch.device) -> FrameBatch:
-        """Move the frames to a device; what draws are functions of stays."""
+        """Move the frames to a device; the keys stay on the CPU."""
         moved = {role: frames.to(device) for role, frames in self.frames.items()}
         return replace(self, frames=moved)
 
@@ -160,10 +158,10 @@ class FrameBatches(Dataset[FrameBatch]):
         steps: number of batches.
         rank: number of this process, from 0.
         world: number of processes.
-        roles: those of the source's that are wanted.
+        roles: of the source, to be read.
 
     Raises:
-        UsageError: a batch that can't be shared evenly, or a role that the source lacks.
+        UsageError: the processes can't share the batch evenly, or the source lacks a role.
     """
 
     def __init__(
@@ -191,10 +189,10 @@ class FrameBatches(Dataset[FrameBatch]):
     def __getitem__(self, step: int) -> FrameBatch:
         share = self.batch // self.world
         start = step * self.batch + self.rank * share
-        times = in_epochs(range(start, start + share), len(self.source), self.seed, ORDER)
-        indices = [number for _, number in times]
+        order = epoch_order(range(start, start + share), len(self.source), self.seed, ORDER)
+        indices = [number for _, number in order]
         # B and C bring their A along; asked for first, it would be read by itself.
         roles = sorted(self.roles, reverse=True)
-        frames = {role: to_bytes(self.source.frames(indices, role)) for role in roles}
-        epochs = torch.tensor([epoch for epoch, _ in times])
+        frames = {role: to_uint8(self.source.frames(indices, role)) for role in roles}
+        epochs = torch.tensor([epoch for epoch, _ in order])
         return FrameBatch(frames, epochs, torch.tensor(indices))

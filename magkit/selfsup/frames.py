@@ -1,4 +1,4 @@
-"""Sources of frames: clips, pictures, scenes of data sets, and whatever a command line names."""
+"""Frames of videos, pictures and data sets, opened by the name of a place."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from magkit.data.store import Store
 from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
 from magkit.selfsup.frame_source import (
-    MEMORY,
+    CACHE_BYTES,
     SINGLE,
     TRIPLET,
+    ConcatFrames,
     FrameSource,
-    JoinedFrames,
-    squared,
-    to_bytes,
+    square_window,
     to_floats,
+    to_uint8,
 )
 from magkit.synth import pictures
 from magkit.synth.build import build_sources
@@ -45,19 +45,19 @@ SUFFIXES = {
 }
 
 
-class ClipFrames:
+class VideoFrames:
     """Frames of videos, one after the other, as a `FrameSource`.
 
     Of every video the frames 0, n, 2 n, ... are taken, with the smallest power of two for n at
-    which all of them fit into the memory. They are decoded at once, and again in each process that
-    works with them.
+    which all of them fit into the memory. They are decoded at once, and again in each worker
+    process.
 
     Args:
         paths: the videos, in their order.
         size: S.
-        place: how they are called together.
+        place: name of all of them, for messages.
         memory: bytes at most; one frame of each video is taken in any case.
-        progress: told of the videos.
+        progress: called with the videos decoded.
 
     Raises:
         MagkitError: a video can't be read, or breaks off; the message names it.
@@ -71,7 +71,7 @@ class ClipFrames:
         paths: Sequence[Path],
         size: int,
         place: str,
-        memory: int = MEMORY,
+        memory: int = CACHE_BYTES,
         progress: Progress = silent,
     ) -> None:
         self._paths, self._size, self._place = [p.absolute() for p in paths], size, place
@@ -92,13 +92,13 @@ class ClipFrames:
     def frames(self, indices: Sequence[int], role: str) -> Tensor:
         """Return frames (N, 3, S, S); see `FrameSource`."""
         del role
-        kept = self._held()
-        return to_floats([kept[index] for index in indices])
+        decoded = self._frames()
+        return to_floats([decoded[index] for index in indices])
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return the numbers of videos and frames, and a hash of all pixels."""
         digest = sha256()
-        for frame in self._held():
+        for frame in self._frames():
             digest.update(frame.numpy().data)
         return {
             "videos": len(self._paths),
@@ -107,7 +107,7 @@ class ClipFrames:
             "sha256": digest.hexdigest(),
         }
 
-    def _held(self) -> list[Tensor]:
+    def _frames(self) -> list[Tensor]:
         if self._kept is None:
             self._kept = _decoded(self._paths, self._size, self._most, silent)
         return self._kept
@@ -122,7 +122,9 @@ def _decoded(paths: Sequence[Path], size: int, most: int, progress: Progress) ->
         for number, pixels in enumerate(open_video(path)):
             if number % every:
                 continue
-            kept.append((number, squared(torch.from_numpy(pixels).permute(2, 0, 1), size, number)))
+            kept.append(
+                (number, square_window(torch.from_numpy(pixels).permute(2, 0, 1), size, number))
+            )
             if len(kept) > most:
                 every *= 2
                 kept = [(n, frame) for n, frame in kept if n % every == 0]
@@ -134,7 +136,7 @@ class PictureFrames:
     """The pictures of a place, as a `FrameSource`.
 
     The shorter side becomes the frame's. A picture that is broken, or below 64 pixels, is replaced
-    by the next that isn't. Frames are remembered up to `MEMORY`.
+    by the next that isn't. Frames are cached up to `CACHE_BYTES`.
 
     Args:
         location: whatever `magkit.synth.listing.find_files` takes.
@@ -147,9 +149,9 @@ class PictureFrames:
     roles = SINGLE
 
     def __init__(self, location: str, size: int) -> None:
-        # Of what is as large as it was filmed, one at a time is kept.
+        # Of pictures in full size, one at a time is kept.
         self._pictures = FilePictures(location, TensorCache(1))
-        self._size, self._kept = size, TensorCache(MEMORY)
+        self._size, self._kept = size, TensorCache(CACHE_BYTES)
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -168,7 +170,7 @@ class PictureFrames:
         self._pictures.prepare(index for index in indices if index not in self._kept)
         return to_floats([self._kept.get(index, partial(self._made, index)) for index in indices])
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return the listing's description, a hash of a sample of its pictures, and the size."""
         numbers = sample_indices(len(self))
         self._pictures.prepare(numbers)
@@ -177,29 +179,29 @@ class PictureFrames:
         return {**listed, "size": self._size}
 
     def _made(self, index: int) -> Tensor:
-        return squared(self._pictures.picture(index), self._size, index)
+        return square_window(self._pictures.picture(index), self._size, index)
 
 
 TEXTURES = 160  # 126 MB
 
 
 class SceneFrames:
-    """A data set, as a `FrameSource`: single frames, or A, B and C of every scene.
+    """The frames of a data set, as a `FrameSource`: single ones, or A, B and C of every scene.
 
-    Scenes of another size are scaled; the frames of one scene all alike. Frames are remembered up
-    to `MEMORY`: a triplet once its B or C was asked for, else A alone.
+    Scenes of another size are scaled; the frames of one scene all alike. Frames are cached up
+    to `CACHE_BYTES`: a triplet once its B or C was asked for, else A alone.
 
     Args:
         data: single frames or triplets.
         size: S.
-        name: what they are, for a sentence.
+        name: plural noun for messages.
     """
 
     unreadable: tuple[str, ...] = ()
 
     def __init__(self, data: DataSet, size: int, name: str) -> None:
         self._data, self._size, self._name = data, size, name
-        self._kept = TensorCache(MEMORY)
+        self._kept = TensorCache(CACHE_BYTES)
         self.roles = TRIPLET if data.kind == "triplets" else SINGLE
 
     def __len__(self) -> int:
@@ -212,7 +214,7 @@ class SceneFrames:
         """Return frames (N, 3, S, S); see `FrameSource`."""
         return to_floats([self._frame(index, role) for index in indices])
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return what tells data sets apart, wherever they stand, and the size."""
         return {"scenes": len(self), "fingerprint": self._data.fingerprint, "size": self._size}
 
@@ -230,15 +232,15 @@ class SceneFrames:
         return torch.stack([self._squared(index, getattr(scene, role)[0]) for role in TRIPLET])
 
     def _squared(self, index: int, frame: Tensor) -> Tensor:
-        return squared(to_bytes(frame), self._size, index)
+        return square_window(to_uint8(frame), self._size, index)
 
 
 def procedural_scenes(count: int, size: int, seed: int) -> SceneFrames:
     """Return scenes made of procedural textures and objects, which need no file.
 
-    Each is rendered when it is first asked for and remembered: at 192 x 192 pixels, 1,000 scenes
-    take 111 MB where A alone is asked for, and else 332 MB. There are as many textures and objects
-    as a process remembers, since drawing them takes longer than all the rest.
+    Each is rendered on first access and cached: at 192 x 192 pixels, 1,000 scenes take 111 MB
+    where A alone is read, and else 332 MB. There are as many textures and objects as a process
+    caches, since drawing them takes longer than all the rest.
     """
     sources = build_sources((), None, None, TEXTURES)
     plan = make_plan("triplets", "recipe", count, seed, SceneConfig(size=size), sources)
@@ -270,7 +272,7 @@ def open_frames(
         size: side of the square frames in pixels.
         scenes: number of procedural scenes.
         seed: of procedural scenes.
-        progress: told of the videos that are decoded.
+        progress: called with the videos decoded.
 
     Raises:
         MagkitError: there is nothing at the place, a single frame, or what can't be read.
@@ -280,31 +282,32 @@ def open_frames(
         raise UsageError(f"frames must have 16 to 4096 pixels a side, not {size}")
     if scenes < 1:
         raise UsageError(f"the number of scenes must be at least 1, not {scenes}")
-    place = _by_default() if place is None else place
-    found = (
-        procedural_scenes(scenes, size, seed) if place is None else _opened(place, size, progress)
-    )
+    place = _default_place() if place is None else place
+    if place is None:
+        found: FrameSource = procedural_scenes(scenes, size, seed)
+    else:
+        found = _open(place, size, progress)
     if len(found) < 2:
         hint = "training without labels tells frames from one another, and wants hundreds"
         raise MagkitError(f"one frame is too few to learn from: {found}", hint)
     return found
 
 
-def _by_default() -> str | None:
-    """Return where `magkit gen-data` wrote unless told otherwise, if it did."""
+def _default_place() -> str | None:
+    """Return the default output folder of `magkit gen-data` that holds a data set, if any."""
     places = (f"data/{kind}" for kind in plans.KINDS)
     return next((place for place in places if Path(place, plans.FILE).is_file()), None)
 
 
-def _opened(place: str, size: int, progress: Progress) -> FrameSource:
+def _open(place: str, size: int, progress: Progress) -> FrameSource:
     if _is_dataset(place):
         return SceneFrames(open_dataset(place), size, f"scenes of {place}")
     path = Path(place)
     if scheme(place) or path.suffix.lower() in LISTS:
         return PictureFrames(place, size)
     if path.is_file():
-        return ClipFrames([path], size, place, progress=progress)
-    return _of_files(place, size, progress)
+        return VideoFrames([path], size, place, progress=progress)
+    return _open_files(place, size, progress)
 
 
 def _is_dataset(place: str) -> bool:
@@ -316,8 +319,8 @@ def _is_dataset(place: str) -> bool:
     return store.has(plans.FILE) or store.has(published.ALPHAS)
 
 
-def _of_files(place: str, size: int, progress: Progress) -> FrameSource:
-    """Return the pictures and the videos of a folder or a glob."""
+def _open_files(place: str, size: int, progress: Progress) -> FrameSource:
+    """Open the pictures and the videos of a folder or a glob."""
     stills, videos = find_files(place, pictures.SUFFIXES), find_files(place, SUFFIXES)
     if not len(stills) and not len(videos):
         raise MagkitError(f"{place} holds neither pictures nor videos", f"known are {KNOWN}")
@@ -330,5 +333,5 @@ def _of_files(place: str, size: int, progress: Progress) -> FrameSource:
                 raise
     if len(videos):
         paths = [Path(videos.place(number)) for number in range(len(videos))]
-        parts.append(ClipFrames(paths, size, place, progress=progress))
-    return parts[0] if len(parts) == 1 else JoinedFrames(*parts)
+        parts.append(VideoFrames(paths, size, place, progress=progress))
+    return parts[0] if len(parts) == 1 else ConcatFrames(*parts)

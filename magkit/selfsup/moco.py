@@ -11,12 +11,19 @@ from torch.nn import functional as F
 from magkit.protocols import View
 from magkit.runtime.distributed import all_gather
 from magkit.selfsup.moco_spec import MocoConfig
-from magkit.selfsup.modules import enqueue, follow, follower_of, info_nce, mlp, unit
+from magkit.selfsup.modules import (
+    enqueue,
+    info_nce,
+    mlp,
+    momentum_copy,
+    normalized,
+    update_momentum,
+)
 from magkit.specs import MapInfo
 
 
 class Queue(nn.Module):
-    """A ring of unit vectors, the oldest overwritten first: He et al., CVPR 2020, section 3.2.
+    """A ring buffer of unit vectors: He et al., CVPR 2020, section 3.2.
 
     It starts filled with random directions, as the published code does. All of it is saved with
     the training: vectors, the place of the next, and how many places hold keys.
@@ -38,22 +45,17 @@ class Queue(nn.Module):
 
     @torch.no_grad()
     def push(self, keys_ND: Tensor) -> None:
-        """Put in keys, past the end of the ring at its start.
+        """Enqueue keys in place of the oldest.
 
         Raises:
-            UsageError: there are more of them than places.
+            UsageError: there are more of them than the queue holds.
         """
         enqueue(self.vectors, self.place, keys_ND)
         self.filled.add_(len(keys_ND)).clamp_(max=len(self.vectors))
 
 
-def build(config: MocoConfig, maps: MapInfo) -> MoCo:
-    """Build the method for such feature maps, with random weights."""
-    return MoCo(config, maps.channels)
-
-
 class MoCo(nn.Module):
-    """See the module's docstring."""
+    """Projector, key projector and queue, and the contrastive loss on whole pictures."""
 
     keyed = True
     shuffled = True
@@ -62,33 +64,33 @@ class MoCo(nn.Module):
         super().__init__()
         self.config = config
         self.projector = mlp(channels, config.hidden, config.dim, norm=False)
-        self.key_projector = follower_of(self.projector)
+        self.key_projector = momentum_copy(self.projector)
         self.queue = Queue(config.queue, config.dim)
-        self._step: list[Tensor] = []  # this step's keys, which its own queries must not meet
+        self._step: list[Tensor] = []  # keys of this step, no negatives of its own queries
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Return the projector's: its twin isn't trained."""
+        """Return those of the projector: the key projector isn't trained."""
         return self.projector.parameters(recurse)
 
     def before_keys(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
-        """Move the key networks; forget keys of a step that wasn't finished."""
+        """Update the key networks' moving averages; drop keys of a step that wasn't finished."""
         del progress
         self._step.clear()
-        follow(self.key_projector, self.projector, self.config.tau)
+        update_momentum(self.key_projector, self.projector, self.config.tau)
         if keys is not None:
-            follow(keys, encoder, self.config.tau)
+            update_momentum(keys, encoder, self.config.tau)
 
     def loss(
         self, views: Sequence[View], queries: Sequence[Tensor], keys: Sequence[Tensor], /
     ) -> dict[str, Tensor]:
         """Return the mean over pictures of equation 1."""
         del views
-        queries_ND = unit(self.projector(queries[0].mean((2, 3))))
+        queries_ND = normalized(self.projector(queries[0].mean((2, 3))))
         with torch.no_grad():
-            keys_ND = unit(self.key_projector(keys[1].mean((2, 3))))
+            keys_ND = normalized(self.key_projector(keys[1].mean((2, 3))))
         others_KD = self.queue.vectors if self.config.random_start else self.queue.keys()
         term = info_nce(queries_ND, keys_ND, others_KD, self.config.temperature)
-        if term.requires_grad:  # a look at the loss leaves no trace
+        if term.requires_grad:  # an evaluation of the loss leaves the state as it is
             self._step.append(keys_ND)
         return {"contrast": term}
 
@@ -98,7 +100,7 @@ class MoCo(nn.Module):
         return found
 
     def after_step(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
-        """Put the step's keys, of all processes, into the queue.
+        """Enqueue the step's keys of all processes.
 
         Raises:
             UsageError: they are more than the queue holds.
@@ -107,3 +109,8 @@ class MoCo(nn.Module):
         if self._step:
             self.queue.push(torch.cat([all_gather(part) for part in self._step]))
         self._step.clear()
+
+
+def build(config: MocoConfig, maps: MapInfo) -> MoCo:
+    """Build the method for such feature maps, with random weights."""
+    return MoCo(config, maps.channels)

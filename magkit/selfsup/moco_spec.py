@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from magkit.errors import UsageError
-from magkit.selfsup.presets import SETTINGS, WHY
+from magkit.selfsup.recipe import CPU_PRESET, CPU_PRESET_SETTINGS
 from magkit.specs import MethodSpec, Preset
 
 
@@ -58,10 +58,10 @@ SPEC = MethodSpec(
     check=check,
     presets={
         "small": Preset(
-            why=f"{WHY}; a queue of 512, half of 1,000 frames, since most negatives would else be "
-            "the query's own frame or its neighbours (at 20,000 frames: --opt queue=4096); tau "
-            "0.99, which lags 100 steps, about as old as the oldest key of such queues",
-            settings=SETTINGS,
+            why=f"{CPU_PRESET}; a queue of 512, half of 1,000 frames, since most negatives would "
+            "else be the query's own frame or its neighbours (at 20,000 frames: --opt queue=4096); "
+            "tau 0.99, which lags 100 steps, about as old as the oldest key of such queues",
+            settings=CPU_PRESET_SETTINGS,
             options={"hidden": 256, "dim": 64, "queue": 512, "tau": 0.99},
         ),
         "paper": Preset(

@@ -14,67 +14,28 @@ from magkit.errors import UsageError
 
 
 def mlp(inputs: int, hidden: int, outputs: int, *, norm: bool) -> nn.Sequential:
-    """Make two linear layers with a ReLU between them: (M, inputs) to (M, outputs).
+    """Make a projection head of two linear layers: (M, inputs) to (M, outputs).
 
-    With `norm`, features are normalised over the batch before the ReLU, and neither layer has a
-    bias: the first's would be taken off again, and the second has none in BYOL's own code either.
+    With `norm`, there is a BatchNorm before the ReLU, and neither layer has a bias: the first's
+    would be subtracted again, and the second has none in BYOL's own code either.
     """
-    between = [nn.BatchNorm1d(hidden)] if norm else []
+    norms = [nn.BatchNorm1d(hidden)] if norm else []
     return nn.Sequential(
         nn.Linear(inputs, hidden, bias=not norm),
-        *between,
+        *norms,
         nn.ReLU(inplace=True),
         nn.Linear(hidden, outputs, bias=not norm),
     )
 
 
-def full(x: Tensor) -> Tensor:
-    """Return half-precision numbers as single-precision ones; others as they are."""
+def full_precision(x: Tensor) -> Tensor:
+    """Convert half precision to single precision; others stay as they are."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def unit(vectors: Tensor) -> Tensor:
+def normalized(vectors: Tensor) -> Tensor:
     """Return vectors (..., D) scaled to length 1, in single precision or better."""
-    return F.normalize(full(vectors), dim=-1)
-
-
-def info_nce(queries_ND: Tensor, keys_ND: Tensor, others_KD: Tensor, temperature: float) -> Tensor:
-    """Tell each query's own key from other keys, all of length 1: the mean cross-entropy.
-
-    -log(exp(q k / T) / (exp(q k / T) + sum of exp(q o / T))): He et al., CVPR 2020, equation 1.
-    """
-    with torch.autocast(queries_ND.device.type, enabled=False):
-        own = (queries_ND * keys_ND).sum(1, keepdim=True)
-        logits = torch.cat([own, queries_ND @ others_KD.T], 1) / temperature
-        return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
-
-
-def distances(predictions_ND: Tensor, targets_ND: Tensor) -> Tensor:
-    """Return squared distances of directions, 2 - 2 cos, (N,): Grill et al., equation 2."""
-    return 2 - 2 * (unit(predictions_ND) * unit(targets_ND)).sum(1)
-
-
-M = TypeVar("M", bound=nn.Module)
-
-
-def follower_of(leader: M) -> M:
-    """Copy a network to one that is not trained."""
-    return copy.deepcopy(leader).requires_grad_(False)
-
-
-@torch.no_grad()
-def follow(follower: nn.Module, leader: nn.Module, tau: float) -> None:
-    """Set each parameter of `follower` to tau times itself plus (1 - tau) times the leader's."""
-    for old, new in zip(follower.parameters(), leader.parameters(), strict=True):
-        old.lerp_(new, 1 - tau)
-
-
-def cosine_tau(start: float, progress: float) -> float:
-    """Return a decay that rises from `start` to 1 as `progress` goes from 0 to 1.
-
-    1 - (1 - start) (cos(pi k / K) + 1) / 2: Grill et al., NeurIPS 2020, section 3.2.
-    """
-    return 1 - (1 - start) * (math.cos(math.pi * progress) + 1) / 2
+    return F.normalize(full_precision(vectors), dim=-1)
 
 
 @torch.no_grad()
@@ -100,6 +61,40 @@ def enqueue(queue_KD: Tensor, position: Tensor, keys_ND: Tensor) -> None:
     position.copy_((position + count) % size)
 
 
-# As `magkit.toolkit` exports them.
-full_precision, normalized, cosine_distances = full, unit, distances
-momentum_copy, update_momentum, cosine_momentum = follower_of, follow, cosine_tau
+def info_nce(queries_ND: Tensor, keys_ND: Tensor, others_KD: Tensor, temperature: float) -> Tensor:
+    """Return the mean cross-entropy of telling each query's key from others, all of length 1.
+
+    -log(exp(q k / T) / (exp(q k / T) + sum of exp(q o / T))): He et al., CVPR 2020, equation 1.
+    """
+    with torch.autocast(queries_ND.device.type, enabled=False):
+        own = (queries_ND * keys_ND).sum(1, keepdim=True)
+        logits = torch.cat([own, queries_ND @ others_KD.T], 1) / temperature
+        return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+
+
+def cosine_distances(predictions_ND: Tensor, targets_ND: Tensor) -> Tensor:
+    """Return squared distances of directions, 2 - 2 cos, (N,): Grill et al., equation 2."""
+    return 2 - 2 * (normalized(predictions_ND) * normalized(targets_ND)).sum(1)
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def momentum_copy(network: M) -> M:
+    """Return a copy of a network without gradients."""
+    return copy.deepcopy(network).requires_grad_(False)
+
+
+@torch.no_grad()
+def update_momentum(average: nn.Module, network: nn.Module, tau: float) -> None:
+    """Set each parameter of `average` to tau times itself plus (1 - tau) times the network's."""
+    for old, new in zip(average.parameters(), network.parameters(), strict=True):
+        old.lerp_(new, 1 - tau)
+
+
+def cosine_momentum(start: float, progress: float) -> float:
+    """Return a momentum that rises from `start` to 1 as `progress` goes from 0 to 1.
+
+    1 - (1 - start) (cos(pi k / K) + 1) / 2: Grill et al., NeurIPS 2020, section 3.2.
+    """
+    return 1 - (1 - start) * (math.cos(math.pi * progress) + 1) / 2

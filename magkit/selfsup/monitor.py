@@ -1,4 +1,4 @@
-"""Monitoring of a pretraining: motion probe, collapse of embeddings."""
+"""Monitoring of a pretraining: motion probe, collapse of embeddings, curves, the best encoder."""
 
 from __future__ import annotations
 
@@ -17,29 +17,129 @@ from magkit.errors import MagkitError
 from magkit.protocols import View
 from magkit.runtime.files import atomic_path
 from magkit.selfsup.frame_source import FrameSource
-from magkit.selfsup.learner import Learner
-from magkit.selfsup.motion_probe import LEAST_FRAMES, least_size, motion_fitness
-from magkit.selfsup.network import Network
+from magkit.selfsup.model import EncoderNetwork, PretrainModel
+from magkit.selfsup.motion_probe import MIN_FRAMES, least_size, probe_motion
 from magkit.selfsup.recipe import Recipe
-from magkit.training.metrics import curves, read_metrics
+from magkit.training.metrics import read_metrics
 from magkit.training.run import Run
-from magkit.training.train import write_picture
+from magkit.video.charts import draw_curves
+from magkit.video.tiles import image_grid, save_png
 
-DEAD = 1e-4  # of the root mean square: a channel that varies less is dead
-SPREAD = 0.1  # of 1 / sqrt(d), below which embeddings are about to be one point
-RANK = 2.0  # effective dimensions: below that they lie on a line
-DEAD_SHARE = 0.5
+# Thresholds of warnings; none of them is reached by healthy runs.
+DEAD_CHANNEL = 1e-4  # standard deviation of a dead channel over the root mean square of all
+MAX_DEAD_SHARE = 0.5
+MIN_SPREAD = 0.1  # of 1 / sqrt(d): below it embeddings are about to become one point
+MIN_RANK = 2.0  # effective dimensions: below it they lie on a line
+
+PROBE_FRAMES = 32  # that the motion probe measures
+EMBEDDED_FRAMES = 64  # whose embeddings are checked for collapse
+SHOWN_FRAMES = 8  # whose views are drawn
+READOUT = "readout"  # metric in pixels: the best encoder has the least
+
+logger = logging.getLogger(__name__)
+
+
+class ViewExamples(Protocol):
+    """Makes views as the methods get them."""
+
+    def examples(self, count: int) -> dict[str, list[View]]:
+        """Return the views of the first frames, by branch."""
+        ...
+
+
+class EncoderMonitor:
+    """Measures a model at intervals, draws curves, keeps the best encoder.
+
+    Args:
+        source: whose first frames are used.
+        recipe: the size of views.
+        network: its branches.
+        export: writes the encoder as it is after a number of steps.
+    """
+
+    def __init__(
+        self,
+        source: FrameSource,
+        recipe: Recipe,
+        network: EncoderNetwork,
+        export: Callable[[Path, int], None],
+    ) -> None:
+        self._source, self._size = source, recipe.views.size
+        self._export = export
+        self._branches = network.branches
+        self._least = max(least_size(each.stride) for each in network.maps.values())
+
+    def show_views(self, run: Run, views: ViewExamples) -> None:
+        """Draw the views of eight frames: a row for each of the two views of each branch."""
+        pairs = views.examples(min(SHOWN_FRAMES, len(self._source)))
+        rows = [view.images_NCHW.cpu() for pair in pairs.values() for view in pair]
+        save_png(run.samples / "views.png", image_grid(list(torch.cat(rows)), len(rows[0])))
+
+    def __call__(self, run: Run, model: PretrainModel, step: int) -> dict[str, float]:
+        """Return the metrics of the encoder after so many steps, by name."""
+        model.eval()
+        found = {**self._motion_metrics(model), **self._collapse_metrics(model)}
+        model.train()
+        earlier = read_metrics(run.metrics)
+        self._keep_best(run, earlier, found, step)
+        lines = [*earlier, {"step": step, **found}]
+        names = dict.fromkeys(name for line in lines for name in line)
+        shown = [name for name in names if name not in ("step", "rate")]
+        with atomic_path(run.folder / "curves.png", overwrite=True) as temporary:
+            draw_curves(lines, shown).save(temporary)
+        return found
+
+    def _frames(self, count: int, model: PretrainModel) -> torch.Tensor:
+        """Return the centres of the first frames, as large as views, on the model's device."""
+        frames = self._source.frames(range(min(count, len(self._source))), "a")
+        start = (frames.shape[-1] - self._size) // 2
+        window = slice(start, start + self._size)
+        return frames[..., window, window].to(next(model.parameters()).device)
+
+    def _motion_metrics(self, model: PretrainModel) -> dict[str, float]:
+        frames = self._frames(PROBE_FRAMES, model)
+        if len(frames) < MIN_FRAMES or self._size < self._least:
+            return {}
+        scores, found = probe_motion(model.encoder, frames), {}
+        for branch in self._branches:
+            found[f"{branch}_{READOUT}"] = scores[branch].readout_mae
+            found[f"{branch}_equivariance"] = fmean(scores[branch].equivariance)
+            found[f"{branch}_linearity"] = fmean(scores[branch].linearity)
+        return found
+
+    def _collapse_metrics(self, model: PretrainModel) -> dict[str, float]:
+        frames, found = self._frames(EMBEDDED_FRAMES, model), dict[str, float]()
+        maps = [model.encoder(part) for part in torch.split(frames, PROBE_FRAMES)]
+        for branch in self._branches:
+            method = model.method(branch)
+            stats = collapse_stats(torch.cat([method.embed(part[branch]) for part in maps]))
+            for warning in collapse_warnings(stats):
+                logger.warning("%s: %s", branch, warning)
+            found[f"{branch}_spread"] = stats.relative_spread
+            found[f"{branch}_rank"], found[f"{branch}_dead"] = stats.rank, stats.dead
+        return found
+
+    def _keep_best(
+        self, run: Run, earlier: list[dict[str, float]], found: dict[str, float], step: int
+    ) -> None:
+        names = [name for name in found if name.endswith(READOUT)]
+        if not names:
+            return
+        known = [line for line in earlier if all(line.get(n) is not None for n in names)]
+        best = min((sum(line[n] for n in names) for line in known), default=math.inf)
+        if sum(found[name] for name in names) < best:
+            self._export(run.folder / "best.safetensors", step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Collapse:
-    """What N embeddings of d dimensions look like.
+class CollapseStats:
+    """Statistics of N embeddings of d dimensions by which a collapse is recognised.
 
     Attributes:
         samples: N.
         dimensions: d.
-        spread: standard deviation of each dimension after embeddings are normalised to length 1,
-            mean over dimensions; 1 / sqrt(d) if they point everywhere alike, 0 if they are one.
+        spread: standard deviation of each dimension after L2 normalisation, mean over dimensions;
+            1 / sqrt(d) for uniform directions, 0 for identical ones.
         rank: RankMe (Garrido et al., ICML 2023, equation 1), effective dimensions, from 1 to the
             smaller of N and d; to be compared between runs of one method only.
         dead: share of dimensions that hardly vary.
@@ -63,36 +163,36 @@ class Collapse:
         return self.spread * math.sqrt(self.dimensions)
 
     def as_dict(self) -> dict[str, float | None]:
-        """Return the figures by name."""
+        """Return the statistics by name."""
         return {**asdict(self), "relative_spread": self.relative_spread}
 
 
-def measure_collapse(
+def collapse_stats(
     embeddings_ND: torch.Tensor, others_ND: torch.Tensor | None = None
-) -> Collapse:
-    """Measure embeddings, and how near those of the same pictures' other views are.
+) -> CollapseStats:
+    """Measure embeddings, and their distances to those of the same pictures' other views.
 
     Raises:
-        MagkitError: there are fewer than two, or one is no number.
+        MagkitError: there are fewer than two, or one is not finite.
     """
     x = embeddings_ND.detach().cpu().double()
     if len(x) < 2:
-        raise MagkitError("whether embeddings collapse can't be told from fewer than two")
+        raise MagkitError("a collapse of embeddings can't be told from fewer than two")
     if not x.isfinite().all():
-        raise MagkitError("embeddings hold values that are no numbers")
+        raise MagkitError("embeddings hold non-finite values")
     z = F.normalize(x, dim=1)
     deviation, size = x.std(0), x.square().mean().sqrt()
-    apart = None
+    alignment = None
     if others_ND is not None:
         others = F.normalize(others_ND.detach().cpu().double(), dim=1)
-        apart = (z - others).square().sum(1).mean().item()
-    return Collapse(
+        alignment = (z - others).square().sum(1).mean().item()
+    return CollapseStats(
         samples=len(x),
         dimensions=x.shape[1],
         spread=z.std(0).mean().item(),
         rank=_rank(x),
-        dead=(deviation <= DEAD * size).double().mean().item(),
-        alignment=apart,
+        dead=(deviation <= DEAD_CHANNEL * size).double().mean().item(),
+        alignment=alignment,
         uniformity=torch.pdist(z).square().mul(-2).exp().mean().log().item(),
     )
 
@@ -104,133 +204,24 @@ def _rank(x_ND: torch.Tensor) -> float:
     return entropy.exp().item()
 
 
-def warnings(found: Collapse) -> list[str]:
-    """Say what is wrong with embeddings and what to change; nothing where all is well."""
-    said = []
-    if found.relative_spread < SPREAD:
-        said.append(
+def collapse_warnings(found: CollapseStats) -> list[str]:
+    """Return warnings about embeddings, each with its remedy; none for healthy ones."""
+    texts = []
+    if found.relative_spread < MIN_SPREAD:
+        texts.append(
             f"embeddings are collapsing to a point: their spread is {found.relative_spread:.3f} of"
-            " what it is where they point everywhere; lower the learning rate, lengthen the"
-            " warm-up, let the target follow more slowly, and keep the heads' batch normalisation"
+            " that of uniform directions; lower the learning rate, lengthen the warm-up, raise the"
+            " momentum of the target, and keep the heads' batch normalisation"
         )
-    elif min(found.samples, found.dimensions) > 2 * RANK and found.rank < RANK:
-        said.append(
+    elif min(found.samples, found.dimensions) > 2 * MIN_RANK and found.rank < MIN_RANK:
+        texts.append(
             f"embeddings are collapsing to a line: they fill {found.rank:.1f} of"
             f" {found.dimensions} dimensions; lower the learning rate or the weight decay, and"
             " let views differ more"
         )
-    if found.dead > DEAD_SHARE:
-        said.append(
-            f"{found.dead:.0%} of the channels say nothing: the learning rate or the weight decay"
+    if found.dead > MAX_DEAD_SHARE:
+        texts.append(
+            f"{found.dead:.0%} of the channels are dead: the learning rate or the weight decay"
             " is too high"
         )
-    return said
-
-
-logger = logging.getLogger(__name__)
-
-JUDGED = 32  # frames that fitness is measured on
-EMBEDDED = 64  # frames that a collapse is looked for in
-SHOWN = 8  # frames whose views are drawn
-GAP = 2  # pixels between them
-READOUT = "readout"  # error in pixels, of which the best encoder has least
-
-
-class Examples(Protocol):
-    """Shows what methods are shown."""
-
-    def examples(self, count: int) -> dict[str, list[View]]:
-        """Return the views of the first frames, by branch."""
-        ...
-
-
-class Monitor:
-    """Measures a learner now and then, draws curves, keeps the best encoder.
-
-    Args:
-        source: whose first frames are looked at.
-        recipe: the size of views.
-        network: its branches.
-        export: writes the encoder as it is after a number of steps.
-    """
-
-    def __init__(
-        self,
-        source: FrameSource,
-        recipe: Recipe,
-        network: Network,
-        export: Callable[[Path, int], None],
-    ) -> None:
-        self._source, self._size = source, recipe.views.size
-        self._export = export
-        self._branches = network.branches
-        self._least = max(least_size(each.stride) for each in network.maps.values())
-
-    def show_views(self, run: Run, views: Examples) -> None:
-        """Draw the views of eight frames: a row for each of the two views of each branch."""
-        pairs = views.examples(min(SHOWN, len(self._source)))
-        rows = [view.images_NCHW.cpu() for pair in pairs.values() for view in pair]
-        tiles = [torch.nn.functional.pad(row, (GAP,) * 4, value=1.0) for row in rows]
-        sheet = torch.cat([torch.cat(list(row), 2) for row in tiles], 1)
-        write_picture(run.samples / "views.png", sheet)
-
-    def __call__(self, run: Run, learner: Learner, step: int) -> dict[str, float]:
-        """Return what is seen in the encoder after so many steps, by name."""
-        learner.eval()
-        seen = {**self._fitness(learner), **self._collapse(learner)}
-        learner.train()
-        earlier = read_metrics(run.metrics)
-        self._keep_best(run, earlier, seen, step)
-        lines = [*earlier, {"step": step, **seen}]
-        names = dict.fromkeys(name for line in lines for name in line)
-        shown = [name for name in names if name not in ("step", "rate")]
-        with atomic_path(run.folder / "curves.png", overwrite=True) as temporary:
-            curves(lines, shown).save(temporary)
-        return seen
-
-    def _frames(self, count: int, device: torch.device) -> torch.Tensor:
-        """Return the middles of the first frames, as large as views."""
-        frames = self._source.frames(range(min(count, len(self._source))), "a")
-        start = (frames.shape[-1] - self._size) // 2
-        window = slice(start, start + self._size)
-        return frames[..., window, window].to(device)
-
-    def _fitness(self, learner: Learner) -> dict[str, float]:
-        frames = self._frames(JUDGED, _device(learner))
-        if len(frames) < LEAST_FRAMES or self._size < self._least:
-            return {}
-        found = motion_fitness(learner.encoder, frames)
-        seen = {}
-        for branch in self._branches:
-            seen[f"{branch}_{READOUT}"] = found[branch].readout_mae
-            seen[f"{branch}_equivariance"] = fmean(found[branch].equivariance)
-            seen[f"{branch}_linearity"] = fmean(found[branch].linearity)
-        return seen
-
-    def _collapse(self, learner: Learner) -> dict[str, float]:
-        frames, seen = self._frames(EMBEDDED, _device(learner)), dict[str, float]()
-        maps = [learner.encoder(part) for part in torch.split(frames, JUDGED)]
-        for branch in self._branches:
-            method = learner.method(branch)
-            vectors = torch.cat([method.embed(part[branch]) for part in maps])
-            found = measure_collapse(vectors)
-            for warning in warnings(found):
-                logger.warning("%s: %s", branch, warning)
-            seen[f"{branch}_spread"] = found.relative_spread
-            seen[f"{branch}_rank"], seen[f"{branch}_dead"] = found.rank, found.dead
-        return seen
-
-    def _keep_best(
-        self, run: Run, earlier: list[dict[str, float]], seen: dict[str, float], step: int
-    ) -> None:
-        names = [name for name in seen if name.endswith(READOUT)]
-        if not names:
-            return
-        known = [line for line in earlier if all(line.get(n) is not None for n in names)]
-        best = min((sum(line[n] for n in names) for line in known), default=math.inf)
-        if sum(seen[name] for name in names) < best:
-            self._export(run.folder / "best.safetensors", step)
-
-
-def _device(learner: Learner) -> torch.device:
-    return next(learner.parameters()).device
+    return texts

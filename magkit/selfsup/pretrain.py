@@ -1,4 +1,4 @@
-"""One call from a method's name and some frames to a run folder with an encoder."""
+"""Pretraining of an encoder: a job's parts are built, trained and exported to a run folder."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from magkit.runtime.seeds import derived_seed
 from magkit.runtime.shard import default_workers
 from magkit.selfsup.frame_source import FrameSource
 from magkit.selfsup.frames import open_frames
-from magkit.selfsup.learner import Learner
-from magkit.selfsup.monitor import Monitor
-from magkit.selfsup.network import Network, build_network
+from magkit.selfsup.model import EncoderNetwork, PretrainModel, build_network
+from magkit.selfsup.monitor import EncoderMonitor
 from magkit.selfsup.recipe import Recipe, make_recipe
 from magkit.selfsup.task import FrameTask
 from magkit.specs import MethodSpec, Preset
 from magkit.training.loop import TrainState
-from magkit.training.run import Run, made_with, open_run
-from magkit.training.train import Outcome, complete
+from magkit.training.run import Run, made_with, open_run, renamed_settings
+from magkit.training.train import TrainingResult, run_training
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +35,8 @@ HEADS = 11  # first part of the key of the draw of methods' random weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What is to be trained, how, and on what.
+class PretrainJob:
+    """Everything that determines the result of a pretraining.
 
     Attributes:
         method: name, as `--method` takes it.
@@ -65,7 +64,7 @@ class Job:
 
 
 def pretrain(
-    job: Job,
+    job: PretrainJob,
     *,
     output: Path | None = None,
     new: bool = False,
@@ -73,71 +72,71 @@ def pretrain(
     workers: int | None = None,
     progress: Progress = silent,
     tensorboard: bool = False,
-) -> Outcome:
-    """Train an encoder without labels, or go on with a training that was stopped.
+) -> TrainingResult:
+    """Train an encoder without labels, or resume a training that was stopped.
 
-    One that had ended goes on where nothing but more steps is asked for.
+    A finished one is continued if nothing but more steps is asked for.
 
-    Started by torchrun, its processes share the work: the batch, and what normalises over it, is
-    theirs together. The first one writes.
+    Started by torchrun, the processes share each batch and its normalisation; the first one writes.
 
     Args:
-        job: what determines the result.
+        job: method, network, data and settings.
         output: the run's folder; None: see `open_run`.
-        new: never go on with a run.
+        new: never resume a run.
         device: where to train.
-        workers: processes that read frames; 0: this one; None: as many as suit the machine.
-        progress: told about steps.
-        tensorboard: whether what is measured goes there as well.
+        workers: processes that read frames; 0: this one; None: `default_workers()`.
+        progress: called with the steps done.
+        tensorboard: whether metrics are written there as well.
 
     Raises:
         MagkitError: frames or the run folder can't be used, or the training diverged.
         UsageError: a method, magnifier, option or setting is unknown, or does not suit the others.
     """
-    ready = distributed.on_all_ranks(lambda: _prepared(job, device))
-    recipe, network, source, learner = ready.recipe, ready.network, ready.source, ready.learner
+    parts = distributed.on_all_ranks(lambda: _build_parts(job, device))
+    recipe, network, source, model = parts.recipe, parts.network, parts.source, parts.model
     run = distributed.on_first_rank(
         lambda: open_run(
             RUN,
-            ready.compared,
+            parts.identity,
             made_with=made_with(device),
             output=output,
             new=new,
             extendable=True,
+            upgrade=renamed_settings,
         )
     )
-    export = Export(learner, network, ready.spec.name)
-    watch = Monitor(source, recipe, network, export)
+    export = EncoderExport(model, network, parts.spec.name)
+    monitor = EncoderMonitor(source, recipe, network, export)
     count = default_workers() if workers is None else workers
-    task = FrameTask(source, recipe, network.branches, torch.device(device), count, watch)
-    distributed.on_first_rank(lambda: watch.show_views(run, task))
-    logger.info("settings: %s", ready.preset.why)
-    return complete(
+    task = FrameTask(source, recipe, network.branches, torch.device(device), count, monitor)
+    distributed.on_first_rank(lambda: monitor.show_views(run, task))
+    logger.info("settings: %s", parts.preset.why)
+    return run_training(
         run,
-        TrainState.start(learner.spread(), recipe.train),
+        TrainState.start(model.convert_batch_norms(), recipe.train),
         recipe.train,
         task,
         lambda state: export(run.model, state.step),
-        title=_title(run, ready.spec, network, source),
+        title=_title(run, parts.spec, network, source),
         progress=progress,
         tensorboard=tensorboard,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Prepared:
-    """A job's parts, before its run is opened; `compared` is all that determines the result."""
+class _Parts:
+    """A job's parts; runs of equal `identity`, all that determines the result, are the same."""
 
     spec: MethodSpec[Any]
     preset: Preset
     recipe: Recipe
-    network: Network
+    network: EncoderNetwork
     source: FrameSource
-    learner: Learner
-    compared: Mapping[str, Any]
+    model: PretrainModel
+    identity: Mapping[str, Any]
 
 
-def _prepared(job: Job, device: torch.device | str) -> _Prepared:
+def _build_parts(job: PretrainJob, device: torch.device | str) -> _Parts:
     spec = registry().method(job.method)
     preset = _preset(spec, job.preset)
     recipe = make_recipe(preset.settings, job.settings)
@@ -153,27 +152,27 @@ def _prepared(job: Job, device: torch.device | str) -> _Prepared:
     config = parse_options(spec.config, pairs, f"method '{spec.name}'")
     source = open_frames(job.data, recipe.frames.frame, scenes=job.scenes)
     _check(spec, config, recipe, source)
-    return _Prepared(
+    return _Parts(
         spec=spec,
         preset=preset,
         recipe=recipe,
         network=network,
         source=source,
-        learner=_learner(spec, config, network, recipe).to(device),
-        compared=_compared(spec, config, network, recipe, source),
+        model=_build_model(spec, config, network, recipe).to(device),
+        identity=_identity(spec, config, network, recipe, source),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
-    """Writes the encoder of a learner, as `magkit finetune --encoder` reads it."""
+class EncoderExport:
+    """Writes the encoder of a model, as `magkit finetune --encoder` reads it."""
 
-    learner: Learner
-    network: Network
+    model: PretrainModel
+    network: EncoderNetwork
     method: str
 
     def __call__(self, path: Path, step: int) -> None:
-        """Write it, as it is after so many steps."""
+        """Write the encoder as it is after so many steps."""
         info = EncoderInfo(
             magnifier=self.network.name,
             config=self.network.config,
@@ -181,7 +180,7 @@ class Export:
             method=self.method,
             steps=step,
         )
-        save_encoder(path, self.learner.encoder.state_dict(), info, overwrite=True)
+        save_encoder(path, self.model.encoder.state_dict(), info, overwrite=True)
 
 
 def _preset(spec: MethodSpec[Any], name: str | None) -> Preset:
@@ -204,34 +203,35 @@ def _check(spec: MethodSpec[Any], config: Any, recipe: Recipe, source: FrameSour
         spec.check(config, len(source), batch)
 
 
-def _learner(spec: MethodSpec[Any], config: Any, network: Network, recipe: Recipe) -> Learner:
+def _build_model(
+    spec: MethodSpec[Any], config: Any, network: EncoderNetwork, recipe: Recipe
+) -> PretrainModel:
     methods = {}
     for number, branch in enumerate(network.branches):
         torch.manual_seed(derived_seed(recipe.train.seed, HEADS, number))
         methods[branch] = spec.build(config, network.maps[branch])
-    return Learner(network.encoder, methods)
+    return PretrainModel(network.encoder, methods)
 
 
-def _compared(
+def _identity(
     spec: MethodSpec[Any],
     config: Any,
-    network: Network,
+    network: EncoderNetwork,
     recipe: Recipe,
     source: FrameSource,
 ) -> dict[str, Any]:
-    """Return all that determines the result: two runs with the same are the same run."""
     return {
         "method": spec.name,
         "options": asdict(config),
         "network": network.name,
         "network_options": dict(network.config),
         "branches": list(network.branches),
-        "settings": recipe.compared(),
-        "data": source.described(),
+        "settings": recipe.result_settings(),
+        "data": source.describe(),
     }
 
 
-def _title(run: Run, spec: MethodSpec[Any], network: Network, source: FrameSource) -> str:
+def _title(run: Run, spec: MethodSpec[Any], network: EncoderNetwork, source: FrameSource) -> str:
     count = sum(p.numel() for p in network.encoder.parameters())
     what = f"the encoder of {network.name} ({count:,} parameters, {' and '.join(network.branches)})"
     return f"training {what} by {spec.name} on {source} in {run.folder}"

@@ -1,18 +1,18 @@
-"""The recipe of a pretraining: settings by name, in layers. Imports no torch."""
+"""Settings of a pretraining, and those that the methods' first presets share. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from magkit.errors import UsageError
-from magkit.training.config import TrainConfig, make_parts
+from magkit.training.config import TrainConfig, make_configs, result_settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewConfig:
-    """The kinds of change and their ranges; the default is MoCo v2's (Chen et al., 2020).
+    """Augmentations and their ranges; defaults are those of MoCo v2 (Chen et al., 2020).
 
     Pairs of probabilities are those of the first and of the second view, which differ in BYOL
     (Grill et al., NeurIPS 2020, appendix B).
@@ -25,16 +25,16 @@ class ViewConfig:
     ratio: tuple[float, float] = field(
         default=(3 / 4, 4 / 3), metadata={"help": "range of a crop's width over its height"}
     )
-    flip: float = field(default=0.5, metadata={"help": "probability of mirroring left to right"})
+    flip: float = field(default=0.5, metadata={"help": "probability of a horizontal flip"})
     jitter: tuple[float, float] = field(
-        default=(0.8, 0.8), metadata={"help": "probabilities of changing colours"}
+        default=(0.8, 0.8), metadata={"help": "probabilities of colour jitter"}
     )
     brightness: float = field(default=0.4, metadata={"help": "greatest change of brightness"})
     contrast: float = field(default=0.4, metadata={"help": "greatest change of contrast"})
     saturation: float = field(default=0.4, metadata={"help": "greatest change of saturation"})
     hue: float = field(default=0.1, metadata={"help": "greatest change of hue, turns"})
     grey: tuple[float, float] = field(
-        default=(0.2, 0.2), metadata={"help": "probabilities of taking all colour away"}
+        default=(0.2, 0.2), metadata={"help": "probabilities of conversion to greyscale"}
     )
     blur: tuple[float, float] = field(
         default=(0.5, 0.5), metadata={"help": "probabilities of Gaussian blur"}
@@ -67,14 +67,13 @@ class ViewConfig:
 
 
 OWNER = "the pretraining"
-RATED = 256  # samples: a rate of 0.03 is one of 0.03 for a batch of so many
-NOT_COMPARED = ("save_every", "sample_every")  # they change no result
-BASE: Mapping[str, Any] = {
+REFERENCE_BATCH = 256  # frames: the batch for which `lr` is given
+DEFAULTS: Mapping[str, Any] = {
     "optimizer": "adamw",
     "lr": 1e-3,
     "steps": 2000,
     "warmup": 100,
-    "final": 0.0,
+    "final_lr_ratio": 0.0,
     "ema": 0.0,
     "sample_every": 100,
 }
@@ -82,7 +81,7 @@ BASE: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameConfig:
-    """What a step sees."""
+    """Frames of a step, and how pairs of views are made of them."""
 
     batch: int = field(default=64, metadata={"help": "frames a step"})
     frame: int = field(
@@ -108,28 +107,26 @@ PARTS = (TrainConfig, FrameConfig, ViewConfig)
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Every setting of a pretraining; the rate is that of the batch."""
+    """All settings of a pretraining; `train.lr` is scaled to the batch."""
 
     train: TrainConfig
     frames: FrameConfig
     views: ViewConfig
 
-    def compared(self) -> dict[str, Any]:
+    def result_settings(self) -> dict[str, Any]:
         """Return the settings that determine the result, by name."""
-        parts = (self.train, self.frames, self.views)
-        settings = {key: value for part in parts for key, value in asdict(part).items()}
-        return {key: value for key, value in settings.items() if key not in NOT_COMPARED}
+        return result_settings(self.train, self.frames, self.views)
 
 
 def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
-    """Make a recipe of the defaults and of settings by name, of which later layers outdo earlier.
+    """Make a recipe of the defaults and of settings by name; later layers override earlier ones.
 
     `lr` is given for 256 samples, and is scaled to the batch (Goyal et al., arXiv 1706.02677).
 
     Raises:
         UsageError: an unknown name, or a value that is refused.
     """
-    train, frames, views = make_parts(PARTS, [BASE, *layers], OWNER)
+    train, frames, views = make_configs(PARTS, [DEFAULTS, *layers], OWNER)
     if frames.batch % train.accumulate or frames.batch // train.accumulate < 2:
         raise UsageError("accumulate must divide batch into parts of at least 2 frames")
     if views.size > frames.frame:
@@ -137,4 +134,33 @@ def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
             f"views of {views.size} pixels can't be cut out of frames of {frames.frame}",
             "a smaller size, or a larger frame",
         )
-    return Recipe(replace(train, lr=train.lr * frames.batch / RATED), frames, views)
+    return Recipe(replace(train, lr=train.lr * frames.batch / REFERENCE_BATCH), frames, views)
+
+
+CPU_PRESET_SETTINGS: dict[str, Any] = {
+    "steps": 2000,
+    "batch": 64,
+    "optimizer": "adamw",
+    "lr": 4e-3,
+    "weight_decay": 0.01,
+    "warmup": 100,
+    "size": 96,
+    "scale": (0.2, 1.0),
+    "flip": 0.5,
+    "jitter": (0.8, 0.8),
+    "brightness": 0.2,
+    "contrast": 0.2,
+    "saturation": 0.1,
+    "hue": 0.05,
+    "grey": (0.1, 0.1),
+    "blur": (0.25, 0.25),
+    "sigma": (0.1, 1.0),
+    "solarize": (0.0, 0.0),
+}
+
+CPU_PRESET = (
+    "for 1,000 to 20,000 frames on a CPU: 64 views of 96 pixels a step; AdamW at 0.001, since a "
+    "small encoder without normalisation has gradients of very different sizes and LARS is for "
+    "batches of thousands; colour changes and blur half as strong as published, so that textures "
+    "keep the colours and the detail that a magnifier draws with"
+)

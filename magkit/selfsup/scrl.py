@@ -1,37 +1,37 @@
-"""SCRL: Roh et al., CVPR 2021. BYOL on boxes that two views of a picture share."""
+"""SCRL (Roh et al., CVPR 2021): BYOL on boxes that two views of a picture share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.ops import roi_align
 
 from magkit.protocols import View
 from magkit.runtime.distributed import all_reduce, rank, world_size
-from magkit.selfsup.modules import cosine_tau, distances, follow, follower_of, full, mlp
+from magkit.selfsup.byol import BYOL
+from magkit.selfsup.modules import full_precision
 from magkit.selfsup.scrl_spec import ScrlConfig
 from magkit.specs import MapInfo
 
-PARTS = 4  # draws for each side of a box: how many cells, which one, how long, where in it
+DRAWS = 4  # for each side of a box: number of cells, which one, length, place in it
 
 
-def candidates(extents_N2: Tensor, draws_NP24: Tensor, least: float, whole: bool) -> Tensor:
+def draw_boxes(extents_N2: Tensor, uniform_NP24: Tensor, least: float, whole: bool) -> Tensor:
     """Draw boxes in rectangles from (0, 0) to `extents`.
 
     Args:
         extents_N2: widths and heights, none below `least`.
-        draws_NP24: uniform in [0, 1), for P boxes in each.
+        uniform_NP24: uniform in [0, 1), for P boxes in each.
         least: the least side of a box.
         whole: whether boxes start and end at whole numbers.
 
     Returns:
         Corners (N, P, 2, 2): left and top, then right and bottom.
     """
-    cells, place, length, shift = draws_NP24.unbind(-1)
+    cells, place, length, shift = uniform_NP24.unbind(-1)
     extents = extents_N2[:, None].round() if whole else extents_N2[:, None]
     most = (extents / least).floor()
     count = _below(cells, most) + 1
@@ -51,7 +51,7 @@ def _below(draws: Tensor, count: Tensor) -> Tensor:
     return torch.minimum((draws * count).floor(), count - 1)
 
 
-def distinct(boxes_NP22: Tensor, count: int, most: float) -> Tensor:
+def select_distinct(boxes_NP22: Tensor, count: int, most: float) -> Tensor:
     """Take `count` of each list of boxes: each the first whose IoU with those taken is at most
     `most` or, where there is none, the first that is left.
 
@@ -79,29 +79,29 @@ def iou(boxes: Tensor, others: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class BoxLaw:
-    """Which boxes are drawn where two views overlap.
+class BoxSampling:
+    """How boxes are drawn where two views overlap.
 
     Attributes:
         count: boxes in each overlap.
         least: the least side, in pixels of the view that shows the overlap smaller.
-        most_alike: the greatest IoU of two boxes of a picture; see `boxes.distinct`.
+        max_iou: the greatest IoU of two boxes of a picture; see `select_distinct`.
         whole: whether sides are whole pixels of that view, as in the published code, where the
             overlap is rounded too: the two views may then differ by most of a pixel at its edge.
     """
 
     count: int
     least: float
-    most_alike: float
+    max_iou: float
     whole: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Matched:
-    """The same places in two views.
+class MatchedBoxes:
+    """Boxes around the same places in two views.
 
     Attributes:
-        image_M: whose place each is, a number in the batch.
+        image_M: index of each box's picture in the batch.
         boxes_M4: for each view, left, top, right and bottom edges in its pixels.
     """
 
@@ -109,26 +109,28 @@ class Matched:
     boxes_M4: tuple[Tensor, Tensor]
 
 
-def matched_boxes(views: Sequence[View], draws_NP24: Tensor, law: BoxLaw) -> Matched:
-    """Draw places that both views of a picture show: none where the overlap isn't above `least`.
+def match_boxes(views: Sequence[View], uniform_NP24: Tensor, sampling: BoxSampling) -> MatchedBoxes:
+    """Draw boxes that both views of a picture show: none where the overlap isn't above `least`.
 
     Args:
         views: two views of N pictures; crops of other sources than one another's must share
             their coordinates.
-        draws_NP24: uniform in [0, 1), for P candidates in each picture; see `boxes.candidates`.
-        law: which boxes.
+        uniform_NP24: uniform in [0, 1), for P candidates in each picture; see `draw_boxes`.
+        sampling: size, number and distinctness of the boxes.
     """
     first, second = (view.boxes_N4.reshape(-1, 2, 2) for view in views)
     low = torch.maximum(first[:, 0], second[:, 0])
     high = torch.minimum(first[:, 1], second[:, 1])
     scale = torch.minimum(_scale(views[0]), _scale(views[1]))
     extent = (high - low) * scale
-    image = (extent > law.least).all(1).nonzero()[:, 0]
-    drawn = candidates(extent[image], draws_NP24.to(extent)[image], law.least, law.whole)
-    kept = distinct(drawn, law.count, law.most_alike)
+    image = (extent > sampling.least).all(1).nonzero()[:, 0]
+    drawn = draw_boxes(
+        extent[image], uniform_NP24.to(extent)[image], sampling.least, sampling.whole
+    )
+    kept = select_distinct(drawn, sampling.count, sampling.max_iou)
     source = low[image, None, None] + kept / scale[image, None, None]
     placed = [_placed(source, view, image) for view in views]
-    return Matched(image.repeat_interleave(law.count), (placed[0], placed[1]))
+    return MatchedBoxes(image.repeat_interleave(sampling.count), (placed[0], placed[1]))
 
 
 def _size(view: View) -> Tensor:
@@ -152,7 +154,7 @@ def _placed(source_NB22: Tensor, view: View, image_N: Tensor) -> Tensor:
     return torch.stack([x, y], -1).flatten(2).flatten(0, 1)
 
 
-def region_means(
+def box_features(
     maps_NChw: Tensor,
     view: View,
     boxes_M4: Tensor,
@@ -165,7 +167,7 @@ def region_means(
     """Return the mean features of boxes, (M, C): RoIAlign of He et al., ICCV 2017, to one cell.
 
     Args:
-        maps_NChw: what an encoder made of the view.
+        maps_NChw: feature maps of the view.
         view: the pictures; as many pixels go to a cell along x and y.
         boxes_M4: edges in the view's pixels.
         image_M: the number of each box's picture.
@@ -176,93 +178,62 @@ def region_means(
     """
     stride = view.images_NCHW.shape[-1] / maps_NChw.shape[-1]
     moved = boxes_M4 if centre is None else boxes_M4 + (stride / 2 - centre)
-    maps = full(maps_NChw)
+    maps = full_precision(maps_NChw)
     regions = torch.cat([image_M[:, None], moved], 1).to(maps.dtype)
     means: Tensor = roi_align(maps, regions, 1, 1 / stride, sampling, aligned)
     return means.flatten(1)
 
 
-def build(config: ScrlConfig, maps: MapInfo) -> SCRL:
-    """Build the method for such feature maps, with random weights."""
-    return SCRL(config, maps.channels, maps.centre)
-
-
-class SCRL(nn.Module):
-    """See the module's docstring."""
-
-    keyed = True
-    shuffled = False
+class SCRL(BYOL):
+    """BYOL's networks, and the loss on boxes."""
 
     def __init__(self, config: ScrlConfig, channels: int, centre: float | None = None) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config, channels)
+        self._scrl = config
         self.centre = centre if config.centre is None else config.centre
-        self.law = BoxLaw(config.boxes, config.min_size, config.max_iou, config.whole)
-        self.projector = mlp(channels, config.hidden, config.dim, norm=True)
-        self.predictor = mlp(config.dim, config.hidden, config.dim, norm=True)
-        self.target_projector = follower_of(self.projector)
-
-    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Return the projector's and the predictor's: the target isn't trained."""
-        return chain(self.projector.parameters(recurse), self.predictor.parameters(recurse))
-
-    def before_keys(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
-        """Do nothing: targets are made by the networks as the last step left them."""
+        self.box_sampling = BoxSampling(config.boxes, config.min_size, config.max_iou, config.whole)
 
     def loss(
         self, views: Sequence[View], queries: Sequence[Tensor], keys: Sequence[Tensor], /
     ) -> dict[str, Tensor]:
         """Return BYOL's loss of boxes, averaged over those of all processes.
 
-        Boxes are drawn from torch's global generator, which must stand alike in all processes, as
-        many pictures in each.
+        Boxes are drawn from torch's global generator, whose state and the number of pictures must
+        be equal in all processes.
         """
-        matched = matched_boxes(views, self._draws(len(views[0].images_NCHW)), self.law)
+        matched = match_boxes(views, self._draws(len(views[0].images_NCHW)), self.box_sampling)
         total = int(all_reduce(torch.tensor(len(matched.image_M), device=matched.image_M.device)))
         if total < 2:
-            return {"regression": self._nothing(queries)}
-        places = list(zip(views, matched.boxes_M4, strict=True))
-        online = [
-            self.predictor(self.projector(self._means(maps, *place, matched)))
-            for maps, place in zip(queries, places, strict=True)
-        ]
-        with torch.no_grad():
-            targets = [
-                self.target_projector(self._means(maps, *place, matched))
-                for maps, place in zip(keys, places, strict=True)
-            ]
-        both = distances(online[0], targets[1]) + distances(online[1], targets[0])
-        return {"regression": both.sum() * (world_size() / total)}
-
-    def embed(self, maps_NCHW: Tensor, /) -> Tensor:
-        """Return the projections of whole pictures, (N, dim)."""
-        found: Tensor = self.projector(maps_NCHW.mean((2, 3)))
-        return found
-
-    def after_step(self, encoder: nn.Module, keys: nn.Module | None, progress: float, /) -> None:
-        """Move the target after the online network."""
-        tau = cosine_tau(self.config.tau, progress)
-        follow(self.target_projector, self.projector, tau)
-        if keys is not None:
-            follow(keys, encoder, tau)
+            return {"regression": self._zero(queries)}
+        image_M, places = matched.image_M, list(zip(views, matched.boxes_M4, strict=True))
+        features = (
+            (self._features(m, *place, image_M) for m, place in zip(maps, places, strict=True))
+            for maps in (queries, keys)
+        )
+        return {"regression": self.distances(*features).sum() * (world_size() / total)}
 
     def _draws(self, count: int) -> Tensor:
-        """Draw for the pictures of all processes, and return this one's: the split changes none."""
-        draws = torch.rand(world_size() * count, self.config.candidates, 2, PARTS)
+        """Draw for the pictures of all processes, however many, and return this one's."""
+        draws = torch.rand(world_size() * count, self._scrl.candidates, 2, DRAWS)
         return draws[rank() * count :][:count]
 
-    def _means(self, maps: Tensor, view: View, boxes_M4: Tensor, matched: Matched) -> Tensor:
-        return region_means(
+    def _features(self, maps: Tensor, view: View, boxes_M4: Tensor, image_M: Tensor) -> Tensor:
+        return box_features(
             maps,
             view,
             boxes_M4,
-            matched.image_M,
-            centre=self.centre if self.config.aligned else None,
-            sampling=self.config.sampling,
-            aligned=self.config.aligned,
+            image_M,
+            centre=self.centre if self._scrl.aligned else None,
+            sampling=self._scrl.sampling,
+            aligned=self._scrl.aligned,
         )
 
-    def _nothing(self, queries: Sequence[Tensor]) -> Tensor:
-        """Return 0 with a gradient, of 0, for all that is trained."""
+    def _zero(self, queries: Sequence[Tensor]) -> Tensor:
+        """Return 0, with a gradient of 0 for everything that is trained."""
         parts = [*queries, *self.parameters()]
         return torch.stack([part.sum() * 0 for part in parts]).sum()
+
+
+def build(config: ScrlConfig, maps: MapInfo) -> SCRL:
+    """Build the method for such feature maps, with random weights."""
+    return SCRL(config, maps.channels, maps.centre)

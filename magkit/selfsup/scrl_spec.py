@@ -5,19 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from magkit.selfsup.presets import SETTINGS, WHY
+from magkit.selfsup.byol_spec import ByolConfig
+from magkit.selfsup.recipe import CPU_PRESET, CPU_PRESET_SETTINGS
 from magkit.specs import MethodSpec, Preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScrlConfig:
+class ScrlConfig(ByolConfig):
     """Defaults are those of the code of Roh et al., CVPR 2021, for 1,000 epochs, less its flaws."""
 
-    hidden: int = field(default=4096, metadata={"help": "width of projector and predictor"})
-    dim: int = field(default=256, metadata={"help": "length of a projection"})
-    tau: float = field(
-        default=0.996, metadata={"help": "first decay of the target's average; rises to 1"}
-    )
     boxes: int = field(default=10, metadata={"help": "boxes where the views of a frame overlap"})
     min_size: int = field(
         default=32, metadata={"help": "least side of a box, in pixels of the view it is smaller in"}
@@ -87,10 +83,10 @@ SPEC = MethodSpec(
     build="magkit.selfsup.scrl:build",
     presets={
         "small": Preset(
-            why=f"{WHY}; boxes of 16 pixels and more, as 32 of 224 hardly fit into 96; features "
-            "read at 4 x 4 places of a box, which takes a third of the time; tau from 0.99, which "
-            "lags 100 of 2,000 steps",
-            settings=SETTINGS,
+            why=f"{CPU_PRESET}; boxes of 16 pixels and more, as 32 of 224 hardly fit into 96; "
+            "features read at 4 x 4 places of a box, which takes a third of the time; tau from "
+            "0.99, which lags 100 of 2,000 steps",
+            settings=CPU_PRESET_SETTINGS,
             options={"hidden": 256, "dim": 64, "tau": 0.99, "min_size": 16, "sampling": 4},
         ),
         "paper": Preset(

@@ -1,4 +1,4 @@
-"""Pretraining on frames, as `training.train` asks for it: batches of views and a step."""
+"""The task of a pretraining: batches of views, the methods' losses, monitoring."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch.utils.data import Dataset
 from magkit.errors import UsageError
 from magkit.protocols import View
 from magkit.runtime import distributed
+from magkit.runtime.loader import load_batches
 from magkit.selfsup.frame_source import FrameBatch, FrameBatches, FrameSource
-from magkit.selfsup.learner import Learner
-from magkit.selfsup.monitor import Monitor
+from magkit.selfsup.model import PretrainModel
+from magkit.selfsup.monitor import EncoderMonitor
 from magkit.selfsup.recipe import Recipe, ViewConfig
 from magkit.selfsup.views import draw_params, make_views
-from magkit.synth.stream import load_batches
 from magkit.training.run import Run
 
 Pair = tuple[str, str]  # the roles of the frames that the first and the second view show
@@ -28,11 +28,11 @@ Views = dict[str, list[View]]  # two views for each branch
 
 @dataclass(frozen=True, slots=True)
 class ViewMaker:
-    """Makes the two views that each branch is shown: a function of seed, epoch and index.
+    """Makes two views for each branch: a pure function of seed, epoch and index.
 
     Attributes:
         seed: of the training.
-        config: kinds and ranges of the changes.
+        config: augmentations and their ranges.
         pairs: by branch.
     """
 
@@ -42,7 +42,7 @@ class ViewMaker:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Return the roles of the frames that are wanted."""
+        """Return the roles of the frames that it needs."""
         return tuple(sorted({role for pair in self.pairs.values() for role in pair}))
 
     def __call__(self, batch: FrameBatch) -> Views:
@@ -58,20 +58,20 @@ class ViewMaker:
 
 
 class ViewBatches(Dataset[list[Views]]):
-    """Batches of frames as views, in equal parts: for the processes that read frames.
+    """Batches of frames as views, in equal micro-batches: for worker processes.
 
-    Views are made by one thread, so that their bits don't depend on which process makes them.
+    One thread makes the views, so that their bits don't depend on which process makes them.
     """
 
-    def __init__(self, frames: FrameBatches, make: ViewMaker, parts: int) -> None:
-        self._frames, self._make, self._parts = frames, make, parts
+    def __init__(self, frames: FrameBatches, make: ViewMaker, count: int) -> None:
+        self._frames, self._make, self._count = frames, make, count
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def __getitem__(self, step: int) -> list[Views]:
         with _one_thread():
-            return [self._make(part) for part in self._frames[step].split(self._parts)]
+            return [self._make(part) for part in self._frames[step].split(self._count)]
 
 
 @contextmanager
@@ -84,20 +84,21 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-ALONE = ("a", "a")  # two views of one frame
-SCENES = {"texture": ("a", "c"), "motion": ("b", "c")}  # what frames of a scene have in common
+SAME_FRAME: Pair = ("a", "a")
+# Frames of a scene that have the branch's feature in common.
+SCENE_PAIRS: dict[str, Pair] = {"texture": ("a", "c"), "motion": ("b", "c")}
 
 
 class FrameTask:
-    """Batches of frames, views of them, and the losses of a learner's methods.
+    """A `training.train.Task`: batches of views, and the losses of the model's methods.
 
     Args:
         source: where frames come from.
         recipe: all settings.
-        branches: of the encoder, that are trained.
+        branches: those of the encoder to train.
         device: where views are made.
         workers: processes that read frames.
-        watch: looks at the encoder now and then.
+        monitor: measures the encoder at intervals.
     """
 
     def __init__(
@@ -107,15 +108,15 @@ class FrameTask:
         branches: Sequence[str],
         device: torch.device,
         workers: int,
-        watch: Monitor,
+        monitor: EncoderMonitor,
     ) -> None:
         self._source, self._recipe, self._device = source, recipe, device
-        self._workers, self._watch = workers, watch
+        self._workers, self._monitor = workers, monitor
         pairs = {branch: _pair(branch, source, recipe) for branch in branches}
         self._make = ViewMaker(recipe.train.seed, recipe.views, pairs)
 
     def batches(self, start: int) -> Iterator[Sequence[Views]]:
-        """Yield views of this process' parts of the batches of steps `start` and on.
+        """Yield views of this process' micro-batches, from step `start` on.
 
         On a CPU the processes that read frames make the views; elsewhere the device does.
         """
@@ -138,18 +139,18 @@ class FrameTask:
             yield [self._make(part) for part in batch.to(self._device).split(train.accumulate)]
 
     def before_step(self, model: nn.Module, step: int) -> None:
-        """Let methods move their slow copies."""
-        cast("Learner", model).before_step(step / self._recipe.train.steps)
+        """Let methods update their momentum encoders."""
+        cast("PretrainModel", model).before_step(step / self._recipe.train.steps)
 
     def after_step(self, model: nn.Module, step: int) -> None:
-        """Let methods move their slow copies and fill their queues."""
-        cast("Learner", model).after_step(step / self._recipe.train.steps)
+        """Let methods update their momentum encoders and queues."""
+        cast("PretrainModel", model).after_step(step / self._recipe.train.steps)
 
-    def losses(self, model: nn.Module, part: Views) -> dict[str, torch.Tensor]:
-        """Return the terms of all branches' methods."""
-        learner, terms = cast("Learner", model), dict[str, torch.Tensor]()
-        for branch, views in part.items():
-            found = learner.losses(branch, views)
+    def losses(self, model: nn.Module, batch: Views) -> dict[str, torch.Tensor]:
+        """Return the loss terms of all branches' methods."""
+        terms = dict[str, torch.Tensor]()
+        for branch, views in batch.items():
+            found = cast("PretrainModel", model).losses(branch, views)
             terms.update({f"{branch}_{name}": term for name, term in found.items()})
         return terms
 
@@ -160,17 +161,17 @@ class FrameTask:
         numbers = torch.tensor(indices)
         return self._make(FrameBatch(frames, torch.zeros_like(numbers), numbers))
 
-    def observe(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
+    def evaluate(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
         """Measure the encoder, and keep the best."""
-        return self._watch(run, cast("Learner", model), step)
+        return self._monitor(run, cast("PretrainModel", model), step)
 
 
-def _pair(branch: str, source: FrameSource, recipe: Recipe) -> tuple[str, str]:
-    asked = recipe.frames.pairs
-    if asked == "views" or (asked == "auto" and (branch not in SCENES or "c" not in source.roles)):
-        return ALONE
-    if branch not in SCENES:
+def _pair(branch: str, source: FrameSource, recipe: Recipe) -> Pair:
+    pairs, scenes = recipe.frames.pairs, "c" in source.roles
+    if pairs == "views" or (pairs == "auto" and (branch not in SCENE_PAIRS or not scenes)):
+        return SAME_FRAME
+    if branch not in SCENE_PAIRS:
         raise UsageError(f"pairs of scenes are for the branches texture and motion, not '{branch}'")
-    if "c" not in source.roles:
+    if not scenes:
         raise UsageError(f"{source} are single frames: there are no scenes to take pairs of")
-    return SCENES[branch]
+    return SCENE_PAIRS[branch]

@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch.nn import functional as F
 
-from magkit.runtime.device import give_back
+from magkit.runtime.device import trim_memory
 
 # Objects have sizes of a geometric grid, so that a batch has groups of one size.
 SIZE_STEP = 2**0.25
@@ -177,5 +177,5 @@ class TensorCache:
         self._taken += item.nbytes
         if self._taken > TRIM_BYTES:
             self._taken = 0
-            give_back()
+            trim_memory()
         return item

@@ -16,7 +16,7 @@ from magkit.magnify.encoder import grouped
 from magkit.magnify.load import build_magnifier, find_weights
 from magkit.magnify.pipeline import magnify, to_frame
 from magkit.protocols import Magnifier
-from magkit.runtime.weights import misfit
+from magkit.runtime.weights import mismatch
 from magkit.specs import EncoderSpec, MagnifierSpec
 from magkit.testing.assertions import (
     Check,
@@ -126,7 +126,7 @@ def encoder_fits(spec: MagnifierSpec[Any], options: Sequence[str]) -> None:
     part = encoder.build(parse_config(spec, options)).eval()
     names = list(part.state_dict())
     whole = {name: value for name, value in model.state_dict().items() if name in names}
-    problem = misfit(part.state_dict(), whole)
+    problem = mismatch(part.state_dict(), whole)
     require(
         not problem,
         f"the encoder's tensors are not the magnifier's: {problem}; name its layers as they are"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from magkit.options import option_pairs
-from magkit.selfsup.learner import Learner
+from magkit.selfsup.model import PretrainModel
 from magkit.selfsup.recipe import make_recipe
 from magkit.specs import MethodSpec
 from magkit.testing.assertions import (
@@ -188,7 +188,7 @@ def _trains(training: Training) -> None:
     )
 
 
-def _descent(learner: Learner, training: Training) -> tuple[float, float]:
+def _descent(learner: PretrainModel, training: Training) -> tuple[float, float]:
     """Return the loss of fixed images and draws before and after steps of Adam."""
     adam = torch.optim.Adam((p for p in learner.parameters() if p.requires_grad), RATE)
     views, losses = training.views(learner), []
@@ -228,7 +228,7 @@ def _keys_follow(training: Training) -> None:
         )
 
 
-def _trained(learner: Learner) -> dict[str, Tensor]:
+def _trained(learner: PretrainModel) -> dict[str, Tensor]:
     return {name: p.detach() for name, p in learner.named_parameters() if p.requires_grad}
 
 

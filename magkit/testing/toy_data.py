@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from magkit.protocols import Annotation, Labels, Target
 from magkit.runtime.seeds import generator
-from magkit.selfsup.frame_source import SINGLE, to_bytes, to_floats
+from magkit.selfsup.frame_source import SINGLE, to_floats, to_uint8
 from magkit.specs import MapInfo
 from magkit.synth.triplets import Triplets
 
@@ -207,9 +207,9 @@ class ToyFrames:
         rows = [torch.rand(3, TOY_PATCHES, TOY_PATCHES, generator=generator(0, i)) for i in indices]
         size = (self._size, self._size)
         smooth = F.interpolate(torch.stack(rows), size, mode="bilinear", align_corners=False)
-        return to_floats(list(to_bytes(smooth)))
+        return to_floats(list(to_uint8(smooth)))
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return the parameters that determine the images."""
         return {"patches": TOY_PATCHES, "count": self._count, "size": self._size}
 

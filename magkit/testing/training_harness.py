@@ -17,9 +17,8 @@ from torch import Tensor
 from magkit.options import option_pairs
 from magkit.protocols import View
 from magkit.runtime.seeds import derived_seed
-from magkit.selfsup.learner import Learner
-from magkit.selfsup.monitor import Monitor
-from magkit.selfsup.network import Network
+from magkit.selfsup.model import EncoderNetwork, PretrainModel
+from magkit.selfsup.monitor import EncoderMonitor
 from magkit.selfsup.recipe import Recipe, make_recipe
 from magkit.selfsup.task import FrameTask
 from magkit.specs import MethodSpec
@@ -28,7 +27,7 @@ from magkit.testing.toy_data import MAPS, ToyEncoder, ToyFrames
 from magkit.training.loop import TrainState
 from magkit.training.metrics import read_metrics
 from magkit.training.run import Run
-from magkit.training.train import complete
+from magkit.training.train import run_training
 
 BRANCH = "features"
 PICTURES = 16  # on which losses and embeddings are measured
@@ -63,7 +62,7 @@ class TrainingResult:
         warnings: logged messages, such as of a collapse.
     """
 
-    learner: Learner
+    learner: PretrainModel
     metrics: Sequence[Mapping[str, Any]]
     warnings: Sequence[str]
 
@@ -106,7 +105,7 @@ class Training:
             self.spec.check(config, FRAMES, self.recipe.frames.batch)
         return config
 
-    def learner(self) -> Learner:
+    def learner(self) -> PretrainModel:
         """Return an encoder and a method for each branch, with weights drawn by the seed."""
         seed, config = self.recipe.train.seed, self.config()
         torch.manual_seed(derived_seed(seed, ENCODER))
@@ -114,7 +113,7 @@ class Training:
         for number, branch in enumerate(self.branches):
             torch.manual_seed(derived_seed(seed, HEADS, number))
             methods[branch] = self.spec.build(config, MAPS)
-        return Learner(encoder, methods)
+        return PretrainModel(encoder, methods)
 
     @cached_property
     def result(self) -> TrainingResult:
@@ -132,22 +131,22 @@ class Training:
                 learner = self._train(run, None)
             return TrainingResult(learner, read_metrics(run.metrics), warnings)
 
-    def restored(self) -> Learner:
+    def restored(self) -> PretrainModel:
         """Return new networks in the state that the training left its own in."""
         learner = self.learner()
         learner.load_state_dict(self.result.learner.state_dict())
         return learner
 
-    def _train(self, run: Run, stop: int | None) -> Learner:
+    def _train(self, run: Run, stop: int | None) -> PretrainModel:
         learner, recipe = self.learner(), self.recipe
 
         def progress(step: int, _: int | None) -> None:
             if step == stop:
                 raise Stopped
 
-        complete(
+        run_training(
             run,
-            TrainState.start(learner.spread(), recipe.train),
+            TrainState.start(learner.convert_batch_norms(), recipe.train),
             recipe.train,
             self.task(learner),
             lambda _: None,
@@ -156,9 +155,9 @@ class Training:
         )
         return learner
 
-    def task(self, learner: Learner) -> FrameTask:
+    def task(self, learner: PretrainModel) -> FrameTask:
         """Return the pretraining task on the toy images."""
-        network = Network(
+        network = EncoderNetwork(
             encoder=learner.encoder,
             name="toy",
             config={},
@@ -166,10 +165,10 @@ class Training:
             maps=dict.fromkeys(self.branches, MAPS),
         )
         recipe, source = self.recipe, self.source
-        watch = Monitor(source, recipe, network, lambda _path, _step: None)
+        watch = EncoderMonitor(source, recipe, network, lambda _path, _step: None)
         return FrameTask(source, recipe, self.branches, torch.device("cpu"), 0, watch)
 
-    def views(self, learner: Learner) -> dict[str, list[View]]:
+    def views(self, learner: PretrainModel) -> dict[str, list[View]]:
         """Return two views of the first pictures, by branch."""
         return self.task(learner).examples(PICTURES)
 
@@ -179,7 +178,9 @@ def total_loss(found: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
     return torch.stack([term for part in found.values() for term in part.values()]).sum()
 
 
-def loss_terms(learner: Learner, views: Mapping[str, list[View]]) -> dict[str, dict[str, Tensor]]:
+def loss_terms(
+    learner: PretrainModel, views: Mapping[str, list[View]]
+) -> dict[str, dict[str, Tensor]]:
     """Return the loss terms of each branch, with torch's generator reset."""
     torch.manual_seed(0)
     return {branch: learner.losses(branch, pair) for branch, pair in views.items()}

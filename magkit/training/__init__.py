@@ -1,1 +1,1 @@
-"""The training loop, run folders, checkpoints: shared by all that is trained."""
+"""The training loop, run folders and checkpoints of pretraining and finetuning."""

@@ -1,7 +1,4 @@
-"""Batch normalisation over the batch of all processes, on any device.
-
-torch's SyncBatchNorm refuses the CPU.
-"""
+"""Batch normalisation over the batches of all processes, also on the CPU, unlike SyncBatchNorm."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes; so is its gradient."""
+    """All-reduce by sum, of values and of gradients."""
 
     @staticmethod
     def forward(ctx: Any, part: torch.Tensor) -> torch.Tensor:
@@ -35,7 +32,7 @@ def _summed(part: torch.Tensor) -> torch.Tensor:
 
 
 class GlobalBatchNorm(nn.BatchNorm2d):
-    """torch's BatchNorm of (N, C, ...), its statistics taken over all processes while training."""
+    """BatchNorm of (N, C, ...) with the statistics of all processes while training."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Keep the shape."""
@@ -47,18 +44,18 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         mean = _summed(x.sum(dims)) / count
         centred = x - mean.view(shape)
         variance = _summed(centred.square().sum(dims)) / count
-        self._remember(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
-        normal = centred * (variance + self.eps).rsqrt().view(shape)
+        self._update_running(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
+        normalised = centred * (variance + self.eps).rsqrt().view(shape)
         if self.weight is None:
-            return normal
-        return normal * self.weight.view(shape) + self.bias.view(shape)
+            return normalised
+        return normalised * self.weight.view(shape) + self.bias.view(shape)
 
     def _check_input_dim(self, input: torch.Tensor) -> None:  # noqa: A002 - torch's name
         if input.ndim < 2:
             raise ValueError(f"expected (N, C, ...), not {tuple(input.shape)}")
 
     @torch.no_grad()
-    def _remember(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+    def _update_running(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
         if self.running_mean is None or self.running_var is None:
             return
         assert self.num_batches_tracked is not None
@@ -72,10 +69,12 @@ def convert_batch_norm(module: nn.Module) -> nn.Module:
     """Replace every BatchNorm in `module` by a `GlobalBatchNorm` of the same state."""
     if isinstance(module, BATCH_NORMS):
         affine, tracked = module.affine, module.track_running_stats
-        made = GlobalBatchNorm(module.num_features, module.eps, module.momentum, affine, tracked)
-        made = made.to(next(iter(module.state_dict().values()), torch.empty(0)))
-        made.load_state_dict(module.state_dict())
-        return made.train(module.training)
+        converted = GlobalBatchNorm(
+            module.num_features, module.eps, module.momentum, affine, tracked
+        )
+        converted = converted.to(next(iter(module.state_dict().values()), torch.empty(0)))
+        converted.load_state_dict(module.state_dict())
+        return converted.train(module.training)
     for name, child in module.named_children():
         module.add_module(name, convert_batch_norm(child))
     return module

@@ -1,4 +1,4 @@
-"""Checkpoints: tensors and plain values, written whole, never unpickled; runs extended."""
+"""Checkpoints, read without running code, and finished runs extended by more steps."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import torch
 
 from magkit.errors import MagkitError
 from magkit.runtime.files import atomic_path
-from magkit.runtime.text import WRONG, read_json_object
+from magkit.runtime.text import MALFORMED, read_json_object
 from magkit.training.loop import TrainState
-from magkit.training.run import Run, steps_apart
+from magkit.training.run import Run, renamed_settings, step_change
 
-KEPT = 2  # checkpoints: should the newest turn out broken, there is one before it
+KEPT = 2  # checkpoints: one before the newest, should that be broken
 
 
 def save_checkpoint(folder: Path, state: TrainState) -> Path:
-    """Write `folder/checkpoint-STEP.pt`; only when it is whole are the oldest removed."""
+    """Write `folder/checkpoint-STEP.pt`, then remove the oldest; equal states give equal bytes."""
     final, alone = folder / f"checkpoint-{state.step}.pt", state.average is state.model
-    with atomic_path(final, overwrite=True) as path:
+    # torch.save to a path would embed the temporary name.
+    with atomic_path(final, overwrite=True) as path, path.open("wb") as file:
         torch.save(
             {
                 "model": state.model.state_dict(),
@@ -31,7 +32,7 @@ def save_checkpoint(folder: Path, state: TrainState) -> Path:
                 "step": state.step,
                 "skipped": state.skipped,
             },
-            path,
+            file,
         )
     for old in checkpoints(folder)[KEPT:]:
         old.unlink()
@@ -44,10 +45,10 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def restore(folder: Path, state: TrainState) -> list[Path]:
-    """Bring `state` to the newest checkpoint that can be read, or leave it at its start.
+    """Load the newest readable checkpoint into `state`; without checkpoints leave it as it is.
 
     Returns:
-        Newer checkpoints that are broken; they are left where they are until a newer one is whole.
+        Newer checkpoints that are broken; they stay until newer ones are saved.
 
     Raises:
         MagkitError: there are checkpoints, and none can be read.
@@ -66,7 +67,7 @@ def restore(folder: Path, state: TrainState) -> list[Path]:
 
 
 def weights_digest(state: TrainState) -> str:
-    """Return a hash of the weights, by which processes find that they hold the same."""
+    """Return a hash of the weights, for processes to compare."""
     digest = sha256()
     for module in (state.model, state.average):
         for name, value in module.state_dict().items():
@@ -81,10 +82,10 @@ def _step(path: Path) -> int:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Read a checkpoint; None where the file is cut or damaged, however torch says that."""
+    """Read a checkpoint; None if the file is truncated or damaged."""
     try:
         with ZipFile(path) as archive:
-            if archive.testzip():  # torch.load looks at no checksum
+            if archive.testzip():  # torch.load checks no CRC
                 return None
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:
@@ -99,47 +100,48 @@ def _load(path: Path, saved: dict[str, Any], state: TrainState) -> None:
             state.average.load_state_dict(saved["average"])
         state.optimizer.load_state_dict(saved["optimizer"])
         state.step, state.skipped = int(saved["step"]), int(saved["skipped"])
-    except (RuntimeError, *WRONG) as error:
+    except (RuntimeError, *MALFORMED) as error:
         raise MagkitError(
             f"{path} is a checkpoint of another network", "--new starts anew"
         ) from error
 
 
-EARLIER = "ended_after"  # the steps at which it had ended before, in config.json
+EARLIER = "ended_after"  # key in config.json: numbers of steps at which the run had finished
 
 
-def kept_result(run: Run, steps: int) -> Path:
-    """Return where the result of so many steps is kept."""
+def earlier_result(run: Run, steps: int) -> Path:
+    """Return the path to which the result of so many steps is moved."""
     return run.model.with_name(f"{run.model.stem}-{steps}{run.model.suffix}")
 
 
 def extend_run(run: Run, step: int) -> None:
-    """Make an unfinished run of the new number of steps out of one that had ended.
+    """Turn a finished run into an unfinished one of more steps.
 
-    Stopped anywhere in it, this is done again. Does nothing to a run that another process extended.
+    It can be repeated after an interruption, and does nothing to a run extended by another process.
 
     Args:
-        run: as `open_run` returned it, held with `locked`.
-        step: where its newest checkpoint stands.
+        run: as `open_run` returned it, locked by the caller.
+        step: of its newest checkpoint.
 
     Raises:
-        MagkitError: it holds something else by now, or no checkpoint.
+        MagkitError: the run has changed meanwhile, or has no checkpoint.
     """
     path = run.folder / "config.json"
     record = read_json_object(path)
-    there = record.get("config")
-    if there == run.config:
+    recorded = record.get("config")
+    recorded = renamed_settings(recorded) if isinstance(recorded, dict) else {}
+    if recorded == run.config:
         return
-    apart = steps_apart(there, run.config) if isinstance(there, dict) else None
-    if apart is None or apart[0] != run.extends:
+    change = step_change(recorded, run.config)
+    if change is None or change[0] != run.extended_from:
         raise MagkitError(f"another process changed {path} meanwhile", "start this once more")
     if step == 0:
-        problem = f"{run.folder} holds no checkpoint to go on from"
+        problem = f"{run.folder} holds no checkpoint to resume from"
         raise MagkitError(problem, "--new starts another run")
     if run.finished:
-        run.model.replace(kept_result(run, apart[0]))
+        run.model.replace(earlier_result(run, change[0]))
     earlier = record.get(EARLIER)
-    ends = [*(earlier if isinstance(earlier, list) else []), apart[0]]
+    ends = [*(earlier if isinstance(earlier, list) else []), change[0]]
     text = json.dumps({**record, "config": run.config, EARLIER: ends}, indent=2)
     with atomic_path(path, overwrite=True) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The optimisation loop: one step, the moving average of the weights, guards."""
+"""The state of a training, and one step: gradients, clipping, weight average, divergence."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from magkit.runtime import distributed
 from magkit.training.config import TrainConfig, learning_rate
 from magkit.training.optimizers import make_optimizer
 
-MAX_SKIPPED = 10  # steps in a row whose gradient is no number: then the training has failed
+MAX_SKIPPED = 10  # steps in a row without a finite gradient: then the training has diverged
 
-Losses = Callable[[], dict[str, torch.Tensor]]
+LossFunction = Callable[[], dict[str, torch.Tensor]]
 
 
 @dataclass(slots=True)
 class TrainState:
-    """Everything that a training changes as it goes, and that a checkpoint must hold.
+    """Everything that a training changes, and that a checkpoint must hold.
 
     Attributes:
-        model: what is trained.
-        average: the moving average of its weights; `model` itself where none is taken.
-        optimizer: over what of `model` had a gradient at the start.
-        step: how many steps were done.
-        skipped: how many of the last ones had no finite gradient.
+        model: the network in training.
+        average: the moving average of its weights; `model` itself without one.
+        optimizer: of the parameters of `model` that required gradients at the start.
+        step: number of steps done.
+        skipped: number of the latest steps in a row without a finite gradient.
     """
 
     model: nn.Module
@@ -45,28 +45,30 @@ class TrainState:
         config: TrainConfig,
         groups: Sequence[dict[str, Any]] | None = None,
     ) -> TrainState:
-        """Start a training of `model` from the weights that it has.
+        """Start a training of `model` from its current weights.
 
         Args:
             model: the network.
-            config: rates and decays.
-            groups: its parameters, those of each group under "params". Beside them there may be
-                "factor", of the learning rate, and "frozen", a number of steps during which they
-                stay as they are. None: all that have a gradient, alike.
+            config: optimiser and average.
+            groups: parameter groups, with "params" and optionally "factor", of the learning rate,
+                and "frozen", the number of first steps without updates. None: one group of all
+                that require gradients.
         """
         average = copy.deepcopy(model).requires_grad_(False).eval() if config.ema else model
         return cls(model, average, make_optimizer(model, config, groups))
 
 
-def train_step(state: TrainState, parts: Sequence[Losses], config: TrainConfig) -> dict[str, float]:
-    """Do one step and return what it measured, means over the parts of all processes.
+def train_step(
+    state: TrainState, micro_batches: Sequence[LossFunction], config: TrainConfig
+) -> dict[str, float]:
+    """Do one step and return its metrics, means over the micro-batches of all processes.
 
     A step whose gradient is not finite changes nothing but the count of skipped steps.
 
     Args:
-        state: what is changed.
-        parts: each gives the loss terms of an equal part of this process' batch.
-        config: rate, clipping, average, precision.
+        state: is updated.
+        micro_batches: each returns the loss terms of an equal part of this process' batch.
+        config: learning rate, clipping, average.
 
     Raises:
         MagkitError: ten steps in a row had no finite gradient.
@@ -78,38 +80,38 @@ def train_step(state: TrainState, parts: Sequence[Losses], config: TrainConfig) 
                 parameter.requires_grad_(state.step >= group["frozen"])
     state.optimizer.zero_grad(set_to_none=True)
     buffers = [buffer.clone() for buffer in state.model.buffers()]
-    measured = _mean([_backward(losses, len(parts)) for losses in parts])
+    metrics = _mean([_backward(losses, len(micro_batches)) for losses in micro_batches])
     parameters = list(state.model.parameters())
     distributed.average_gradients(parameters)
     norm = nn.utils.clip_grad_norm_(parameters, config.clip)
     if torch.isfinite(norm):
         state.optimizer.step()
         state.skipped = 0
-        _follow(state, config)
+        _update_average(state, config)
     else:
         _skip(state, buffers)
     state.step += 1
-    return {"loss": sum(measured.values()), **measured, "gradient": norm.item()}
+    return {"loss": sum(metrics.values()), **metrics, "gradient": norm.item()}
 
 
-def _backward(losses: Losses, parts: int) -> dict[str, torch.Tensor]:
-    """Add a part's gradients to those that are there, and return its terms."""
+def _backward(losses: LossFunction, count: int) -> dict[str, torch.Tensor]:
+    """Accumulate the gradients of a micro-batch's mean loss, and return its terms."""
     terms = losses()
-    total = torch.stack(list(terms.values())).sum() / parts
+    total = torch.stack(list(terms.values())).sum() / count
     torch.autograd.backward(total)
     return {name: term.detach() for name, term in terms.items()}
 
 
-def _mean(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, float]:
-    terms = torch.stack([torch.stack(list(part.values())) for part in parts]).mean(0)
-    values = (distributed.all_reduce(terms) / distributed.world_size()).tolist()
-    return dict(zip(parts[0], values, strict=True))
+def _mean(terms: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, float]:
+    means = torch.stack([torch.stack(list(each.values())) for each in terms]).mean(0)
+    values = (distributed.all_reduce(means) / distributed.world_size()).tolist()
+    return dict(zip(terms[0], values, strict=True))
 
 
-def _follow(state: TrainState, config: TrainConfig) -> None:
+def _update_average(state: TrainState, config: TrainConfig) -> None:
     if state.average is state.model:
         return
-    # Early on, a long average would mostly remember the random start.
+    # At first, a long average would mostly consist of the random start.
     decay = min(config.ema, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
         pairs: Iterable[tuple[torch.Tensor, torch.Tensor]] = zip(
@@ -125,9 +127,9 @@ def _follow(state: TrainState, config: TrainConfig) -> None:
 def _skip(state: TrainState, buffers: Iterable[torch.Tensor]) -> None:
     state.skipped += 1
     for buffer, before in zip(state.model.buffers(), buffers, strict=True):
-        buffer.copy_(before)  # a running mean that took in a NaN would never lose it
+        buffer.copy_(before)  # a running mean would never lose a NaN
     if state.skipped >= MAX_SKIPPED:
         raise MagkitError(
-            f"The training diverged: {MAX_SKIPPED} steps in a row gave no finite gradient.",
-            hint="Try a smaller --lr; the run folder holds the last checkpoint before that.",
+            f"the training diverged: {MAX_SKIPPED} steps in a row gave no finite gradient",
+            "try a smaller --lr; the run folder holds the last checkpoint before that",
         )

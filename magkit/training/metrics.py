@@ -1,26 +1,24 @@
-"""Metrics of a training: a JSON line a step, curves as a picture, TensorBoard."""
+"""Metrics of a training: a log with a JSON line a step, and TensorBoard."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from PIL import Image, ImageDraw, ImageFont
-
 from magkit.errors import MagkitError
 from magkit.runtime.files import atomic_path
 from magkit.runtime.text import json_object
 
-RECENT = 100  # steps over which what is told at the end is averaged
+RECENT = 100  # steps over which the metrics reported at the end are averaged
 
 
 class MetricsLog:
-    """Appends lines to a file, after those of steps beyond `step` were taken out of it."""
+    """Appends lines to a file, once those of steps beyond `step` are removed."""
 
     def __init__(self, path: Path, step: int) -> None:
         _truncate(path, step)
@@ -37,15 +35,15 @@ class MetricsLog:
     ) -> None:
         self._file.close()
 
-    def write(self, step: int, measured: Mapping[str, float]) -> None:
-        """Append what was measured in step number `step`; what is no finite number becomes null."""
-        finite = {key: v if math.isfinite(v) else None for key, v in measured.items()}
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Append the metrics of step number `step`; non-finite numbers become null."""
+        finite = {key: v if math.isfinite(v) else None for key, v in metrics.items()}
         self._file.write(json.dumps({"step": step, **finite}) + "\n")
         self._file.flush()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read a log: numbers by their names; lines that were cut short or damaged are left out."""
+    """Read a log: numbers by their names; lines cut short or damaged are left out."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -53,7 +51,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def recent_metrics(path: Path) -> dict[str, float]:
-    """Return the means of what was measured over the last hundred steps."""
+    """Return the means of the metrics over the last hundred steps."""
     recent = read_metrics(path)[-RECENT:]
     found: dict[str, float] = {}
     for key in recent[-1] if recent else ():
@@ -86,27 +84,23 @@ def _truncate(path: Path, step: int) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-Board = Callable[[int, Mapping[str, float]], None]
-
-
-def silent(step: int, measured: Mapping[str, float]) -> None:
-    """Show nothing."""
+StepWriter = Callable[[int, Mapping[str, float]], None]
 
 
 @contextmanager
-def opened(folder: Path, step: int, *, wanted: bool) -> Iterator[Board]:
-    """Yield what shows the measures of a step in `folder`/tensorboard.
+def tensorboard_writer(folder: Path, step: int, *, enabled: bool) -> Iterator[StepWriter]:
+    """Yield a function that writes the metrics of a step to `folder`/tensorboard.
 
     Args:
         folder: of the run.
-        step: where the training goes on: what was shown of later steps is hidden.
-        wanted: else nothing is shown.
+        step: at which the training resumes: what was written of later steps is hidden.
+        enabled: otherwise the function does nothing.
 
     Raises:
         MagkitError: TensorBoard is not installed.
     """
-    if not wanted:
-        yield silent
+    if not enabled:
+        yield lambda _step, _metrics: None
         return
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -115,64 +109,8 @@ def opened(folder: Path, step: int, *, wanted: bool) -> Iterator[Board]:
         raise MagkitError("TensorBoard is not installed", hint) from error
     with SummaryWriter(str(folder / "tensorboard"), purge_step=step) as writer:
 
-        def show(step: int, measured: Mapping[str, float]) -> None:
-            for name, value in measured.items():
+        def write(step: int, metrics: Mapping[str, float]) -> None:
+            for name, value in metrics.items():
                 writer.add_scalar(name, value, step)
 
-        yield show
-
-
-WIDTH, HEIGHT, EDGE = 420, 220, 40  # pixels of a chart, and of what surrounds it
-LINE, INK, PALE = (66, 110, 180), (40, 40, 40), (200, 200, 200)
-COLUMNS = 2
-FONT = 12  # pixels
-
-Points = Sequence[tuple[float, float]]
-
-
-def curves(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Image.Image:
-    """Return a chart for each name that is in `lines`, over their "step"."""
-    found = {name: _points(lines, name) for name in names}
-    charts = {name: points for name, points in found.items() if points}
-    rows = max(1, -(-len(charts) // COLUMNS))
-    image = Image.new("RGB", (COLUMNS * WIDTH, rows * HEIGHT), "white")
-    for number, (name, points) in enumerate(charts.items()):
-        place = number % COLUMNS * WIDTH, number // COLUMNS * HEIGHT
-        _draw(ImageDraw.Draw(image), place, name, points)
-    return image
-
-
-def _points(lines: Sequence[Mapping[str, Any]], name: str) -> Points:
-    found = [(float(line["step"]), line[name]) for line in lines if line.get(name) is not None]
-    return _thinned([point for point in found if math.isfinite(point[1])])
-
-
-def _thinned(points: Points) -> Points:
-    """Return means of as many neighbours as leave about a point to a pixel."""
-    group = max(1, len(points) // (WIDTH - 2 * EDGE))
-    parts = [points[start : start + group] for start in range(0, len(points), group)]
-    return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in parts]
-
-
-def _draw(draw: ImageDraw.ImageDraw, place: tuple[int, int], name: str, points: Points) -> None:
-    font = ImageFont.load_default(FONT)
-    (x0, y0), (x1, y1) = (EDGE, EDGE), (WIDTH - EDGE // 2, HEIGHT - EDGE)
-    left, top = place
-    most_steps = max(step for step, _ in points)
-    low, high = min(value for _, value in points), max(value for _, value in points)
-    unit = (high - low) or abs(high) or 1.0
-
-    def at(step: float, value: float) -> tuple[float, float]:
-        x = x0 + (x1 - x0) * step / max(most_steps, 1)
-        return left + x, top + y1 - (y1 - y0) * (value - low) / unit
-
-    for value in (low, high):
-        y = at(0, value)[1]
-        draw.line((left + x0, y, left + x1, y), fill=PALE)
-        draw.text((left + x0 - 4, y), f"{value:.3g}", fill=INK, font=font, anchor="rm")
-    draw.text((left + x0, top + EDGE / 3), name, fill=INK, font=font)
-    draw.text((left + x1, top + y1 + 4), f"{most_steps:g} steps", fill=INK, font=font, anchor="ra")
-    draw.line([at(*point) for point in points], fill=LINE, width=2)
-    for point in points if len(points) < COLUMNS * 20 else ():
-        x, y = at(*point)
-        draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=LINE)
+        yield write

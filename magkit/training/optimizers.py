@@ -13,22 +13,22 @@ from magkit.training.config import TrainConfig
 
 
 class LARS(Optimizer):
-    """SGD with momentum whose rate is, in each tensor, proportional to |w| / |gradient|.
+    """SGD with momentum whose learning rate in each tensor is proportional to |w| / |gradient|.
 
         local = trust |w| / (|g| + decay |w|)
         v <- momentum v + lr local (g + decay w)
         w <- w - v
 
-    A group with `adapt` False takes `local` as 1, as does a tensor that is zero, or whose gradient
-    is. The rate is inside the sum, as published: torch's SGD has it outside, which differs where
-    the rate changes.
+    `local` is 1 in a group with `adapt` False, and where the tensor or its gradient is zero. The
+    rate is inside the sum, as published: torch's SGD has it outside, which differs where the rate
+    changes. Source: You et al., arXiv 1708.03888.
 
     Args:
         params: as torch's optimisers take them.
-        lr: the rate, before it is adapted.
-        momentum: share of the last step that is kept.
-        weight_decay: share of the weights that is added to their gradients.
-        trust: eta in the paper.
+        lr: the global learning rate.
+        momentum: decay of the velocity.
+        weight_decay: L2 penalty.
+        trust: the trust coefficient, eta in the paper.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class LARS(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Do one step; the closure, if any, computes the gradients and returns the loss."""
+        """Do one step; a closure computes the gradients and returns the loss."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -85,30 +85,29 @@ NORMS = (
 def make_optimizer(
     model: nn.Module, config: TrainConfig, groups: Sequence[Mapping[str, Any]] | None = None
 ) -> Optimizer:
-    """Return an optimiser over groups of parameters; without groups, over what has a gradient.
+    """Return an optimiser of parameter groups; without groups, of all that require gradients.
 
-    Decay, and LARS's adaptation, apply to weights alone: not to biases, nor to what layers that
-    normalise scale and shift by. Which is which is told by the layers' types and the parameters'
-    shapes, never by names.
+    Weight decay and LARS's adaptation apply to weights alone: not to biases, nor to parameters of
+    normalisation layers, told by the layers' types and the parameters' shapes, never by names.
     """
-    plain = {id(p) for module in model.modules() for p in _plain(module)}
-    alike = [{"params": [p for p in model.parameters() if p.requires_grad]}]
-    parts = [part for group in groups or alike for part in _split(group, plain, config)]
-    return _made([part for part in parts if part["params"]], config)
+    undecayed = {id(p) for module in model.modules() for p in _undecayed(module)}
+    default = [{"params": [p for p in model.parameters() if p.requires_grad]}]
+    parts = [part for group in groups or default for part in _split(group, undecayed, config)]
+    return _build([part for part in parts if part["params"]], config)
 
 
-def _plain(module: nn.Module) -> Iterator[nn.Parameter]:
-    """Yield the parameters of this very layer that are not weights."""
+def _undecayed(module: nn.Module) -> Iterator[nn.Parameter]:
+    """Yield the parameters of this layer itself that are not weights."""
     for parameter in module.parameters(recurse=False):
         if parameter.ndim < 2 or isinstance(module, NORMS):
             yield parameter
 
 
 def _split(
-    group: Mapping[str, Any], plain: Container[int], config: TrainConfig
+    group: Mapping[str, Any], undecayed: Container[int], config: TrainConfig
 ) -> list[dict[str, Any]]:
-    weights = [p for p in group["params"] if id(p) not in plain]
-    others = [p for p in group["params"] if id(p) in plain]
+    weights = [p for p in group["params"] if id(p) not in undecayed]
+    others = [p for p in group["params"] if id(p) in undecayed]
     decay = config.weight_decay
     return [
         {**group, "params": weights, "weight_decay": decay, "adapt": True},
@@ -116,7 +115,7 @@ def _split(
     ]
 
 
-def _made(groups: list[dict[str, Any]], config: TrainConfig) -> Optimizer:
+def _build(groups: list[dict[str, Any]], config: TrainConfig) -> Optimizer:
     betas = (config.beta1, config.beta2)
     match config.optimizer:
         case "adam":

@@ -1,4 +1,4 @@
-"""The run folder of a job: configuration, progress, results, versions."""
+"""Run folders: configuration, versions, numbering, resumption and extension."""
 
 from __future__ import annotations
 
@@ -17,56 +17,57 @@ from magkit.errors import MagkitError
 from magkit.runtime import distributed
 from magkit.runtime.files import atomic_path
 from magkit.runtime.text import read_json_object
+from magkit.training.config import setting_name
 from magkit.version import __version__
 
 MODEL = "model.safetensors"  # the result of a training
-FORMAT = 1  # of the folder: raised when an older magkit could not go on with it
-_TEMPORARY = re.compile(r"\..+-[0-9a-f]{8}\.[a-z]+")  # what `atomic_path` writes to
+FORMAT = 1  # of the folder: raised when an older magkit could not resume it
+_TEMPORARY = re.compile(r"\..+-[0-9a-f]{8}\.[a-z]+")  # names that `atomic_path` makes
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One folder; made or found by `open_run`.
+    """A run folder, made or found by `open_run`.
 
     Attributes:
-        folder: where it is.
+        folder: its path.
         config: everything that determines the result.
-        result: the name of the file that is there when it has come to its end.
-        extends: the number of steps after which it had ended, where it is to be trained further:
-            the folder still says so until `training.further.extend` is called.
+        result: name of the file that exists once the run is finished.
+        extended_from: number of steps of a finished run that is to be trained further;
+            `checkpoint.extend_run` then updates the folder.
     """
 
     folder: Path
     config: Mapping[str, Any]
     result: str = MODEL
-    extends: int | None = None
+    extended_from: int | None = None
 
     @property
     def metrics(self) -> Path:
-        """What was measured, a JSON object a step."""
+        """The metrics, a JSON object a step."""
         return self.folder / "metrics.jsonl"
 
     @property
     def samples(self) -> Path:
-        """The folder of pictures."""
+        """The folder of sample pictures."""
         return self.folder / "samples"
 
     @property
     def model(self) -> Path:
-        """The result."""
+        """The result file."""
         return self.folder / self.result
 
     @property
     def finished(self) -> bool:
-        """Whether it came to its end."""
+        """Whether the result exists."""
         return self.model.is_file()
 
-    def has_done(self, steps: int) -> bool:
-        """Whether it can be gone on from where it stood after so many steps."""
+    def has_checkpoint(self, steps: int) -> bool:
+        """Return whether there is a checkpoint after so many steps."""
         return (self.folder / f"checkpoint-{steps}.pt").is_file()
 
-    def sweep(self) -> None:
-        """Remove what a process that was killed had begun to write; hold the run with `locked`."""
+    def remove_temporary(self) -> None:
+        """Remove temporary files of a killed process; the caller has locked the run."""
         for folder in (self.folder, self.samples):
             for path in folder.glob(".*"):
                 if _TEMPORARY.fullmatch(path.name):
@@ -86,45 +87,44 @@ def open_run(
     extendable: bool = False,
     upgrade: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config,
 ) -> Run:
-    """Find the run to go on with, or make the folder of a new one.
+    """Find the run to resume, or make the folder of a new one.
 
-    Without `output` it is the newest unfinished run of this kind under `root` whose configuration
-    equals this one; or else, where runs are extendable, the newest one that has done all of its
-    steps and differs by having fewer; or else the next number: `root/finetune-001`.
+    Without `output` it is the newest unfinished run of this kind under `root` of an equal
+    configuration; else, if runs are extendable, the newest one that has done all of its steps and
+    differs by fewer steps alone; else a folder of the next number: `root/finetune-001`.
 
     Args:
-        kind: what is trained, the first part of the folder's name.
-        config: everything that determines the result, of JSON's types: what is compared.
-        made_with: versions and places, for the record: not compared.
+        kind: of the job, the first part of the folder's name.
+        config: everything that determines the result, of JSON's types: it is compared.
+        made_with: versions and paths, for the record: not compared.
         output: the run's folder; it may exist if it is empty or holds this very run, unfinished.
-        new: never go on with a run.
-        root: where numbered folders are made.
-        result: the name of the file that says that a run is finished.
+        new: never resume a run.
+        root: folder of the numbered folders.
+        result: name of the file that marks a run as finished.
         resume_finished: whether a finished run may be opened once more.
-        extendable: whether a finished run goes on if more steps are asked for than it has had; its
-            configuration says them under "settings" and "steps".
+        extendable: whether a finished run continues if more steps are asked for than it has had;
+            its configuration holds them under "settings" and "steps".
         upgrade: turns a configuration that an older magkit recorded into one of today's form.
 
     Raises:
         MagkitError: `output` holds something else, or a finished run; or no folder can be made.
     """
-    asked: dict[str, Any] = json.loads(json.dumps(config))
+    wanted: dict[str, Any] = json.loads(json.dumps(config))
     if output is not None:
         if not new and (output / "config.json").is_file():
-            run = Run(output, asked, result)
-            there = upgrade(read_config(kind, output))
-            return _continued(run, there, may_end=resume_finished, extendable=extendable)
-        return _started(kind, asked, made_with, _claim(output), result)
+            run, old = Run(output, wanted, result), upgrade(read_config(kind, output))
+            return _resume(run, old, may_end=resume_finished, extendable=extendable)
+        return _create(kind, wanted, made_with, _claim(output), result)
     folders = [] if new else list(_numbered(kind, root))[::-1]
-    known = [(Run(folder, asked, result), _recorded(kind, folder, upgrade)) for folder in folders]
+    known = [(Run(folder, wanted, result), _recorded(kind, folder, upgrade)) for folder in folders]
     for run, recorded in known:
-        if recorded == asked and not run.finished:
+        if recorded == wanted and not run.finished:
             return run
     for run, recorded in known if extendable else ():
-        apart = steps_apart(recorded, asked)
-        if apart is not None and apart[0] < apart[1] and run.has_done(apart[0]):
-            return replace(run, extends=apart[0])
-    return _started(kind, asked, made_with, _next(kind, root), result)
+        change = step_change(recorded, wanted)
+        if change is not None and change[0] < change[1] and run.has_checkpoint(change[0]):
+            return replace(run, extended_from=change[0])
+    return _create(kind, wanted, made_with, _next(kind, root), result)
 
 
 def read_config(kind: str, folder: Path) -> dict[str, Any]:
@@ -150,10 +150,18 @@ def read_config(kind: str, folder: Path) -> dict[str, Any]:
     return config
 
 
-def _continued(run: Run, recorded: Mapping[str, Any], *, may_end: bool, extendable: bool) -> Run:
-    apart = steps_apart(recorded, run.config) if extendable else None
-    if apart is not None:
-        return _extending(run, *apart)
+def renamed_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a training's configuration with the settings of magkit 0.1 by their new names."""
+    settings = config.get("settings")
+    if not isinstance(settings, dict):
+        return config
+    return {**config, "settings": {setting_name(key): v for key, v in settings.items()}}
+
+
+def _resume(run: Run, recorded: Mapping[str, Any], *, may_end: bool, extendable: bool) -> Run:
+    change = step_change(recorded, run.config) if extendable else None
+    if change is not None:
+        return _extended(run, *change)
     if recorded != run.config:
         raise MagkitError(
             f"{run.folder} holds another run: {'; '.join(_differences(recorded, run.config))}",
@@ -165,17 +173,17 @@ def _continued(run: Run, recorded: Mapping[str, Any], *, may_end: bool, extendab
     return run
 
 
-def _extending(run: Run, before: int, steps: int) -> Run:
-    """Return the run as one that goes on beyond the steps for which it was begun.
+def _extended(run: Run, before: int, steps: int) -> Run:
+    """Return a run of `before` steps as one that is extended to `steps`.
 
     Raises:
-        MagkitError: it can't.
+        MagkitError: it has fewer steps, is unfinished, or its last checkpoint is missing.
     """
     if steps < before:
         problem = f"{run.folder} holds a run of {before} steps, and {steps} are fewer"
         raise MagkitError(problem, "more steps train it further; others need another --output")
-    if run.has_done(before):
-        return replace(run, extends=before)
+    if run.has_checkpoint(before):
+        return replace(run, extended_from=before)
     if run.finished:
         problem = f"{run.folder} can't be trained further: checkpoint-{before}.pt is missing"
         raise MagkitError(problem, "choose another --output")
@@ -183,9 +191,9 @@ def _extending(run: Run, before: int, steps: int) -> Run:
     raise MagkitError(problem, f"--steps {before} finishes it; then more steps train it further")
 
 
-def steps_apart(there: Mapping[str, Any] | None, here: Mapping[str, Any]) -> tuple[int, int] | None:
+def step_change(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> tuple[int, int] | None:
     """Return the numbers of steps of two configurations, if they differ in nothing else."""
-    steps, rest = zip(*map(_without_steps, (there or {}, here)), strict=True)
+    steps, rest = zip(*map(_without_steps, (old or {}, new)), strict=True)
     whole = all(type(number) is int for number in steps)
     return steps if whole and steps[0] != steps[1] and rest[0] == rest[1] else None
 
@@ -198,11 +206,11 @@ def _without_steps(config: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
     return settings.get("steps"), {**config, "settings": others}
 
 
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    old, new = dict(_leaves(there)), dict(_leaves(here))
+def _differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    old, new = dict(_leaves(recorded)), dict(_leaves(wanted))
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    said = [f"{key} is {old.get(key)} there, {new.get(key)} here" for key in changed[:3]]
-    return said + (["..."] if len(changed) > len(said) else [])
+    texts = [f"{key} is {old.get(key)} there, {new.get(key)} here" for key in changed[:3]]
+    return texts + (["..."] if len(changed) > len(texts) else [])
 
 
 def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -213,7 +221,7 @@ def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value
 
 
-def _started(
+def _create(
     kind: str,
     config: Mapping[str, Any],
     made_with: Mapping[str, Any],
@@ -251,7 +259,7 @@ def _next(kind: str, root: Path) -> Path:
     while True:
         folder = root / f"{kind}-{number:03d}"
         try:
-            return _made(folder)
+            return _make(folder)
         except FileExistsError:  # another process was faster
             number += 1
 
@@ -260,14 +268,14 @@ def _claim(folder: Path) -> Path:
     if folder.is_dir() and not any(folder.iterdir()):
         return folder
     try:
-        return _made(folder)
+        return _make(folder)
     except FileExistsError as error:
         raise MagkitError(
-            f"{folder} exists and is no run to go on with", "choose another --output"
+            f"{folder} exists and is no run to resume", "choose another --output"
         ) from error
 
 
-def _made(folder: Path) -> Path:
+def _make(folder: Path) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
@@ -282,7 +290,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "pillow", "pycocotools", "safetenso
 
 
 def made_with(device: torch.device | str, **more: Any) -> dict[str, Any]:
-    """Return versions, machine, device, threads and processes, and what else is said."""
+    """Return versions, machine, device, threads and processes, and further entries."""
     return {
         "magkit": __version__,
         "python": platform.python_version(),

@@ -6,27 +6,26 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from magkit.errors import MagkitError
 from magkit.progress import Progress, silent
 from magkit.runtime import distributed
-from magkit.runtime.files import atomic_path, file_lock
+from magkit.runtime.files import file_lock
 from magkit.runtime.seeds import derived_seed
 from magkit.training.checkpoint import extend_run, restore, save_checkpoint, weights_digest
 from magkit.training.config import TrainConfig, learning_rate
 from magkit.training.loop import TrainState, train_step
-from magkit.training.metrics import MetricsLog, opened, recent_metrics
+from magkit.training.metrics import MetricsLog, recent_metrics, tensorboard_writer
 from magkit.training.run import Run
+
+logger = logging.getLogger(__name__)
 
 DRAWS = 0  # first part of the key of draws that layers such as dropout make
 
@@ -34,10 +33,10 @@ B = TypeVar("B")
 
 
 class Task(Protocol[B]):
-    """What is learnt, from what."""
+    """Batches, losses and evaluation of a training."""
 
     def batches(self, start: int) -> Iterable[Sequence[B]]:
-        """Yield this process' parts of the batches of steps `start` and on, of equal size.
+        """Yield this process' equal micro-batches of each step, from step `start` on.
 
         Batch n must not depend on `start`.
         """
@@ -47,18 +46,18 @@ class Task(Protocol[B]):
         """Prepare the networks for step number `step`, from 0."""
         ...
 
-    def losses(self, model: nn.Module, part: B) -> dict[str, torch.Tensor]:
-        """Return the terms whose sum is to fall."""
+    def losses(self, model: nn.Module, batch: B) -> dict[str, torch.Tensor]:
+        """Return the loss terms, whose sum is minimised."""
         ...
 
     def after_step(self, model: nn.Module, step: int) -> None:
-        """Move what follows the weights, now that the optimiser did step number `step`."""
+        """Update the networks after the optimiser's step number `step`."""
         ...
 
-    def observe(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
-        """Draw and measure what became of the model after `step` steps; the first process only.
+    def evaluate(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
+        """Draw samples and return metrics after `step` steps; called in the first process only.
 
-        `model` is the average of the weights where one is taken.
+        `model` has the average of the weights, if there is one.
         """
         ...
 
@@ -72,18 +71,18 @@ def train(
     *,
     tensorboard: bool = False,
 ) -> None:
-    """Do the steps that are left, measuring, saving and drawing as `config` says.
+    """Do the remaining steps, with metrics, checkpoints and evaluations at intervals.
 
-    Every draw is a function of (seed, step): a training that was stopped anywhere and goes on from
-    a checkpoint equals one that never stopped; on a CPU with as many threads, to the bit.
+    Every draw is a function of (seed, step): a training resumed from a checkpoint equals one that
+    never stopped; on a CPU with as many threads, to the bit.
 
     Args:
-        run: where the first process writes everything; hold it with `locked`.
-        state: the networks, on their device, at the checkpoint to go on from.
-        config: steps, rates, intervals.
-        task: the batches, the losses, what is looked at now and then.
-        progress: told about steps.
-        tensorboard: whether what is measured goes there as well.
+        run: where the first process writes; locked by the caller.
+        state: the networks, on their device, at the checkpoint to resume from.
+        config: steps, learning rate, intervals.
+        task: batches, losses, evaluation.
+        progress: called with the steps done.
+        tensorboard: whether metrics are written there as well.
 
     Raises:
         MagkitError: the training diverged, the run can't be written, or there is no TensorBoard.
@@ -91,68 +90,57 @@ def train(
     progress(state.step, config.steps)
     with (
         distributed.first_rank_context(
-            lambda: opened(run.folder, state.step, wanted=tensorboard)
-        ) as show,
+            lambda: tensorboard_writer(run.folder, state.step, enabled=tensorboard)
+        ) as write,
         distributed.first_rank_context(lambda: MetricsLog(run.metrics, state.step)) as log,
     ):
-        for parts in task.batches(state.step) if state.step < config.steps else ():
-            measured = _step(state, config, task, parts)
-            if log is not None and show is not None:
-                measured.update(_keep(run, state, config, task))
-                log.write(state.step, measured)
-                show(state.step, measured)
+        for micro_batches in task.batches(state.step) if state.step < config.steps else ():
+            metrics = _step(state, config, task, micro_batches)
+            if log is not None and write is not None:
+                metrics.update(_evaluate_and_save(run, state, config, task))
+                log.write(state.step, metrics)
+                write(state.step, metrics)
             progress(state.step, config.steps)
             if state.step == config.steps:
                 break
 
 
 def _step(
-    state: TrainState, config: TrainConfig, task: Task[B], parts: Sequence[B]
+    state: TrainState, config: TrainConfig, task: Task[B], micro_batches: Sequence[B]
 ) -> dict[str, float]:
     step, rate = state.step, learning_rate(config, state.step)
     torch.manual_seed(derived_seed(config.seed, DRAWS, step))
     task.before_step(state.model, step)
     device = next(state.model.parameters()).device.type
     with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
-        losses = [partial(task.losses, state.model, part) for part in parts]
-        measured = train_step(state, losses, config)
+        losses = [partial(task.losses, state.model, batch) for batch in micro_batches]
+        metrics = train_step(state, losses, config)
     task.after_step(state.model, step)
-    return {**measured, "rate": rate}
+    return {**metrics, "rate": rate}
 
 
-def _keep(run: Run, state: TrainState, config: TrainConfig, task: Task[B]) -> dict[str, float]:
-    """Save and look, where it is time to, and return what was seen."""
-    seen, last = dict[str, float](), state.step == config.steps
+def _evaluate_and_save(
+    run: Run, state: TrainState, config: TrainConfig, task: Task[B]
+) -> dict[str, float]:
+    """Evaluate and save at their intervals and after the last step; return metrics."""
+    metrics, last = dict[str, float](), state.step == config.steps
     if last or state.step % config.sample_every == 0:
         with torch.no_grad():
-            seen = task.observe(run, state.average, state.step)
+            metrics = task.evaluate(run, state.average, state.step)
     if last or state.step % config.save_every == 0:
         save_checkpoint(run.folder, state)
-    return seen
-
-
-def write_picture(path: Path, picture: torch.Tensor) -> None:
-    """Write RGB (3, H, W) in [0, 1] as a PNG, in place of one that is there."""
-    pixels = (picture.detach().cpu().clamp(0, 1) * 255).round().byte()
-    with (
-        atomic_path(path, overwrite=True) as temporary,
-        closing(Image.fromarray(np.ascontiguousarray(pixels.permute(1, 2, 0)))) as image,
-    ):
-        image.save(temporary)
-
-
-logger = logging.getLogger(__name__)
+    return metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class TrainingResult:
     """A finished training.
 
     Attributes:
         run: its folder.
-        steps: how many there were in all.
-        continued: the step at which this process went on.
-        seconds: how long this process trained.
+        steps: number of all steps.
+        continued: the step at which this process resumed.
+        seconds: duration of this process' training.
         metrics: means over the last hundred steps.
     """
 
@@ -163,7 +151,7 @@ class Outcome:
     metrics: dict[str, float]
 
 
-def complete(
+def run_training(
     run: Run,
     state: TrainState,
     config: TrainConfig,
@@ -173,36 +161,36 @@ def complete(
     title: str,
     progress: Progress = silent,
     tensorboard: bool = False,
-) -> Outcome:
+) -> TrainingResult:
     """Train from the newest checkpoint of a run, or from the start, to the end.
 
     Args:
-        run: its folder; no other training may be at work in it. One that had ended is extended.
-        state: the networks as they are at the start.
-        config: steps, rates, intervals.
-        task: what is learnt, from what.
-        export: writes the result; called by the first process alone.
-        title: what is trained, for the log.
-        progress: told about steps.
-        tensorboard: whether what is measured goes there as well.
+        run: its folder, which no other training may use. A finished run is extended.
+        state: the networks at the start.
+        config: steps, learning rate, intervals.
+        task: batches, losses, evaluation.
+        export: writes the result; called in the first process only.
+        title: of the training, for the log.
+        progress: called with the steps done.
+        tensorboard: whether metrics are written there as well.
 
     Raises:
         MagkitError: the folder is in use, its checkpoints can't be read, the processes of the
             training found different ones, or as `train`.
     """
     with distributed.first_rank_context(lambda: file_lock(run.folder)):
-        distributed.on_first_rank(run.sweep)
-        for broken in _restored(run, state):
+        distributed.on_first_rank(run.remove_temporary)
+        for broken in _restore(run, state):
             logger.warning("%s can't be read: going on from the checkpoint before it", broken)
-        if run.extends is not None:
+        if run.extended_from is not None:
             distributed.on_first_rank(lambda: extend_run(run, state.step))
-            ended = (run.folder, run.extends)
+            ended = (run.folder, run.extended_from)
             logger.info("%s had ended after %d steps: it is trained further", *ended)
         start, began = state.step, time.monotonic()
         logger.info("%s%s", title, f", from step {start}" if start else "")
         train(run, state, config, task, progress, tensorboard=tensorboard)
         distributed.on_first_rank(lambda: export(state))
-    return Outcome(
+    return TrainingResult(
         run=run,
         steps=state.step,
         continued=start,
@@ -211,10 +199,10 @@ def complete(
     )
 
 
-def _restored(run: Run, state: TrainState) -> list[Path]:
-    """Bring the state to the newest checkpoint, in all processes to the same; see `restore`."""
+def _restore(run: Run, state: TrainState) -> list[Path]:
+    """Restore the newest checkpoint, the same in all processes; return the broken ones."""
     broken = distributed.on_all_ranks(lambda: restore(run.folder, state))
-    # Random weights may differ in a last bit between machines; what was saved doesn't.
+    # Random weights may differ in a last bit between machines; saved ones don't.
     found = distributed.all_gather_object((state.step, weights_digest(state) if state.step else ""))
     if len(set(found)) > 1:
         others = Counter(each for each in found[1:] if each != found[0])

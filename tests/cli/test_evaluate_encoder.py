@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from magkit.cli import run
-from magkit.evaluate.encoder import open_judged
+from magkit.evaluate.encoder import load_comparison
 from magkit.magnify import fast_spec, magnet_spec
 from magkit.magnify.encoder import EncoderInfo, save_encoder
 from magkit.magnify.fast import FastEncoder
 from magkit.magnify.magnet import MagNetEncoder
-from magkit.selfsup.network import build_backbone
+from magkit.selfsup.model import build_backbone
 
 Captured = pytest.CaptureFixture[str]
 QUICK = ("--frames", "8", "--procedural", "4", "--threads", "1", "--device", "cpu")
@@ -95,12 +95,12 @@ def test_encoders_of_other_networks(tmp_path: Path) -> None:
     """Those without weights that ship stand beside random ones alone; larger strides, frames."""
     config = magnet_spec.MagnetConfig()
     path = saved(tmp_path / "m.safetensors", "magnet", config, MagNetEncoder(config))
-    judged = open_judged(path)
+    judged = load_comparison(path)
     assert list(judged.encoders) == ["own", "random"]
     assert judged.size == 96
     backbone = build_backbone("resnet18")[0]
     path = saved(tmp_path / "r.safetensors", "resnet18", None, backbone)
-    judged = open_judged(path)
+    judged = load_comparison(path)
     assert judged.size == 192
     state = judged.encoders["own"].state_dict()
     assert all(torch.equal(state[key], value) for key, value in backbone.state_dict().items())

@@ -13,7 +13,7 @@ from PIL import Image
 from magkit.cli import run
 from magkit.invert import CLASSES
 from magkit.invert.targets.segmenter import Segmenter
-from magkit.runtime.weights import stored, write_tensors
+from magkit.runtime.weights import to_storable, write_tensors
 
 Capture = pytest.CaptureFixture[str]
 
@@ -35,7 +35,9 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(seed)
         state = Segmenter(len(CLASSES) + 1).state_dict()
         texts = {"target": "segmenter", "classes": json.dumps(CLASSES)}
-        write_tensors(folder / name, {key: stored(value) for key, value in state.items()}, texts)
+        write_tensors(
+            folder / name, {key: to_storable(value) for key, value in state.items()}, texts
+        )
     return folder
 
 

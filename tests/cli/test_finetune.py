@@ -107,7 +107,7 @@ def test_an_encoder_is_loaded_and_reported(recipe: Path, capsys: Captured) -> No
     assert settings(Path("two"))["encoder_lr"] == 0.5
     weights = ("--weights", "two/model.safetensors")
     assert finetune(recipe, *encoder, *weights) == 2
-    assert "not both" in capsys.readouterr().err
+    assert "exclude each other" in capsys.readouterr().err
 
 
 def test_killed_without_warning_and_continued_equals_undisturbed(

@@ -19,7 +19,7 @@ from magkit.invert import CLASSES
 from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
 from magkit.invert.targets.segmenter import Segmenter
 from magkit.runtime.files import file_lock
-from magkit.runtime.weights import stored, write_tensors
+from magkit.runtime.weights import to_storable, write_tensors
 
 Capture = pytest.CaptureFixture[str]
 
@@ -28,7 +28,7 @@ TINY += ["--set", "keyframe_steps=1", "--set", "warm_steps=1", "--set", "keyfram
 
 
 def save(path: Path, name: str, model: nn.Module, classes: tuple[str, ...] = CLASSES) -> None:
-    tensors = {key: stored(value) for key, value in model.state_dict().items()}
+    tensors = {key: to_storable(value) for key, value in model.state_dict().items()}
     write_tensors(path, tensors, {"target": name, "classes": json.dumps(classes)})
 
 

@@ -13,7 +13,7 @@ import magkit.cli.app
 from magkit.cli import run
 from magkit.cli.command import add, group
 from magkit.cli.output import Output, log_printed
-from magkit.runtime.pool import each_done
+from magkit.runtime.pool import map_unordered
 
 Captured = pytest.CaptureFixture[str]
 
@@ -143,7 +143,7 @@ def complain(number: int) -> int:
 
 def test_workers_speak_through_the_process_that_started_them(capfd: Captured) -> None:
     with log_printed(Output()):
-        assert sorted(each_done(complain, range(4), 2)) == [0, 1, 2, 3]
+        assert sorted(map_unordered(complain, range(4), 2)) == [0, 1, 2, 3]
     lines = sorted(capfd.readouterr().err.splitlines())
     assert lines == [*(f"item {n} is begun" for n in range(4)), "warning: a broken file"]
 

@@ -7,7 +7,7 @@ import torch
 
 from magkit.data.dataset import StoredBatches
 from magkit.data.open import open_dataset
-from magkit.synth.stream import load_batches
+from magkit.runtime.loader import load_batches
 from magkit.synth.triplets import Degradation
 
 Made = Callable[..., Path]

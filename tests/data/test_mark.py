@@ -158,13 +158,13 @@ def test_sources_of_the_same_names_and_sizes_are_told_apart(plan: Plan, tmp_path
     folder, recipe = bitmaps(tmp_path / "in", 0), tmp_path / "recipe"
     sources = build_sources([str(folder)], None, None, 0)
     write_dataset(recipe, make_plan("triplets", "recipe", 4, 0, plan.config, sources), sources)
-    before = fingerprint(recipe), sources_digest(sources), open_frames(str(folder), 64).described()
+    before = fingerprint(recipe), sources_digest(sources), open_frames(str(folder), 64).describe()
     assert fingerprint(recipe) == before[0]
     bitmaps(folder, 1)
     after = (
         fingerprint(recipe),
         sources_digest(build_sources([str(folder)], None, None, 0)),
-        open_frames(str(folder), 64).described(),
+        open_frames(str(folder), 64).describe(),
     )
     assert all(one != other for one, other in zip(before, after, strict=True))
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from magkit.evaluate.cases import JUDGED, Case, cases
+from magkit.evaluate.cases import STILL_BACKGROUND, Case, cases
 from magkit.evaluate.magnifier import Score, achieved_gain, evaluate, predictor
-from magkit.evaluate.report import report, summary
+from magkit.evaluate.protocols import summarize, summarize_by
 from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources, render
 
-SMALL = replace(JUDGED, size=96)
+SMALL = replace(STILL_BACKGROUND, size=96)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_the_gain_of_an_exact_output(
 
 def test_scores_of_the_unmagnified_and_of_the_exact_frame(sources: Sources) -> None:
     judged = case(sources, 0.5, 20.0, seed=1)
-    truth = render([judged.scene], JUDGED, sources, quantise=False).m
+    truth = render([judged.scene], STILL_BACKGROUND, sources, quantise=False).m
 
     def nothing(a: torch.Tensor, b: torch.Tensor, factor: float) -> torch.Tensor:
         return b
@@ -118,7 +118,7 @@ def score(**changed: float) -> Mapping[str, float]:
 def test_summaries() -> None:
     gains = (0.2, 0.95, 1.04, 1.3, 1.08)
     rows = [score(gain=gain, ssim=0.1 * n) for n, gain in enumerate(gains)]
-    made = summary(rows)
+    made = summarize(rows)
     assert made["cases"] == 5
     assert made["gain"] == 1.04
     assert made["near"] == pytest.approx(3 / 5)
@@ -129,7 +129,7 @@ def test_summaries() -> None:
 
 def test_a_report_by_displacement_and_factor() -> None:
     rows = [score(displacement=d, factor=f, gain=d) for d in (1.0, 0.1) for f in (5.0, 10.0, 20.0)]
-    made: dict[str, Any] = json.loads(json.dumps(report(rows)))
+    made: dict[str, Any] = json.loads(json.dumps(summarize_by(rows)))
     assert made["all"]["cases"] == 6
     assert [(row["displacement"], row["cases"], row["gain"]) for row in made["displacement"]] == [
         (0.1, 3, 0.1),

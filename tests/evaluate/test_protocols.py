@@ -12,9 +12,8 @@ import torch
 from magkit.evaluate import clips
 from magkit.evaluate.cases import noise_cases, sinusoid_cases, subpixel_cases
 from magkit.evaluate.clips import PERIOD, evaluate_clips, measure_still
-from magkit.evaluate.magnifier import evaluate, photon_noise_added
-from magkit.evaluate.protocols import PROTOCOLS
-from magkit.evaluate.report import behind, report
+from magkit.evaluate.magnifier import add_photon_noise, evaluate
+from magkit.evaluate.protocols import PROTOCOLS, cells_not_ahead, summarize_by
 from magkit.runtime.seeds import generator
 from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources, render
@@ -64,7 +63,7 @@ def test_the_noise_levels(sources: Sources) -> None:
 def test_photon_noise_has_the_variance_of_the_grey_level(level: float) -> None:
     for grey in (40, 160):
         flat = torch.full((1, 3, 128, 128), grey / 255)
-        noisy = photon_noise_added(flat, level, generator(0)) * 255
+        noisy = add_photon_noise(flat, level, generator(0)) * 255
         # Rounding adds a twelfth.
         assert noisy.var().item() == pytest.approx(level * grey + 1 / 12, rel=0.03)
         assert noisy.mean().item() == pytest.approx(grey, abs=0.5)
@@ -118,7 +117,7 @@ class Told:
 
 def test_scores_of_exact_and_of_untouched_clips(sources: Sources) -> None:
     case = list(sinusoid_cases(sources, 1, seed=3))[3]
-    scenes = [clips.swung(case.scene, index) for index in range(PERIOD + 1)]
+    scenes = [clips.oscillate(case.scene, index) for index in range(PERIOD + 1)]
     assert [s.layers[0].motion[1] for s in scenes][3::6] == pytest.approx([0.1, -0.1])
     exact = (render([scene], case.config, sources).m for scene in scenes[1:])
     (made,) = evaluate_clips(Told(exact), [case], sources)
@@ -174,13 +173,13 @@ def test_what_noise_becomes(sources: Sources, times: float) -> None:
 def scored(gain: float, ssim: float, region: float) -> dict[str, Any]:
     score = {"gain": gain, "ssim": ssim, "region_ssim": region}
     score |= {"input_ssim": 0.5, "input_region_ssim": 0.4}
-    return report([{**score, "factor": factor} for factor in (5.0, 10.0)], ["factor"])
+    return summarize_by([{**score, "factor": factor} for factor in (5.0, 10.0)], ["factor"])
 
 
 def test_where_a_magnifier_is_not_ahead() -> None:
     judged = scored(0.95, 0.9, 0.3)
     rival = {"name": "rival", **scored(1.1, 0.9, 0.2)}
-    found = behind(judged, [rival], ["factor"])
+    found = cells_not_ahead(judged, [rival], ["factor"])
     cells = {(c["by"], c["value"], c["measure"], c["than"]) for c in found}
     places = [("all", None), ("factor", 5.0), ("factor", 10.0)]
     tie = {(*place, "ssim", "rival") for place in places}
@@ -188,4 +187,4 @@ def test_where_a_magnifier_is_not_ahead() -> None:
     assert cells == tie | lost
     assert next(c for c in found if c["than"] == "input")["other"] == pytest.approx(0.4)
     nearer = {"name": "nearer", **scored(1.02, 0.1, 0.1)}
-    assert {c["measure"] for c in behind(judged, [nearer], [])} == {"gain", "region_ssim"}
+    assert {c["measure"] for c in cells_not_ahead(judged, [nearer], [])} == {"gain", "region_ssim"}

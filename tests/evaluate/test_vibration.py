@@ -33,11 +33,11 @@ def test_tone_and_growth(axis: str, place: tuple[int, int, int, int] | None) -> 
     assert patch.axis == axis
     assert patch.left < 60 < patch.right
     assert patch.top < 34 < patch.bottom
-    assert found.tone_before == pytest.approx(TONE, abs=0.1)
-    assert found.tone_error == pytest.approx(0, abs=0.05)
+    assert found.frequency_before == pytest.approx(TONE, abs=0.1)
+    assert found.frequency_error == pytest.approx(0, abs=0.05)
     assert found.amplitude_before == pytest.approx(0.8, rel=0.05)
     assert found.growth == pytest.approx(4, rel=0.05)
-    assert found.likeness_after > 0.98
+    assert found.correlation_after > 0.98
 
 
 def test_another_tone_is_an_error_of_the_tone() -> None:

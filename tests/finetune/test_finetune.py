@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from magkit.errors import MagkitError, UsageError
-from magkit.finetune.finetune import Finetuned, Job, finetune
+from magkit.finetune.finetune import FinetuneJob, FinetuneResult, finetune
 from magkit.finetune.initialization import Initialization
 from magkit.finetune.task import SceneTask
 from magkit.magnify import fast_spec
@@ -23,7 +23,7 @@ from magkit.magnify.load import load_magnifier
 from magkit.runtime.weights import write_tensors
 from magkit.training.metrics import read_metrics
 
-TINY = Job(
+TINY = FinetuneJob(
     magnifier="magnet-fast",
     options=("stem=8", "width=8", "guide=8", "hidden=8"),
     settings={"steps": 3, "batch": 1, "size": 64, "objects": "1,2", "save_every": 1},
@@ -37,16 +37,16 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Finetuned:
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> FinetuneResult:
     return finetune(TINY, output=tmp_path_factory.mktemp("runs") / "first", workers=0)
 
 
-def same_weights(one: Finetuned, other: Finetuned) -> bool:
+def same_weights(one: FinetuneResult, other: FinetuneResult) -> bool:
     left, right = load_file(one.run.model), load_file(other.run.model)
     return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
 
 
-def test_a_run_holds_all_that_there_is_to_know(outcome: Finetuned) -> None:
+def test_a_run_holds_all_that_there_is_to_know(outcome: FinetuneResult) -> None:
     assert (outcome.steps, outcome.continued) == (3, 0)
     lines = read_metrics(outcome.run.metrics)
     assert [line["step"] for line in lines] == [1, 2, 3]
@@ -59,7 +59,7 @@ def test_a_run_holds_all_that_there_is_to_know(outcome: Finetuned) -> None:
     assert picture.size == (5 * 64 + 4 * 2, 4 * 64 + 3 * 2)
 
 
-def test_the_result_is_the_average_and_loads_by_itself(outcome: Finetuned) -> None:
+def test_the_result_is_the_average_and_loads_by_itself(outcome: FinetuneResult) -> None:
     with safe_open(outcome.run.model, "pt") as file:
         texts = file.metadata()
     assert (texts["magnifier"], texts["steps"], texts["seed"]) == ("magnet-fast", "3", "0")
@@ -69,12 +69,12 @@ def test_the_result_is_the_average_and_loads_by_itself(outcome: Finetuned) -> No
     assert all(torch.equal(saved[k], v) for k, v in magnifier.state_dict().items())  # type: ignore[attr-defined]
 
 
-def test_the_number_of_workers_changes_nothing(outcome: Finetuned, tmp_path: Path) -> None:
+def test_the_number_of_workers_changes_nothing(outcome: FinetuneResult, tmp_path: Path) -> None:
     assert same_weights(finetune(TINY, output=tmp_path / "run", workers=1), outcome)
 
 
 def test_a_resumed_run_equals_one_that_was_not_stopped(
-    outcome: Finetuned,
+    outcome: FinetuneResult,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     log: pytest.LogCaptureFixture,
@@ -98,7 +98,7 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(
 
 @pytest.mark.parametrize("config", ["", "{", "[1]", "null", "[" * 100_000, '{"stem": 1e400}'])
 def test_weights_that_do_not_say_what_they_are(
-    outcome: Finetuned, tmp_path: Path, config: str
+    outcome: FinetuneResult, tmp_path: Path, config: str
 ) -> None:
     weights = tmp_path / "weights.safetensors"
     write_tensors(weights, load_file(outcome.run.model), {"config": config})
@@ -109,7 +109,7 @@ def test_weights_that_do_not_say_what_they_are(
 
 
 def test_more_steps_train_a_finished_magnifier_further(
-    outcome: Finetuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    outcome: FinetuneResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = Path("runs/finetune-001")
@@ -122,7 +122,9 @@ def test_more_steps_train_a_finished_magnifier_further(
     assert finetune(TINY, workers=0).run.folder == Path("runs/finetune-002"), "fewer steps: anew"
 
 
-def test_the_seed_and_the_data_determine_the_result(outcome: Finetuned, tmp_path: Path) -> None:
+def test_the_seed_and_the_data_determine_the_result(
+    outcome: FinetuneResult, tmp_path: Path
+) -> None:
     seeded = replace(TINY, settings={**TINY.settings, "seed": 1})
     more = replace(TINY, procedural=4)
     for number, job in enumerate((seeded, more)):
@@ -132,7 +134,7 @@ def test_the_seed_and_the_data_determine_the_result(outcome: Finetuned, tmp_path
 
 
 def test_weights_to_start_from_bring_their_configuration(
-    outcome: Finetuned, tmp_path: Path
+    outcome: FinetuneResult, tmp_path: Path
 ) -> None:
     job = replace(TINY, options=(), weights=outcome.run.model, half=True)
     job = replace(job, settings={**TINY.settings, "steps": 1, "lr": 1e-12})
@@ -143,7 +145,7 @@ def test_weights_to_start_from_bring_their_configuration(
     assert all(torch.allclose(left[k], right[k].float(), rtol=1e-3, atol=1e-4) for k in left)
 
 
-def test_options_over_recorded_ones_are_read_as_all_are(outcome: Finetuned) -> None:
+def test_options_over_recorded_ones_are_read_as_all_are(outcome: FinetuneResult) -> None:
     origin = Initialization(
         fast_spec.SPEC, (" stem =4", "width=x", "width = 4 "), outcome.run.model, None
     )
@@ -170,7 +172,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def further(encoder: Path | None, **settings: object) -> Job:
+def further(encoder: Path | None, **settings: object) -> FinetuneJob:
     return replace(TINY, options=(), encoder=encoder, settings={**TINY.settings, **settings})
 
 
@@ -228,10 +230,10 @@ def test_a_training_goes_on_with_a_frozen_encoder(
     assert same_weights(again, finetune(job, output=tmp_path / "whole", workers=0))
 
 
-def test_encoders_that_are_refused(outcome: Finetuned, encoder: Path, tmp_path: Path) -> None:
+def test_encoders_that_are_refused(outcome: FinetuneResult, encoder: Path, tmp_path: Path) -> None:
     job = further(encoder)
     refused = [
-        (replace(job, weights=outcome.run.model), UsageError, "not both"),
+        (replace(job, weights=outcome.run.model), UsageError, "exclude each other"),
         (replace(job, encoder=tmp_path / "none"), MagkitError, "there is no encoder"),
         (replace(job, encoder=outcome.run.folder), MagkitError, "'finetune', not of 'pretrain'"),
         (replace(job, encoder=outcome.run.model), MagkitError, "holds no encoder"),
@@ -290,7 +292,7 @@ def test_an_error_in_a_worker_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_what_can_not_be_trained_is_refused_before_anything_is_written(
-    outcome: Finetuned, tmp_path: Path
+    outcome: FinetuneResult, tmp_path: Path
 ) -> None:
     (tmp_path / "text.safetensors").write_text("no weights")
     other = ("stem=12", "width=8", "guide=8", "hidden=8")

@@ -6,10 +6,15 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
-from magkit.magnify.fast import MagnetFast
+from magkit.magnify.fast import (
+    GUESS_WEIGHT,
+    MOTION_WEIGHT,
+    STRUCTURE_WEIGHT,
+    MagnetFast,
+    fast_losses,
+)
 from magkit.magnify.fast_spec import FastConfig
-from magkit.magnify.losses import DISPLACEMENT, GUESS, STRUCTURE, fast_losses, magnet_losses
-from magkit.magnify.magnet import MagNet
+from magkit.magnify.magnet import MagNet, magnet_losses
 from magkit.magnify.magnet_spec import MagnetConfig
 from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig
@@ -67,9 +72,9 @@ def test_fast_losses_are_what_their_docstring_says(batch: Triplets) -> None:
 
     expected = {
         "image": float((np.abs(made - truth) * (1 + 2 * array(batch.moving))).mean()),
-        "structure": STRUCTURE * (1 - ssim(made, truth)),
-        "motion": DISPLACEMENT * error(motion, 0.02),
-        "guess": GUESS * error(guess, 0.3),
+        "structure": STRUCTURE_WEIGHT * (1 - ssim(made, truth)),
+        "motion": MOTION_WEIGHT * error(motion, 0.02),
+        "guess": GUESS_WEIGHT * error(guess, 0.3),
     }
     assert {key: term.item() for key, term in terms.items()} == pytest.approx(expected, rel=1e-3)
 

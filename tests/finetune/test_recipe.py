@@ -14,7 +14,7 @@ def test_the_papers_network_is_trained_as_in_the_paper() -> None:
     """Oh et al., section 4: Adam at 1e-4 without decay, four scenes of 384 pixels, noise to 0.3."""
     recipe = make_recipe(registry().magnifier("magnet").preset)
     assert (recipe.train.lr, recipe.train.beta1, recipe.train.beta2) == (1e-4, 0.9, 0.999)
-    assert (recipe.train.warmup, recipe.train.final) == (0, 1.0)
+    assert (recipe.train.warmup, recipe.train.final_lr_ratio) == (0, 1.0)
     assert (recipe.batches.batch, recipe.degradation.noise) == (4, 0.3)
     assert recipe.scenes == SceneConfig(size=384, factors=(2, 100))
     assert (recipe.scenes.max_motion, recipe.scenes.magnified[1]) == (10, 30)
@@ -25,10 +25,10 @@ def test_the_papers_network_is_trained_as_in_the_paper() -> None:
 def test_every_preset_is_made_of_settings(name: str) -> None:
     preset = registry().magnifier(name).preset
     recipe = make_recipe(preset)
-    assert json.loads(json.dumps(recipe.compared())) == recipe.compared() | {
-        key: list(value) for key, value in recipe.compared().items() if isinstance(value, tuple)
-    }
-    assert {key: recipe.compared()[key] for key in preset} == dict(preset)
+    found = recipe.result_settings()
+    tuples = {key: list(value) for key, value in found.items() if isinstance(value, tuple)}
+    assert json.loads(json.dumps(found)) == found | tuples
+    assert {key: found[key] for key in preset} == dict(preset)
 
 
 def test_later_layers_outdo_earlier_ones_and_texts_are_understood() -> None:
@@ -39,10 +39,14 @@ def test_later_layers_outdo_earlier_ones_and_texts_are_understood() -> None:
     assert recipe.scenes.factors == (3.0, 7.0)
 
 
+def test_the_settings_of_magkit_0_1_are_understood() -> None:
+    assert make_recipe({"final": 0.25}).train.final_lr_ratio == 0.25
+
+
 def test_how_often_something_is_written_changes_no_result() -> None:
     one, other = make_recipe({"save_every": 1}), make_recipe({"sample_every": 2})
-    assert one.compared() == other.compared()
-    assert make_recipe({"seed": 1}).compared() != one.compared()
+    assert one.result_settings() == other.result_settings()
+    assert make_recipe({"seed": 1}).result_settings() != one.result_settings()
 
 
 @pytest.mark.parametrize(

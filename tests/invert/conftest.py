@@ -89,7 +89,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from magkit.invert import CLASSES
     from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
     from magkit.invert.targets.segmenter import Segmenter
-    from magkit.runtime.weights import stored, write_tensors
+    from magkit.runtime.weights import to_storable, write_tensors
 
     made = {
         "target": ("segmenter", Segmenter),
@@ -102,7 +102,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         tensors = network(len(CLASSES) + 1).state_dict()
         files[key] = folder / f"{key}.safetensors"
         texts = {"target": name, "classes": json.dumps(CLASSES)}
-        write_tensors(files[key], {k: stored(v) for k, v in tensors.items()}, texts)
+        write_tensors(files[key], {k: to_storable(v) for k, v in tensors.items()}, texts)
     return files
 
 

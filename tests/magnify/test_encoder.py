@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from magkit.errors import MagkitError, UsageError
 from magkit.magnify import fast_spec, magnet_spec
-from magkit.magnify.encoder import EncoderInfo, Report, load_encoder, read_info, save_encoder
+from magkit.magnify.encoder import EncoderInfo, LoadReport, load_encoder, read_info, save_encoder
 from magkit.magnify.fast import MagnetFast
 from magkit.magnify.load import save_weights
 from magkit.specs import MagnifierSpec
@@ -40,7 +40,7 @@ def fast(tmp_path: Path) -> Path:
     return written(tmp_path / "fast.safetensors", fast_spec.SPEC, FAST)
 
 
-def load(path: Path, spec: MagnifierSpec[Any] = fast_spec.SPEC, config: Any = FAST) -> Report:
+def load(path: Path, spec: MagnifierSpec[Any] = fast_spec.SPEC, config: Any = FAST) -> LoadReport:
     model: Any = spec.build(config)
     return load_encoder(model, spec, path, config)
 
@@ -209,7 +209,7 @@ def test_missing_stray_and_broken_tensors(fast: Path) -> None:
     for tensors, words in (
         ({k: v for k, v in whole.items() if k != name}, f"{name} is missing"),
         ({**whole, "head": torch.ones(1)}, "head is unknown"),
-        ({**whole, name: torch.full((16,), float("nan"))}, f"no numbers, in {name}"),
+        ({**whole, name: torch.full((16,), float("nan"))}, f"non-finite values, in {name}"),
     ):
         save_file(tensors, fast)
         damaged(fast)
@@ -246,6 +246,6 @@ def test_nothing_is_written_over_or_of_no_numbers(fast: Path, tmp_path: Path) ->
     with pytest.raises(MagkitError, match="exists"):
         save_encoder(fast, load_file(fast), info(fast_spec.SPEC, FAST))
     bad = {"x": torch.tensor([float("inf")])}
-    with pytest.raises(MagkitError, match="no numbers, in x"):
+    with pytest.raises(MagkitError, match="non-finite values, in x"):
         save_encoder(tmp_path / "bad", bad, info(fast_spec.SPEC, FAST))
     assert not (tmp_path / "bad").exists()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from magkit.magnify.load import LAYOUTS, load_magnifier, translate
+from magkit.magnify.load import LAYOUTS, load_magnifier, translate_layout
 from magkit.magnify.magnet import MagNet
 from magkit.magnify.magnet_spec import MagnetConfig
 
@@ -193,7 +193,7 @@ PORTS: dict[str, tuple[State, Run, int]] = {
 def test_a_published_network_gives_the_frames_of_plain_functions(port: str) -> None:
     state, run, parameters = PORTS[port]
     assert sum(value.numel() for value in state.values()) == parameters
-    tensors, options = translate("magnet", state)
+    tensors, options = translate_layout("magnet", state)
     network = MagNet(MagnetConfig(**options)).double()
     network.load_state_dict(tensors)
     a, b = torch.rand(2, 1, 3, 16, 24, dtype=torch.float64)
@@ -240,4 +240,4 @@ def test_marks_are_of_one_layout_each() -> None:
 
 def test_other_magnifiers_keep_their_keys() -> None:
     state = PORTS["cgst"][0]
-    assert translate("magnet-fast", state) == (state, {})
+    assert translate_layout("magnet-fast", state) == (state, {})

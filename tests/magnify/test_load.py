@@ -127,7 +127,7 @@ SOMETHING_ELSE: dict[str, Callable[[Path], object]] = {
     "other": lambda path: save_file({"a": torch.zeros(2), "b": torch.zeros(2)}, path),
 }
 
-WRONG = {
+MALFORMED = {
     "text": "is not a weights file",
     "empty": "is not a weights file",
     "cut": "is damaged|is not a weights file",
@@ -138,19 +138,19 @@ WRONG = {
     "pickle": "pickled Python object|is damaged",
     "list": "holds no state_dict",
     "no tensors": "'epoch' is not a tensor",
-    "nan": "values that are no numbers, in a",
+    "nan": "non-finite values, in a",
     "other": r"(\d+) of its \1 tensors are missing .*, 2 are unknown \(a\)",
 }
 
 
-@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.parametrize("kind", MALFORMED)
 def test_files_that_are_something_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "weights.pt"
     SOMETHING_ELSE[kind](path)
-    with pytest.raises(MagkitError, match=WRONG[kind]) as raised:
+    with pytest.raises(MagkitError, match=MALFORMED[kind]) as raised:
         load_magnifier("magnet-fast", path)
     assert raised.value.hint
     assert "\n" not in raised.value.message

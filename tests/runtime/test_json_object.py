@@ -34,7 +34,7 @@ def test_a_file_that_is_missing_a_folder_or_endless(
 ) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "long").write_text('{"a": 1234567}')
-    monkeypatch.setattr(module, "MOST_JSON_BYTES", 8)
+    monkeypatch.setattr(module, "MAX_JSON_BYTES", 8)
     for name in ("absent", "folder", "long"):
         with pytest.raises(MagkitError, match=name):
             read_json_object(tmp_path / name)

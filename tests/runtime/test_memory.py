@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from magkit.runtime.device import give_back
+from magkit.runtime.device import trim_memory
 
 
 def resident() -> int:
@@ -14,8 +14,8 @@ def resident() -> int:
 
 
 def test_it_may_be_called_anywhere() -> None:
-    give_back()
-    give_back()
+    trim_memory()
+    trim_memory()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone tells by /proc")
@@ -28,6 +28,6 @@ def test_holes_between_what_stays_are_given_back() -> None:
         stays.append(torch.ones(64))
     full = resident()
     blocks.clear()
-    give_back()
+    trim_memory()
     assert resident() < full - 200e6
     assert len(stays) == 300

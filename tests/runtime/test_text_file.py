@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from magkit.errors import UsageError
-from magkit.runtime.text import MOST_TEXT_BYTES, decode_text, read_toml
+from magkit.runtime.text import MAX_TEXT_BYTES, decode_text, read_toml
 
 TEXT = '# é\r\nname = "Kühe €"\r\nlr = 0.1\r\n'
 VALUES = {"name": "Kühe €", "lr": 0.1}
@@ -54,7 +54,7 @@ def test_wrong_syntax_is_told_with_its_line(tmp_path: Path) -> None:
 
 def test_no_file_is_read_without_end(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
-    path.write_bytes(b"#" * (MOST_TEXT_BYTES + 1))
+    path.write_bytes(b"#" * (MAX_TEXT_BYTES + 1))
     with pytest.raises(UsageError, match="too large"):
         read_toml(path)
 

@@ -7,7 +7,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms.functional import normalize
 
 from magkit.errors import UsageError
-from magkit.selfsup.network import BACKBONES, MEAN, build_backbone
+from magkit.selfsup.model import BACKBONES, IMAGENET_MEAN, build_backbone
 
 
 def test_the_map_is_torchvisions() -> None:
@@ -19,7 +19,7 @@ def test_the_map_is_torchvisions() -> None:
     assert not missing.unexpected_keys
     frames = torch.rand(2, 3, 96, 64, generator=torch.Generator().manual_seed(0))
     reference = create_feature_extractor(theirs.eval(), {"layer4": "features"})
-    seen = normalize(frames, MEAN, (0.229, 0.224, 0.225))
+    seen = normalize(frames, IMAGENET_MEAN, (0.229, 0.224, 0.225))
     with torch.no_grad():
         found, expected = encoder.eval()(frames), reference(seen)
     assert found["features"].shape == (2, 512, 3, 2)

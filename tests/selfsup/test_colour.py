@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms import functional as F
 
 from magkit.selfsup.recipe import ViewConfig
-from magkit.selfsup.views import AugmentationParams, colour_matrix, coloured, solarized
+from magkit.selfsup.views import AugmentationParams, color_jitter, colour_matrix, solarize
 
 
 @pytest.fixture(scope="module")
@@ -90,23 +90,23 @@ def test_ranges_and_probabilities(pictures: Tensor, draws: Callable[..., Tensor]
     many = pictures[:1].expand(400, -1, -1, -1)
     rows = draws(400)
     still = ViewConfig(jitter=(0.0, 1.0), grey=(0.0, 0.0))
-    kept = coloured(many, AugmentationParams(*rows.unbind(1)), still, 0)
+    kept = color_jitter(many, AugmentationParams(*rows.unbind(1)), still, 0)
     assert torch.allclose(kept, many, atol=1e-6)
-    other = coloured(many, AugmentationParams(*rows.unbind(1)), still, 1)
+    other = color_jitter(many, AugmentationParams(*rows.unbind(1)), still, 1)
     assert ((other - many).abs().amax((1, 2, 3)) > 1e-3).float().mean() > 0.97
     only = ViewConfig(contrast=0.0, saturation=0.0, hue=0.0, grey=(0.0, 0.0), jitter=(0.8, 0.8))
-    factors = coloured(many, AugmentationParams(*rows.unbind(1)), only, 0).mean(
+    factors = color_jitter(many, AugmentationParams(*rows.unbind(1)), only, 0).mean(
         (1, 2, 3)
     ) / many.mean((1, 2, 3))
     assert ((factors > 0.59) & (factors < 1.41)).all()
     assert 0.73 < ((factors - 1).abs() > 1e-4).float().mean() < 0.87
-    greys = coloured(many, AugmentationParams(*rows.unbind(1)), ViewConfig(grey=(0.2, 1.0)), 0)
+    greys = color_jitter(many, AugmentationParams(*rows.unbind(1)), ViewConfig(grey=(0.2, 1.0)), 0)
     assert 0.14 < (greys.std(1).amax((1, 2)) < 1e-6).float().mean() < 0.26
 
 
 def test_grey_is_that_of_torchvision(pictures: Tensor, draws: Callable[..., Tensor]) -> None:
     rows = AugmentationParams(*draws(2).unbind(1))
-    grey = coloured(pictures, rows, ViewConfig(jitter=(0.0, 0.0), grey=(0.0, 1.0)), 1)
+    grey = color_jitter(pictures, rows, ViewConfig(jitter=(0.0, 0.0), grey=(0.0, 1.0)), 1)
     assert torch.allclose(grey, F.rgb_to_grayscale(pictures, 3), atol=2e-4)
 
 
@@ -115,12 +115,12 @@ def test_clipping_comes_last(draws: Callable[..., Tensor]) -> None:
     rows = AugmentationParams(
         *draws(1, jitter=0.0, brightness=0.999, contrast=0.5, hue=0.5).unbind(1)
     )
-    assert torch.equal(coloured(bright, rows, ViewConfig(), 0), torch.ones_like(bright))
+    assert torch.equal(color_jitter(bright, rows, ViewConfig(), 0), torch.ones_like(bright))
 
 
 def test_solarizing_is_that_of_torchvision(draws: Callable[..., Tensor]) -> None:
     pictures = torch.rand(2, 3, 5, 5, generator=torch.Generator().manual_seed(1))
     rows = AugmentationParams(*draws(2).unbind(1))
     config = ViewConfig(solarize=(0.0, 1.0))
-    assert torch.equal(solarized(pictures, rows, config, 0), pictures)
-    assert torch.equal(solarized(pictures, rows, config, 1), F.solarize(pictures, 0.5))
+    assert torch.equal(solarize(pictures, rows, config, 0), pictures)
+    assert torch.equal(solarize(pictures, rows, config, 1), F.solarize(pictures, 0.5))

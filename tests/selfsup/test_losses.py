@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from magkit.selfsup.modules import distances, info_nce, unit
+from magkit.selfsup.modules import cosine_distances, info_nce, normalized
 
 Array = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def test_distances_and_their_gradient() -> None:
     p1, z1 = p / lengths, z / np.linalg.norm(z, axis=1, keepdims=True)
     cosines = (p1 * z1).sum(1, keepdims=True)
     given = torch.tensor(p, requires_grad=True)
-    found = distances(given, torch.tensor(z))
+    found = cosine_distances(given, torch.tensor(z))
     close(found, 2 - 2 * cosines[:, 0])
     close(found, ((p1 - z1) ** 2).sum(1))
     torch.autograd.backward(found.sum())
@@ -64,20 +64,20 @@ def test_lightlys_losses_are_the_same() -> None:
     q, k = (torch.tensor(directions(4, seed), requires_grad=not seed) for seed in range(2))
     contrast = reference.NTXentLoss(temperature=0.2, memory_bank_size=(8, 6)).double()
     others = contrast.memory_bank.bank.clone()
-    theirs, ours = contrast(q, k), info_nce(unit(q), k, others, 0.2)
+    theirs, ours = contrast(q, k), info_nce(normalized(q), k, others, 0.2)
     close(ours, theirs.detach().numpy())
     gradients = [torch.autograd.grad(loss, q)[0] for loss in (ours, theirs)]
     close(gradients[0], gradients[1].numpy())
-    close(distances(q, k).mean(), 2 + 2 * reference.NegativeCosineSimilarity()(q, k).item())
+    close(cosine_distances(q, k).mean(), 2 + 2 * reference.NegativeCosineSimilarity()(q, k).item())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_left_before_anything_is_lost(dtype: torch.dtype) -> None:
     rows = torch.randn(16, 64).to(dtype)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        vectors = unit(rows)
-        loss = info_nce(vectors, vectors, unit(torch.randn(32, 64)), 0.2)
-        apart = distances(rows, rows)
+        vectors = normalized(rows)
+        loss = info_nce(vectors, vectors, normalized(torch.randn(32, 64)), 0.2)
+        apart = cosine_distances(rows, rows)
     assert vectors.dtype == loss.dtype == apart.dtype == torch.float32
     torch.testing.assert_close(vectors, F.normalize(rows.float(), dim=1))
     assert apart.abs().max() < 1e-6

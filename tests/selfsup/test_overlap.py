@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from magkit.protocols import View
-from magkit.selfsup.scrl import BoxLaw, Matched, matched_boxes, region_means
+from magkit.selfsup.scrl import BoxSampling, MatchedBoxes, box_features, match_boxes
 
-LAW = BoxLaw(count=10, least=16, most_alike=0.5, whole=False)
+LAW = BoxSampling(count=10, least=16, max_iou=0.5, whole=False)
 
 
 def crops(seed: int, count: int, source: float, size: int = 96) -> list[View]:
@@ -31,7 +31,7 @@ def draws(seed: int, count: int) -> torch.Tensor:
     return torch.rand(count, 100, 2, 4, generator=torch.Generator().manual_seed(seed))
 
 
-def in_source(matched: Matched, views: list[View], index: int) -> torch.Tensor:
+def in_source(matched: MatchedBoxes, views: list[View], index: int) -> torch.Tensor:
     """The boxes' edges in their sources' pixels."""
     view, box = views[index], matched.boxes_M4[index].double()
     crop, flipped = view.boxes_N4[matched.image_M].double(), view.flipped_N[matched.image_M]
@@ -46,7 +46,7 @@ def in_source(matched: Matched, views: list[View], index: int) -> torch.Tensor:
 @given(seed=st.integers(0, 10**6), source=st.sampled_from([96.0, 384.0, 4000.0]))
 def test_both_views_boxes_cover_the_same_pixels(seed: int, source: float) -> None:
     views = crops(seed, 16, source)
-    matched = matched_boxes(views, draws(seed, 16), LAW)
+    matched = match_boxes(views, draws(seed, 16), LAW)
     first, second = (in_source(matched, views, index) for index in range(2))
     assert (first - second).abs().max() < 0.01
     in_view = [box.reshape(-1, 2, 2) for box in matched.boxes_M4]
@@ -63,16 +63,16 @@ def test_each_picture_has_its_boxes_or_none() -> None:
     views[1].boxes_N4[2] = torch.tensor([80.5, 0.0, 176.5, 96.0])  # 15.5 pixels are too few
     views[0].boxes_N4[3] = torch.tensor([0.0, 0.0, 96.0, 96.0])
     views[1].boxes_N4[3] = torch.tensor([79.0, 0.0, 175.0, 96.0])  # 17 will do
-    matched = matched_boxes(views, draws(0, 4), LAW)
+    matched = match_boxes(views, draws(0, 4), LAW)
     assert matched.image_M.tolist() == [0] * 10 + [3] * 10
     assert matched.boxes_M4[0].shape == matched.boxes_M4[1].shape == (20, 4)
 
 
 def test_a_picture_has_the_same_boxes_in_any_batch() -> None:
     views, numbers = crops(5, 8, 384.0), draws(5, 8)
-    whole = matched_boxes(views, numbers, LAW)
+    whole = match_boxes(views, numbers, LAW)
     part = [View(v.images_NCHW[3:5], v.boxes_N4[3:5], v.flipped_N[3:5]) for v in views]
-    found = matched_boxes(part, numbers[3:5], LAW)
+    found = match_boxes(part, numbers[3:5], LAW)
     chosen = (whole.image_M == 3) | (whole.image_M == 4)
     for index in range(2):
         assert torch.equal(whole.boxes_M4[index][chosen], found.boxes_M4[index])
@@ -81,8 +81,8 @@ def test_a_picture_has_the_same_boxes_in_any_batch() -> None:
 def test_whole_boxes_may_differ_at_the_overlaps_edge() -> None:
     """As published: the overlap is rounded, and what sticks out of a view is cut off."""
     views = crops(2, 256, 384.0)
-    whole = BoxLaw(count=10, least=16, most_alike=0.5, whole=True)
-    matched = matched_boxes(views, draws(2, 256), whole)
+    whole = BoxSampling(count=10, least=16, max_iou=0.5, whole=True)
+    matched = match_boxes(views, draws(2, 256), whole)
     first, second = (in_source(matched, views, index) for index in range(2))
     apart = (first - second).abs().amax(1)
     assert apart.median() < 0.001
@@ -107,11 +107,11 @@ def pair(start: int, size: int, flipped: bool) -> list[View]:
 def read(encode: nn.Module, start: int, flipped: bool, **how: float) -> torch.Tensor:
     """What is read in the boxes of both views: (2, boxes)."""
     views = pair(start, 96, flipped)
-    matched = matched_boxes(views, draws(0, 1), BoxLaw(30, 16, 1.0, whole=False))
+    matched = match_boxes(views, draws(0, 1), BoxSampling(30, 16, 1.0, whole=False))
     inside = torch.stack([(box > 8) & (box < 88) for box in matched.boxes_M4]).all(2).all(0)
     assert inside.sum() >= 5
     means = [
-        region_means(encode(v.images_NCHW), v, box, matched.image_M, **how)  # type: ignore[arg-type]
+        box_features(encode(v.images_NCHW), v, box, matched.image_M, **how)  # type: ignore[arg-type]
         for v, box in zip(views, matched.boxes_M4, strict=True)
     ]
     return torch.stack(means)[:, inside, 0]
@@ -155,10 +155,10 @@ def test_random_pictures_shifted_by_whole_cells_read_the_same() -> None:
         box = torch.tensor([[left, 8, left + 96, 104]], dtype=torch.float64)
         image = crop.flip(3) if mirrored else crop
         views.append(View(image, box, torch.tensor([mirrored])))
-    matched = matched_boxes(views, draws(3, 1), LAW)
+    matched = match_boxes(views, draws(3, 1), LAW)
     inside = torch.stack([(box > 4) & (box < 92) for box in matched.boxes_M4]).all(2).all(0)
     means = [
-        region_means(F.conv2d(v.images_NCHW, kernel, stride=2, padding=1), v, box, matched.image_M)[
+        box_features(F.conv2d(v.images_NCHW, kernel, stride=2, padding=1), v, box, matched.image_M)[
             inside
         ]
         for v, box in zip(views, matched.boxes_M4, strict=True)

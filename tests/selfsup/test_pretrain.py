@@ -11,12 +11,12 @@ from safetensors.torch import load_file
 
 from magkit.errors import MagkitError, UsageError
 from magkit.magnify.encoder import read_info
-from magkit.selfsup.pretrain import Job, pretrain
+from magkit.selfsup.pretrain import PretrainJob, pretrain
 from magkit.training.metrics import read_metrics
-from magkit.training.train import Outcome
+from magkit.training.train import TrainingResult
 
 SMALL = {"size": 64, "frame": 72, "batch": 4, "steps": 4, "warmup": 1}
-JOB = Job(
+JOB = PretrainJob(
     method="byol",
     options=("hidden=16", "dim=8"),
     magnifier_options=("stem=8", "width=8", "guide=8", "hidden=8"),
@@ -31,16 +31,16 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     return pretrain(JOB, output=tmp_path_factory.mktemp("runs") / "first", workers=0)
 
 
-def same(one: Outcome, other: Outcome) -> bool:
+def same(one: TrainingResult, other: TrainingResult) -> bool:
     left, right = load_file(one.run.model), load_file(other.run.model)
     return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
 
 
-def test_a_run_holds_all_that_there_is_to_know(outcome: Outcome) -> None:
+def test_a_run_holds_all_that_there_is_to_know(outcome: TrainingResult) -> None:
     lines = read_metrics(outcome.run.metrics)
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
     assert {"loss", "texture_regression", "motion_regression", "rate"} <= lines[0].keys()
@@ -54,7 +54,7 @@ def test_a_run_holds_all_that_there_is_to_know(outcome: Outcome) -> None:
     assert Image.open(outcome.run.folder / "curves.png").size[0] > 400
 
 
-def test_the_encoder_has_learnt_something(outcome: Outcome) -> None:
+def test_the_encoder_has_learnt_something(outcome: TrainingResult) -> None:
     start = torch.load(outcome.run.folder / "checkpoint-3.pt", weights_only=True)["model"]
     made = load_file(outcome.run.model)
     assert all(torch.isfinite(value).all() for value in made.values())
@@ -89,7 +89,7 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(
 
 
 def test_the_seed_the_method_and_the_data_determine_the_result(
-    outcome: Outcome, tmp_path: Path
+    outcome: TrainingResult, tmp_path: Path
 ) -> None:
     jobs = [
         replace(JOB, settings={**JOB.settings, "seed": 1}),
@@ -161,7 +161,7 @@ def test_what_does_not_go_together(tmp_path: Path, change: dict[str, object], wo
 
 
 def test_another_runs_folder_is_refused_and_nothing_is_lost(
-    outcome: Outcome, tmp_path: Path
+    outcome: TrainingResult, tmp_path: Path
 ) -> None:
     before = outcome.run.model.read_bytes()
     for job, words in (

@@ -7,12 +7,13 @@ import pickle
 import pytest
 import torch
 
+from magkit.runtime.loader import load_batches
 from magkit.synth import sources as cache_module
 from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources
 from magkit.synth.scene import SceneConfig
 from magkit.synth.sources import TensorCache
-from magkit.synth.stream import SceneBatches, load_batches
+from magkit.synth.stream import SceneBatches
 from magkit.synth.triplets import Triplets
 
 CONFIG = SceneConfig(size=32, objects=(2, 3))
@@ -90,7 +91,7 @@ def test_freed_memory_is_given_back_as_the_memo_fills(monkeypatch: pytest.Monkey
     given: list[int] = []
     cache = TensorCache(1 << 20)
     monkeypatch.setattr(cache_module, "TRIM_BYTES", 3000)
-    monkeypatch.setattr(cache_module, "give_back", lambda: given.append(cache.size))
+    monkeypatch.setattr(cache_module, "trim_memory", lambda: given.append(cache.size))
     for number in [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7]:
         cache.get(number, lambda: torch.zeros(1000, dtype=torch.uint8))
     assert given == [4000, 8000]

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ from magkit.training.config import TrainConfig
 from magkit.training.loop import TrainState
 from magkit.training.metrics import read_metrics
 from magkit.training.run import Run, open_run
-from magkit.training.train import train, write_picture
+from magkit.training.train import train
+from magkit.video.tiles import save_png
 
-CONFIG = TrainConfig(steps=12, lr=0.01, warmup=3, final=0.1, save_every=4, sample_every=6)
+CONFIG = TrainConfig(steps=12, lr=0.01, warmup=3, final_lr_ratio=0.1, save_every=4, sample_every=6)
 
 
 class Stop(BaseException):
@@ -49,9 +51,9 @@ class Task:
     def after_step(self, model: nn.Module, step: int) -> None:
         self.steps.append(("after", step))
 
-    def observe(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
+    def evaluate(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
         shown: torch.Tensor = model(torch.ones(2, 4))[:1]
-        write_picture(run.samples / f"step-{step:06d}.png", shown.expand(3, 5, 4))
+        save_png(run.samples / f"step-{step:06d}.png", shown.expand(3, 5, 4))
         return {"seen": float(shown.sum())}
 
 
@@ -161,6 +163,11 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(tmp_path: Path, damage
     assert equal(state, whole)
 
 
+def test_equal_states_give_equal_bytes(tmp_path: Path) -> None:
+    one, other = (save_checkpoint(tmp_path / name, start()) for name in ("one", "other"))
+    assert one.read_bytes() == other.read_bytes()
+
+
 def test_when_no_checkpoint_can_be_read_it_says_so_and_nothing_is_lost(tmp_path: Path) -> None:
     for step in (4, 8):
         (tmp_path / f"checkpoint-{step}.pt").write_bytes(b"cut")
@@ -201,8 +208,8 @@ def test_a_full_disk_leaves_the_checkpoint_before(
     state = start()
     save_checkpoint(tmp_path, state)
 
-    def full(_: object, path: Path) -> None:
-        path.write_bytes(b"half")
+    def full(_: object, file: BinaryIO) -> None:
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)

@@ -21,7 +21,7 @@ from magkit.training.checkpoint import save_checkpoint
 from magkit.training.config import TrainConfig
 from magkit.training.loop import TrainState
 from magkit.training.run import Run
-from magkit.training.train import complete
+from magkit.training.train import run_training
 
 CONFIG = TrainConfig(steps=8, lr=0.01, save_every=4, ema=0)
 HANGS = timedelta(seconds=60)
@@ -42,7 +42,7 @@ class Task:
 
     def after_step(self, model: nn.Module, step: int) -> None: ...
 
-    def observe(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
+    def evaluate(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
         return {}
 
 
@@ -53,7 +53,7 @@ def train(folder: Path, *, seed: int = 0, steps: int = 8, board: bool = False) -
     state = TrainState.start(nn.Linear(3, 2), config)
     run = Run(folder, {})
     try:
-        done = complete(run, state, config, Task(), lambda _: None, title="", tensorboard=board)
+        done = run_training(run, state, config, Task(), lambda _: None, title="", tensorboard=board)
     except MagkitError as error:
         return f"refused: {error.message}; {error.hint}"
     return f"from {done.continued} to {done.steps}"

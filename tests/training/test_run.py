@@ -8,8 +8,9 @@ import pytest
 
 from magkit.errors import MagkitError
 from magkit.runtime.files import file_lock
+from magkit.training.checkpoint import extend_run
 from magkit.training.metrics import MetricsLog, read_metrics
-from magkit.training.run import Run, open_run
+from magkit.training.run import Run, open_run, renamed_settings
 
 CONFIG: dict[str, object] = {"settings": {"lr": 0.1, "factors": (2.0, 100.0)}, "data": None}
 OTHER: dict[str, object] = {"settings": {"lr": 0.2, "factors": (2.0, 100.0)}, "data": None}
@@ -141,7 +142,7 @@ def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path: Path) -
     half = [run.folder / ".checkpoint-6-0123abcd.pt", run.samples / ".step-000006-0123abcd.png"]
     for path in kept + half:
         path.write_bytes(b"")
-    run.sweep()
+    run.remove_temporary()
     assert all(path.exists() for path in kept)
     assert not any(path.exists() for path in half)
 
@@ -188,3 +189,21 @@ def test_metrics_beyond_the_checkpoint_are_taken_back(tmp_path: Path) -> None:
         (3, 0.3),
         (4, 9.0),
     ]
+
+
+def test_a_run_of_magkit_0_1_is_resumed_and_extended(tmp_path: Path) -> None:
+    """Its configuration names a setting as that version did."""
+    settings = {"steps": 10, "lr": 0.1, "final": 0.01}
+    record = {"kind": "finetune", "format": 1, "config": {"settings": settings}, "made_with": {}}
+    folder = tmp_path / "finetune-001"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(record))
+    config: dict[str, object] = {"settings": {"steps": 10, "lr": 0.1, "final_lr_ratio": 0.01}}
+    assert opened(tmp_path, config, upgrade=renamed_settings).folder == folder
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "checkpoint-10.pt").write_bytes(b"state")
+    more: dict[str, object] = {"settings": {"steps": 20, "lr": 0.1, "final_lr_ratio": 0.01}}
+    run = opened(tmp_path, more, extendable=True, upgrade=renamed_settings)
+    assert (run.folder, run.extended_from) == (folder, 10)
+    extend_run(run, 10)
+    assert json.loads((folder / "config.json").read_text())["config"] == more

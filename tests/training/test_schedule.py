@@ -8,7 +8,7 @@ from magkit.training.config import TrainConfig, learning_rate
 
 
 def test_the_rate_rises_linearly_and_falls_along_half_a_cosine() -> None:
-    config = TrainConfig(steps=1000, lr=2e-3, warmup=100, final=0.1)
+    config = TrainConfig(steps=1000, lr=2e-3, warmup=100, final_lr_ratio=0.1)
     assert learning_rate(config, 0) == pytest.approx(2e-5)
     assert learning_rate(config, 49) == pytest.approx(1e-3)
     assert learning_rate(config, 99) == pytest.approx(2e-3)
@@ -35,7 +35,7 @@ def test_the_papers_rate_does_not_change() -> None:
         {"beta1": 1.0},
         {"beta2": -0.1},
         {"ema": 1.0},
-        {"final": 1.5},
+        {"final_lr_ratio": 1.5},
         {"warmup": -1},
         {"seed": -1},
         {"save_every": 0},

@@ -16,7 +16,7 @@ from magkit.errors import MagkitError, UsageError
 from magkit.options import option_pairs, parse_options
 from magkit.plugins import registry
 from magkit.protocols import Statistic, Target
-from magkit.runtime.weights import Weights, misfit, read_weights
+from magkit.runtime.weights import Weights, mismatch, read_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ def load_weights(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path,
     """
     wanted = {k: v for k, v in model.state_dict().items() if not _counts(k)}
     given = {k: v for k, v in tensors.items() if not _counts(k)}
-    problem = misfit(wanted, given)
+    problem = mismatch(wanted, given)
     if problem:
         raise MagkitError(
             f"{path} does not fit the target '{name}': {problem}",

@@ -15,7 +15,7 @@ from magkit.invert.targets.load import MAX_CLASSES
 from magkit.invert.targets.segmenter import PixelLabels, Segmenter, SegmenterTarget
 from magkit.invert.targets.segmenter_spec import SPEC, SegmenterConfig
 from magkit.protocols import Annotation
-from magkit.runtime.weights import stored, write_tensors
+from magkit.runtime.weights import to_storable, write_tensors
 
 CPU = torch.device("cpu")
 NAMES = ("background", "bear", "dog", "cow")
@@ -164,7 +164,7 @@ def test_statistics(target: SegmenterTarget) -> None:
 
 
 def written(path: Path, tensors: dict[str, Tensor], **texts: str) -> Path:
-    write_tensors(path, {name: stored(value) for name, value in tensors.items()}, texts)
+    write_tensors(path, {name: to_storable(value) for name, value in tensors.items()}, texts)
     return path
 
 

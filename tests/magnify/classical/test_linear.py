@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from magkit.errors import UsageError
-from magkit.magnify.linear import expand, laplacian_pyramid, reduce
+from magkit.magnify.classical import expand, laplacian_pyramid, reduce
 from magkit.magnify.load import load_magnifier
 from magkit.magnify.pipeline import magnify
 

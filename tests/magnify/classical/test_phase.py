@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from magkit.errors import UsageError
-from magkit.magnify import phase
+from magkit.magnify import classical
 from magkit.magnify.band import Band
+from magkit.magnify.classical import smooth_phases
 from magkit.magnify.load import load_magnifier
-from magkit.magnify.phase import smoothed
 from magkit.magnify.pipeline import magnify
 
 SIZE = 64
@@ -34,9 +34,9 @@ def magnified(a: torch.Tensor, b: torch.Tensor, factor: float, *options: str) ->
 @pytest.mark.parametrize("orientations", [2, 4, 7])
 @pytest.mark.parametrize("per_octave", [1, 2, 3])
 def test_the_windows_energies_add_up_to_one(orientations: int, per_octave: int) -> None:
-    windows = phase.masks(64, 96, 3, orientations, per_octave, CPU)
+    windows = classical.steerable_windows(64, 96, 3, orientations, per_octave, CPU)
     picture = torch.rand(1, 1, 64, 96)
-    shown = phase.rebuild(phase.analyse(picture, windows), windows)
+    shown = classical.reconstruct(classical.decompose(picture, windows), windows)
     spectra = (np.fft.fft2(m[0, 0].double().numpy()) for m in (shown, picture))
     passed = np.divide(*spectra)
     place = np.log2(np.hypot(*np.meshgrid(np.fft.fftfreq(96), np.fft.fftfreq(64))) * 2 + 1e-9)
@@ -48,8 +48,8 @@ def test_the_windows_energies_add_up_to_one(orientations: int, per_octave: int) 
 
 
 def test_bands_have_no_negative_frequencies_and_know_their_direction() -> None:
-    windows = phase.masks(SIZE, SIZE, 3, 4, 1, CPU)
-    octaves = phase.analyse(wave((4, 0))[:, :1], windows)
+    windows = classical.steerable_windows(SIZE, SIZE, 3, 4, 1, CPU)
+    octaves = classical.decompose(wave((4, 0))[:, :1], windows)
     strength = torch.stack([band.abs().mean((0, 1, 3, 4)) for band in octaves])
     assert strength.argmax().item() == 2 * 4  # 16 pixels: the third octave; along x: the first
     band = octaves[2][0, 0, 0]
@@ -101,7 +101,7 @@ def test_phases_are_smoothed_by_amplitude() -> None:
         return ndimage.gaussian_filter(maps[0, 0, 0], 1.7, mode="wrap", radius=6)
 
     exact = blurred(phases * amplitudes) / blurred(amplitudes)
-    made = smoothed(torch.from_numpy(phases), torch.from_numpy(amplitudes), 1.7)
+    made = smooth_phases(torch.from_numpy(phases), torch.from_numpy(amplitudes), 1.7)
     np.testing.assert_allclose(made[0, 0, 0], exact, atol=1e-4)
 
 

@@ -6,12 +6,12 @@ import torch
 from scipy import ndimage
 
 from magkit.magnify.lucas_kanade import (
+    backward_warp,
     neighbours,
     pixel_grid,
     splat,
     upsample,
     upsample_convex,
-    warp,
     weighted_sum,
 )
 
@@ -35,7 +35,7 @@ def test_the_grid_is_x_before_y() -> None:
 @pytest.mark.parametrize("reach", [0.0, 0.3, 4.0])
 def test_warp_samples_where_the_picture_came_from(reach: float) -> None:
     image, moves = random(2, 3, H, W), field(reach)
-    made = warp(image, moves)
+    made = backward_warp(image, moves)
     y, x = np.mgrid[:H, :W].astype(float)
     for n in range(2):
         places = [y - moves[n, 1].numpy(), x - moves[n, 0].numpy()]
@@ -47,9 +47,9 @@ def test_warp_samples_where_the_picture_came_from(reach: float) -> None:
 @pytest.mark.parametrize("height", [H, 16])
 def test_a_picture_alone_is_warped_as_in_a_batch(height: int) -> None:
     image, moves = random(2, 3, height, W), (random(2, 2, height, W, seed=5) - 0.5) * 6
-    together = warp(image, moves, "bicubic")
+    together = backward_warp(image, moves, "bicubic")
     for n in range(2):
-        alone = warp(image[n : n + 1], moves[n : n + 1], "bicubic")
+        alone = backward_warp(image[n : n + 1], moves[n : n + 1], "bicubic")
         torch.testing.assert_close(alone[0], together[n], atol=1e-12, rtol=0)
 
 
@@ -57,7 +57,7 @@ def test_warp_moves_what_is_there_to_the_right_and_down() -> None:
     image = random(1, 1, H, W)
     moves = torch.tensor([2.0, 1.0]).double().view(1, 2, 1, 1).expand(1, 2, H, W)
     for mode in ("bilinear", "bicubic"):
-        made = warp(image, moves, mode)
+        made = backward_warp(image, moves, mode)
         torch.testing.assert_close(made[..., 1:, 2:], image[..., :-1, :-2])
 
 
@@ -66,11 +66,14 @@ def test_bicubic_warp_is_sharper_than_bilinear() -> None:
     wave, moved = torch.sin(1.2 * x), torch.sin(1.2 * (x - 0.5))
     moves = torch.tensor([0.5, 0.0]).double().view(1, 2, 1, 1).expand(1, 2, H, W)
     errors = {
-        mode: (warp(wave.expand(1, 1, H, W), moves, mode)[0, 0, 4] - moved)[3:-3].abs().max().item()
+        mode: (backward_warp(wave.expand(1, 1, H, W), moves, mode)[0, 0, 4] - moved)[3:-3]
+        .abs()
+        .max()
+        .item()
         for mode in ("bilinear", "bicubic")
     }
     assert errors["bicubic"] < 0.4 * errors["bilinear"]
-    still = warp(wave.expand(1, 1, H, W), torch.zeros_like(moves), "bicubic")
+    still = backward_warp(wave.expand(1, 1, H, W), torch.zeros_like(moves), "bicubic")
     torch.testing.assert_close(still, wave.expand(1, 1, H, W))
 
 

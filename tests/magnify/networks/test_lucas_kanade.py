@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from magkit.magnify.lucas_kanade import CELL, Equations, Share, exposure, pyramid, solve
+from magkit.magnify.lucas_kanade import (
+    CELL,
+    Aggregation,
+    NormalEquations,
+    contrast_gain,
+    pyramid,
+    solve,
+)
 
 SIDE = 64
 WAVES = ((0.9, 0.3, 0.4), (-0.5, 0.8, 1.9), (1.1, -0.7, 2.2), (0.2, 1.2, 0.3))
@@ -25,7 +32,7 @@ def measured(a: torch.Tensor, b: torch.Tensor, guess: torch.Tensor | None = None
     """The displacement (x, y) of the frame without its border."""
     cells = a.shape[-1] // CELL
     start = torch.zeros(1, 2, cells, cells) if guess is None else guess
-    equations, _ = Equations()(pyramid(a)[0], pyramid(b)[0], start)
+    equations, _ = NormalEquations()(pyramid(a)[0], pyramid(b)[0], start)
     whole = equations[..., 3:-3, 3:-3].mean((2, 3), keepdim=True)
     return solve(whole, torch.full((1, 1, 1, 1), 1e-9)).flatten().detach()
 
@@ -78,7 +85,7 @@ def test_a_change_of_light_is_no_motion() -> None:
 def test_still_and_plain_frames_do_not_move() -> None:
     assert measured(pattern(0, 0), pattern(0, 0)).abs().max() < 1e-5
     plain = torch.zeros(1, 1, SIDE, SIDE)
-    equations, error = Equations()(plain, plain, torch.zeros(1, 2, 16, 16))
+    equations, error = NormalEquations()(plain, plain, torch.zeros(1, 2, 16, 16))
     assert solve(equations, torch.full((1, 1, 1, 1), 1e-4)).abs().max() < 1e-6
     assert error.max() < 1e-6
 
@@ -86,10 +93,10 @@ def test_still_and_plain_frames_do_not_move() -> None:
 def test_the_error_says_what_the_guess_leaves() -> None:
     moved, zero = pattern(0.3, 0), torch.zeros(1, 2, 16, 16)
     still, moved = pyramid(pattern(0, 0))[0], pyramid(moved)[0]
-    _, wrong = Equations()(still, moved, zero)
+    _, wrong = NormalEquations()(still, moved, zero)
     right = torch.zeros_like(zero)
     right[:, 0] = 0.3
-    _, left = Equations()(still, moved, right)
+    _, left = NormalEquations()(still, moved, right)
     assert left.mean() < 0.1 * wrong.mean()
 
 
@@ -106,7 +113,7 @@ def test_solve_solves_two_by_two_systems() -> None:
 
 def test_damping_draws_to_nought() -> None:
     a, b = pattern(0, 0), pattern(0.2, 0.1)
-    equations, _ = Equations()(pyramid(a)[0], pyramid(b)[0], torch.zeros(1, 2, 16, 16))
+    equations, _ = NormalEquations()(pyramid(a)[0], pyramid(b)[0], torch.zeros(1, 2, 16, 16))
     lengths = [
         solve(equations, torch.full((1, 1, 1, 1), damping)).norm(dim=1).mean().item()
         for damping in (1e-3, 1.0, 100.0)
@@ -117,14 +124,14 @@ def test_damping_draws_to_nought() -> None:
 
 def test_sharing_keeps_what_all_cells_agree_on() -> None:
     one = torch.tensor([2.0, 0.5, 1.0, 0.3, -0.2]).view(1, 5, 1, 1).expand(1, 5, 7, 9)
-    shared = Share((1, 2))(one, torch.zeros(1, 18, 7, 9))
+    shared = Aggregation((1, 2))(one, torch.zeros(1, 18, 7, 9))
     torch.testing.assert_close(shared, one)
 
 
 def test_sharing_keeps_cells_apart_that_move_differently() -> None:
     one = torch.tensor([2.0, 0.0, 2.0, 0.0, 0.0]).view(1, 5, 1, 1).repeat(1, 1, 8, 16)
     one[:, 3, :, 8:] = 2.0  # the right half moves by a pixel, the left stays
-    shared = Share((1, 2, 4))(one, torch.zeros(1, 27, 8, 16))
+    shared = Aggregation((1, 2, 4))(one, torch.zeros(1, 27, 8, 16))
     found = solve(shared, torch.full((1, 1, 1, 1), 1e-6))[0, 0]
     assert found[:, :8].abs().max() < 0.1
     assert (found[:, 8:] - 1).abs().max() < 0.1
@@ -133,13 +140,13 @@ def test_sharing_keeps_cells_apart_that_move_differently() -> None:
 def test_exposures_are_made_alike() -> None:
     one = pyramid(pattern(0, 0))
     other = pyramid(pattern(0, 0) * 0.7 + 0.2)
-    gain = exposure(one, other)
+    gain = contrast_gain(one, other)
     assert gain.item() == pytest.approx(1 / 0.7, rel=0.01)
     torch.testing.assert_close(other[0] * gain, one[0], atol=0.003, rtol=0)
 
 
 def test_the_filters_are_a_derivative_and_a_smoothing() -> None:
-    equations = Equations()
+    equations = NormalEquations()
     ramp = torch.arange(12.0).expand(1, 1, 12, 12)
     gradient = F.conv2d(ramp, equations.gradient)
     torch.testing.assert_close(gradient[:, :1], torch.ones(1, 1, 8, 8), atol=0.01, rtol=0)

@@ -39,7 +39,7 @@ class Numbers:
         values = torch.tensor(indices, dtype=torch.float32) + 100 * self.roles.index(role)
         return (values / 255)[:, None, None, None].expand(-1, 3, 8, 8)
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         return {"numbers": self.count}
 
 

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from magkit.errors import MagkitError
-from magkit.selfsup.frames import ClipFrames, open_frames
+from magkit.selfsup.frames import VideoFrames, open_frames
 
 Made = Callable[..., Path]
 
 
-def levels(source: ClipFrames) -> list[int]:
+def levels(source: VideoFrames) -> list[int]:
     """Return the numbers of the frames, told by their grey levels."""
     grey = source.frames(range(len(source)), "a").mean((1, 2, 3)) * 255 / 5
     assert (grey - grey.round()).abs().max() < 0.5
@@ -22,7 +22,7 @@ def levels(source: ClipFrames) -> list[int]:
 
 
 def test_all_frames_are_taken_where_they_fit(clip: Made) -> None:
-    source = ClipFrames([clip(9), clip(4, "other.mkv")], 64, "clips")
+    source = VideoFrames([clip(9), clip(4, "other.mkv")], 64, "clips")
     assert levels(source) == [*range(9), *range(4)]
     assert str(source) == "13 frames of 2 videos of clips"
 
@@ -40,18 +40,18 @@ def test_above_the_limit_frames_are_thinned_evenly(
     clip: Made, fit: int, first: range, second: range
 ) -> None:
     paths = [clip(9), clip(4, "other.mkv")]
-    source = ClipFrames(paths, 64, "clips", memory=fit * 3 * 64 * 64)
+    source = VideoFrames(paths, 64, "clips", memory=fit * 3 * 64 * 64)
     assert levels(source) == [*first, *second]
 
 
 def test_progress_counts_videos(clip: Made) -> None:
     told: list[tuple[int, int | None]] = []
-    ClipFrames([clip(3), clip(4, "b.mkv")], 64, "clips", progress=lambda *n: told.append(n))
+    VideoFrames([clip(3), clip(4, "b.mkv")], 64, "clips", progress=lambda *n: told.append(n))
     assert told == [(0, 2), (1, 2), (2, 2)]
 
 
 def test_frames_are_decoded_again_elsewhere(clip: Made) -> None:
-    source = ClipFrames([clip(6)], 64, "clip")
+    source = VideoFrames([clip(6)], 64, "clip")
     text = pickle.dumps(source)
     assert len(text) < 2000
     other = pickle.loads(text)
@@ -60,13 +60,13 @@ def test_frames_are_decoded_again_elsewhere(clip: Made) -> None:
 
 
 def test_descriptions_differ_where_pixels_do(clip: Made) -> None:
-    one, again = ClipFrames([clip(6)], 64, "x"), ClipFrames([clip(6, "b.mkv")], 64, "y")
-    assert one.described() == again.described()
+    one, again = VideoFrames([clip(6)], 64, "x"), VideoFrames([clip(6, "b.mkv")], 64, "y")
+    assert one.describe() == again.describe()
     fewer, smaller = (
-        ClipFrames([clip(5, "c.mkv")], 64, "x"),
-        ClipFrames([clip(6, "d.mkv")], 32, "x"),
+        VideoFrames([clip(5, "c.mkv")], 64, "x"),
+        VideoFrames([clip(6, "d.mkv")], 32, "x"),
     )
-    assert len({str(source.described()) for source in (one, fewer, smaller)}) == 3
+    assert len({str(source.describe()) for source in (one, fewer, smaller)}) == 3
 
 
 def test_a_video_that_is_cut_is_named(clip: Made) -> None:
@@ -88,6 +88,6 @@ def test_real_clips_are_read(data_root: Path) -> None:
     clips = sorted((data_root / "clips").glob("*.mp4"), key=lambda path: path.stat().st_size)
     if not clips:
         pytest.skip(f"{data_root} holds no clips")
-    source = ClipFrames(clips[:1], 64, "clip", memory=20 * 3 * 64 * 64)
+    source = VideoFrames(clips[:1], 64, "clip", memory=20 * 3 * 64 * 64)
     assert 10 <= len(source) <= 20
     assert source.frames([0], "a").std() > 0.01

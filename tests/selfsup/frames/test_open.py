@@ -43,7 +43,7 @@ def test_a_folder_of_both_gives_both(pictures: Made, clip: Made) -> None:
     levels = source.frames([6, 0, 2], "a").mul(255).mean((1, 2, 3))
     alone = open_frames(str(folder / "*.png"), 64).frames([0], "a").mul(255).mean()
     assert levels.tolist() == pytest.approx([20, float(alone), 0], abs=3)
-    assert [min(part) for part in source.described()["parts"]] == ["pictures", "frames"]
+    assert [min(part) for part in source.describe()["parts"]] == ["pictures", "frames"]
 
 
 def test_icons_beside_videos_are_left_out(pictures: Made, clip: Made) -> None:

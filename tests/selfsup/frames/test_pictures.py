@@ -42,11 +42,11 @@ def test_broken_pictures_are_replaced_and_counted(pictures: Made) -> None:
 
 def test_descriptions_differ_where_frames_do(pictures: Made) -> None:
     folder = pictures((90, 80), (90, 80))
-    described = PictureFrames(str(folder), 32).described()
-    assert PictureFrames(str(folder), 32).described() == described
-    assert PictureFrames(str(folder), 48).described() != described
+    describe = PictureFrames(str(folder), 32).describe()
+    assert PictureFrames(str(folder), 32).describe() == describe
+    assert PictureFrames(str(folder), 48).describe() != describe
     (folder / "0.png").rename(folder / "00.png")
-    assert PictureFrames(str(folder), 32).described() != described
+    assert PictureFrames(str(folder), 32).describe() != describe
 
 
 def test_what_is_remembered_is_not_handed_on(pictures: Made) -> None:

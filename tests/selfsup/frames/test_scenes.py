@@ -44,7 +44,7 @@ def test_frames_of_a_scene_are_scaled_alike(dataset: Made) -> None:
         assert small.shape == (1, 3, 16, 16)
         means = torch.nn.functional.avg_pool2d(large.frames([2], role), 2)
         assert (small - means).abs().mean() < 0.03
-    assert source.described() != large.described()
+    assert source.describe() != large.describe()
 
 
 def test_procedural_scenes_are_a_function_of_their_seed() -> None:
@@ -55,7 +55,7 @@ def test_procedural_scenes_are_a_function_of_their_seed() -> None:
     assert len(text) < 10_000
     again = pickle.loads(text)
     assert torch.equal(again.frames([2], "c"), frames)
-    assert one.described() == again.described() != other.described()
+    assert one.describe() == again.describe() != other.describe()
 
 
 def test_scenes_are_read_once(dataset: Made, monkeypatch: pytest.MonkeyPatch) -> None:

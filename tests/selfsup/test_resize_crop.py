@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from magkit.selfsup.resample import _matrix, filtered, taps, warp
+from magkit.selfsup.views import _matrix, crop_and_resize, resize_taps, separable_filter
 
 
 def smooth(height: int, width: int) -> Tensor:
@@ -23,9 +23,9 @@ def warped(frame: Tensor, box: tuple[float, ...], size: int, *, flip: bool = Fal
     """Return a part (left, top, right, bottom) of a frame (3, h, w) at another size."""
     left, top, right, bottom = torch.tensor(box, dtype=torch.float32)[:, None]
     no = torch.tensor([False])
-    rows = taps(top, bottom, no, size, frame.shape[1])
-    columns = taps(left, right, torch.tensor([flip]), size, frame.shape[2])
-    return warp(frame[None], rows, columns)[0]
+    rows = resize_taps(top, bottom, no, size, frame.shape[1])
+    columns = resize_taps(left, right, torch.tensor([flip]), size, frame.shape[2])
+    return crop_and_resize(frame[None], rows, columns)[0]
 
 
 BOXES = (
@@ -60,7 +60,7 @@ def test_without_the_tilt_pixels_are_those_of_pillow(
     box: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "magkit.selfsup.resample._tilted",
+        "magkit.selfsup.views._tilted",
         lambda weights, _: weights / weights.sum(-1, keepdim=True),
     )
     frame = smooth(170, 130)
@@ -79,7 +79,9 @@ def test_a_ramp_comes_out_where_it_is_promised(
     size: int, length: int, part: tuple[float, float], flip: bool
 ) -> None:
     low, high = min(part) * (length - 12), 12 + max(part) * (length - 12)
-    found = taps(torch.tensor([low]), torch.tensor([high]), torch.tensor([flip]), size, length)
+    found = resize_taps(
+        torch.tensor([low]), torch.tensor([high]), torch.tensor([flip]), size, length
+    )
     weights = _matrix(found, torch.tensor([0]), length)[0].double()
     assert (weights >= 0).all()
     assert torch.allclose(weights.sum(1), torch.ones(size).double(), atol=1e-5)
@@ -104,11 +106,11 @@ def test_strips_change_nothing(size: int, sides: tuple[int, int], seed: int) -> 
     tops, bottoms = ends[0] * height / 2, (1 + ends[1]) * height / 2
     lefts, rights = ends[2] * width / 2, (1 + ends[3]) * width / 2
     flipped = torch.tensor([False, True, False])
-    rows = taps(tops, bottoms, torch.zeros(3).bool(), size, height)
-    columns = taps(lefts, rights, flipped, size, width)
+    rows = resize_taps(tops, bottoms, torch.zeros(3).bool(), size, height)
+    columns = resize_taps(lefts, rights, flipped, size, width)
     start = torch.zeros(3, dtype=torch.long)
-    whole = filtered(frames, _matrix(rows, start, height), _matrix(columns, start, width))
-    assert torch.allclose(warp(frames, rows, columns), whole, atol=2e-3)
+    whole = separable_filter(frames, _matrix(rows, start, height), _matrix(columns, start, width))
+    assert torch.allclose(crop_and_resize(frames, rows, columns), whole, atol=2e-3)
 
 
 def test_the_whole_at_its_own_size_is_the_frame() -> None:

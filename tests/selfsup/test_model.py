@@ -8,7 +8,7 @@ from torch import nn
 
 from magkit.plugins import registry
 from magkit.protocols import View
-from magkit.selfsup.learner import Learner, Maps, normalises_over_batch, shuffled_maps
+from magkit.selfsup.model import LazyMaps, PretrainModel, has_batch_norm, shuffled_maps
 from magkit.specs import MapInfo
 
 
@@ -32,11 +32,11 @@ def views(count: int = 4) -> list[View]:
     return [View(torch.rand(count, 3, 64, 64), boxes, flips) for _ in range(2)]
 
 
-def learner(name: str, encoder: nn.Module, branches: Sequence[str] = ("texture",)) -> Learner:
+def learner(name: str, encoder: nn.Module, branches: Sequence[str] = ("texture",)) -> PretrainModel:
     spec = registry().method(name)
     options = {"queue": 8} if name == "moco" else {}
     config = spec.config(hidden=8, dim=4, **options)
-    return Learner(
+    return PretrainModel(
         encoder,
         {
             branch: spec.build(config, MapInfo(channels=2, stride=4, centre=2))
@@ -53,7 +53,7 @@ def test_a_view_is_encoded_when_it_is_asked_for_and_once() -> None:
         return view.images_NCHW
 
     pair = views()
-    maps = Maps(encode, pair)
+    maps = LazyMaps(encode, pair)
     assert len(maps) == 2
     assert not seen
     assert maps[-1] is maps[1]
@@ -95,7 +95,7 @@ def test_only_what_moco_compares_with_is_shuffled_and_only_where_there_is_a_norm
     assert learner("moco", Encoder(norm=True)).shuffled == {"texture": True}
     assert learner("moco", Encoder()).shuffled == {"texture": False}
     assert learner("byol", Encoder(norm=True)).shuffled == {"texture": False}
-    assert normalises_over_batch(Encoder(norm=True))
+    assert has_batch_norm(Encoder(norm=True))
 
 
 def test_shuffled_pictures_come_back_in_their_order_normalised_in_groups() -> None:

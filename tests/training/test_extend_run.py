@@ -19,9 +19,11 @@ from magkit.training.config import TrainConfig, learning_rate
 from magkit.training.loop import TrainState
 from magkit.training.metrics import read_metrics
 from magkit.training.run import Run, open_run
-from magkit.training.train import Outcome, complete
+from magkit.training.train import TrainingResult, run_training
 
-SHORT = TrainConfig(steps=6, lr=0.01, warmup=2, final=0.0, save_every=4, sample_every=6, seed=3)
+SHORT = TrainConfig(
+    steps=6, lr=0.01, warmup=2, final_lr_ratio=0.0, save_every=4, sample_every=6, seed=3
+)
 LONG = replace(SHORT, steps=10)
 
 
@@ -43,7 +45,7 @@ class Task:
 
     def after_step(self, model: nn.Module, step: int) -> None: ...
 
-    def observe(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
+    def evaluate(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
         return {"seen": float(step)}
 
 
@@ -55,7 +57,7 @@ def opened(root: Path, config: TrainConfig, **how: Any) -> Run:
     return open_run("x", asked(config), made_with={}, root=root, extendable=True, **how)
 
 
-def trained(run: Run, config: TrainConfig, stop: int = -1) -> Outcome:
+def trained(run: Run, config: TrainConfig, stop: int = -1) -> TrainingResult:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 4))
 
@@ -63,7 +65,7 @@ def trained(run: Run, config: TrainConfig, stop: int = -1) -> Outcome:
         if done == stop:
             raise Stop
 
-    return complete(
+    return run_training(
         run,
         TrainState.start(model, config),
         config,
@@ -90,7 +92,7 @@ def test_more_steps_go_on_from_the_last_checkpoint(
     first = made(tmp_path)
     short = first.model.read_bytes()
     again = opened(tmp_path, LONG)
-    assert (again.folder, again.extends) == (first.folder, 6)
+    assert (again.folder, again.extended_from) == (first.folder, 6)
     assert config_of(first)["settings"]["steps"] == 6, "nothing is changed before it is held"
     done = trained(again, LONG)
     assert (done.continued, done.steps) == (6, 10)
@@ -123,7 +125,7 @@ def test_stopped_while_it_goes_on_equals_never_stopped(tmp_path: Path, stop: int
         trained(opened(tmp_path / "stopped", LONG), LONG, stop)
     assert not stopped.finished
     again = opened(tmp_path / "stopped", LONG)
-    assert (again.folder, again.extends) == (stopped.folder, None)
+    assert (again.folder, again.extended_from) == (stopped.folder, None)
     trained(again, LONG)
     for name in ("model.safetensors", "model-6.safetensors", "metrics.jsonl"):
         assert (stopped.folder / name).read_bytes() == (whole.folder / name).read_bytes()

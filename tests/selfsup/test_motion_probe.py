@@ -13,10 +13,10 @@ from magkit.errors import MagkitError
 from magkit.selfsup.motion_probe import (
     BORDER,
     DISTANCES,
-    GOLDEN,
-    Fitness,
+    GOLDEN_ANGLE,
+    MotionScores,
     least_size,
-    motion_fitness,
+    probe_motion,
 )
 
 SIZE = 96
@@ -43,8 +43,8 @@ def textures(count: int = 32, smooth: int = 12) -> torch.Tensor:
     return 0.5 + 0.02 * (basis.mT @ weights @ basis)
 
 
-def measured(encode: Map, frames: torch.Tensor) -> Fitness:
-    return motion_fitness(lambda x: {"branch": encode(x)}, frames)["branch"]
+def measured(encode: Map, frames: torch.Tensor) -> MotionScores:
+    return probe_motion(lambda x: {"branch": encode(x)}, frames)["branch"]
 
 
 def blurred(frames: torch.Tensor) -> torch.Tensor:
@@ -66,7 +66,9 @@ def test_linear_filters_of_waves(encode: Map, response: Callable[[np.ndarray], n
     """Of a wave that is displaced by theta of its angle, differences are known in closed form."""
     frames, angles = waves()
     found = measured(encode, frames)
-    away = np.cos(GOLDEN * np.arange(len(angles)))  # of each frame's displacement, across the wave
+    away = np.cos(
+        GOLDEN_ANGLE * np.arange(len(angles))
+    )  # of each frame's displacement, across the wave
     left = 0.3 * response(angles)  # of the waves; their mean stays
     for i, d in enumerate(DISTANCES):
         theta = angles * d * away
@@ -129,7 +131,7 @@ def test_colour_is_kept_or_lost() -> None:
 def test_branches_are_judged_each_by_itself() -> None:
     frames = textures(8)
     alone = measured(lambda x: F.avg_pool2d(x, 4), frames)
-    both = motion_fitness(lambda x: {"a": F.avg_pool2d(x, 4), "b": x}, frames)
+    both = probe_motion(lambda x: {"a": F.avg_pool2d(x, 4), "b": x}, frames)
     assert both["a"] == alone
     assert both["b"] != alone
 

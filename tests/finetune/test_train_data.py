@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from magkit.data.plan import Format, Kind, make_plan
 from magkit.data.write import write_dataset
 from magkit.errors import MagkitError, UsageError
-from magkit.finetune.finetune import Finetuned, Job, finetune
+from magkit.finetune.finetune import FinetuneJob, FinetuneResult, finetune
 from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig
 
-FAST = Job(
+FAST = FinetuneJob(
     magnifier="magnet-fast",
     options=("stem=8", "width=8", "guide=8", "hidden=8"),
     settings={"steps": 3, "batch": 2, "size": 64, "save_every": 1},
@@ -47,7 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return make
 
 
-def same_weights(one: Finetuned, other: Finetuned) -> bool:
+def same_weights(one: FinetuneResult, other: FinetuneResult) -> bool:
     left, right = load_file(one.run.model), load_file(other.run.model)
     return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
 
@@ -82,7 +82,7 @@ def test_formats_hold_the_same_scenes(made: Made, tmp_path: Path) -> None:
 
 def test_the_published_layout_trains_what_needs_no_motion(made: Made, tmp_path: Path) -> None:
     job = replace(FAST, data=made("published"))
-    with pytest.raises(UsageError, match="says nothing of the motion"):
+    with pytest.raises(UsageError, match="has no motion maps"):
         finetune(job, output=tmp_path / "fast")
     settings = {"steps": 1, "batch": 1, "size": 64}
     paper = replace(job, magnifier="magnet", options=(), settings=settings)
@@ -96,7 +96,7 @@ def test_a_stopped_training_does_not_go_on_with_other_pictures(
 ) -> None:
     data = shutil.copytree(made(layout), tmp_path / "data")
     settings = {"steps": 2, "batch": 1, "size": 64, "save_every": 1}
-    job = Job(magnifier="magnet", settings=settings, data=str(data))
+    job = FinetuneJob(magnifier="magnet", settings=settings, data=str(data))
 
     def stop(done: int, _: int | None) -> None:
         if done == 1:
@@ -114,7 +114,7 @@ def test_a_stopped_training_does_not_go_on_with_other_pictures(
 
 def test_what_does_not_go_with_a_data_set(made: Made, tmp_path: Path) -> None:
     triplets = made("folder")
-    wrong: list[tuple[Job, str]] = [
+    wrong: list[tuple[FinetuneJob, str]] = [
         (replace(FAST, data=made("folder", "frames")), "single frames"),
         (replace(FAST, data=triplets, procedural=3), "no pictures or objects"),
         (replace(FAST, data=triplets, images=("x",)), "no pictures or objects"),

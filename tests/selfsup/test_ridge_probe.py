@@ -4,23 +4,25 @@ import numpy as np
 import pytest
 import torch
 
-from magkit.selfsup.motion_probe import SHRUNK, displacements, explained_variance, ridge_probe
+from magkit.selfsup.motion_probe import RIDGES, displacements, explained_variance, ridge_regression
 
 
 def test_ridge_regression_is_numpys() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(16, 5, 7)) * rng.uniform(0.1, 9, 7) + 3, rng.normal(size=(16, 5, 2))
     y = y + x[..., :2]
-    read, mean, judged = (t.numpy() for t in ridge_probe(torch.from_numpy(x), torch.from_numpy(y)))
+    read, mean, judged = (
+        t.numpy() for t in ridge_regression(torch.from_numpy(x), torch.from_numpy(y))
+    )
     flat, targets = x[:8].reshape(-1, 7), y[:8].reshape(-1, 2)
     z = (flat - flat.mean(0)) / flat.std(0)
-    candidates = []
-    for ridge in SHRUNK:
+    draw_boxes = []
+    for ridge in RIDGES:
         gram = z.T @ z + len(z) * ridge * np.eye(7)
         weights = np.linalg.solve(gram, z.T @ (targets - targets.mean(0)))
         asked = (x[8:] - flat.mean(0)) / flat.std(0)
-        candidates.append(asked @ weights + targets.mean(0))
-    assert min(np.abs(read - candidate).max() for candidate in candidates) < 1e-9
+        draw_boxes.append(asked @ weights + targets.mean(0))
+    assert min(np.abs(read - candidate).max() for candidate in draw_boxes) < 1e-9
     np.testing.assert_allclose(mean, targets.mean(0))
     np.testing.assert_array_equal(judged, y[8:])
 
@@ -29,7 +31,7 @@ def test_many_useless_features_are_shrunk_away() -> None:
     random = torch.Generator().manual_seed(0)
     x = torch.randn(16, 2, 40, generator=random, dtype=torch.float64)
     y = torch.randn(16, 2, 1, generator=random, dtype=torch.float64)
-    read, mean, judged = ridge_probe(x, y)
+    read, mean, judged = ridge_regression(x, y)
     assert (read - judged).square().mean() < 1.2 * (mean - judged).square().mean()
 
 
