@@ -137,3 +137,11 @@ def _pyramid(pixels_CHW: Tensor, weight_HW: Tensor) -> Tensor:
         found = torch.where(counts > 0, own, coarser)
     assert found is not None
     return found[0, :, :height, :width]
+
+
+def mix_priors(prior: TemporalPrior, other: TemporalPrior, weight: float) -> TemporalPrior:
+    """Return a prior interpolated towards another by a weight in [0, 1] where both are known."""
+    here, there = prior.known_N1HW, other.known_N1HW
+    both = torch.where(there > 0, torch.where(here > 0, weight, 1.0), 0.0)
+    pixels = torch.lerp(prior.pixels_N3HW, other.pixels_N3HW, both)
+    return TemporalPrior(pixels, torch.maximum(here, there))

@@ -14,7 +14,7 @@ from torch import Tensor
 from magkit.errors import MagkitError, UsageError
 from magkit.invert.affine import TemporalPrior, scale_map
 from magkit.invert.objective import AffineAugmentation, Objective, gradient_norms, total_loss
-from magkit.invert.priors import apply_matrix, colour_matrix, denormalize, normalize
+from magkit.invert.priors import apply_matrix, colour_matrix, denormalize, init_noise, normalize
 from magkit.invert.settings import InvertSettings
 from magkit.runtime.seeds import generator
 
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 MIN_SIDE = 32  # pixels: of the shorter side in a stage
 MIN_CONTRAST = 0.05  # standard deviation of an image
 MIN_GRADIENT = 0.002  # of a term, as a fraction of the largest term's
+
+NOISE_KEY = 0  # first part of the seed key of the initial noise
 
 Key = Sequence[int]
 """What tells the draws of these pictures from those of others."""
@@ -276,3 +278,11 @@ def check_result(result: OptimResult, count: int, what: str) -> None:
         logger.warning(
             "%s has lost its contrast: lower --var-l1, --var-l2 and --l2-norm, or raise --bn", what
         )
+
+
+def noise_state(
+    size: tuple[int, int], settings: InvertSettings, keys: Sequence[tuple[int, int]]
+) -> OptimState:
+    """Return a state of noise, an image for each seed key."""
+    draws = [generator(settings.seed, NOISE_KEY, *key) for key in keys]
+    return OptimState(torch.stack([init_noise(size, settings, draw) for draw in draws]))

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import torch
 
-from magkit.invert.affine import TemporalPrior, warp_by_masks
+from magkit.invert.affine import TemporalPrior, mix_priors, warp_by_masks
 from magkit.invert.frames_on_disk import OutputFolder, image_grid, read_image, save_image, to_image
 from magkit.invert.objective import Objective, TargetTerm
 from magkit.invert.optimize import (
@@ -21,23 +21,22 @@ from magkit.invert.optimize import (
     check_result,
     log_gradients,
     make_stages,
+    noise_state,
     optimize,
     refinement_stages,
     resize,
 )
 from magkit.invert.plan import ClassPicture, ClassPlan, ClipPlan
-from magkit.invert.priors import init_noise
 from magkit.invert.settings import InvertSettings
 from magkit.invert.statistics import moments_over_images
 from magkit.invert.targets.load import LoadedTarget
 from magkit.protocols import Annotation
 from magkit.runtime.device import autocast
-from magkit.runtime.seeds import derived_seed, generator
+from magkit.runtime.seeds import derived_seed
 
 logger = logging.getLogger(__name__)
 
 SAVE_INTERVAL = 20.0  # seconds between the saved states of a unit
-NOISE_KEY = 0  # first part of the seed key of the initial noise
 
 
 class Optimizer(Protocol):
@@ -399,19 +398,3 @@ def batch_key(pictures: Sequence[ClassPicture]) -> tuple[int]:
 def common_stride(targets: Sequence[LoadedTarget]) -> int:
     """Return the number of which the sides of all images must be multiples."""
     return math.lcm(*(each.target.stride for each in targets))
-
-
-def noise_state(
-    size: tuple[int, int], settings: InvertSettings, keys: Sequence[tuple[int, int]]
-) -> OptimState:
-    """Return a state of noise, an image for each seed key."""
-    draws = [generator(settings.seed, NOISE_KEY, *key) for key in keys]
-    return OptimState(torch.stack([init_noise(size, settings, draw) for draw in draws]))
-
-
-def mix_priors(prior: TemporalPrior, other: TemporalPrior, weight: float) -> TemporalPrior:
-    """Return a prior interpolated towards another by a weight in [0, 1] where both are known."""
-    here, there = prior.known_N1HW, other.known_N1HW
-    both = torch.where(there > 0, torch.where(here > 0, weight, 1.0), 0.0)
-    pixels = torch.lerp(prior.pixels_N3HW, other.pixels_N3HW, both)
-    return TemporalPrior(pixels, torch.maximum(here, there))

@@ -1,7 +1,6 @@
 """Plans of an inversion: the frames of a clip in segments, or images of classes in batches.
 
-A clip's segment is a keyframe and the frames up to the next one. Segments and batches are the units
-that processes share; they follow from the plan alone.
+A segment is a keyframe and the frames up to the next one. Processes share segments and batches.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ from magkit.protocols import Annotation
 WIDTH_MULTIPLE = 32  # pixels, of widths that follow from a height
 MIN_SIDE = 2  # pixels: thinner objects are not asked for
 
+# The masks of a frame at the output size by label, eight pixels a byte.
 PackedMasks = Mapping[int, NDArray[np.uint8]]
-"""The masks of a frame at the output size by label, eight pixels a byte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

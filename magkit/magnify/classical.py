@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from magkit.magnify.linear_spec import LinearConfig
-from magkit.magnify.phase_spec import PhaseConfig
+from magkit.magnify.classical_spec import LinearConfig, PhaseConfig
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 MIN_SIDE = 8  # pixels: a shorter side is not halved again

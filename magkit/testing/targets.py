@@ -388,8 +388,7 @@ def _settled(scores: Sequence[float], tolerance: float) -> list[int]:
     """Return the indices whose order is settled: near-equal scores may swap."""
     if tolerance == 0:
         return list(range(len(scores)))
-    edged = [math.inf, *scores, -math.inf]
-    gaps = [upper - lower for upper, lower in pairwise(edged)]
+    gaps = [upper - lower for upper, lower in pairwise([math.inf, *scores, -math.inf])]
     return [n for n in range(len(scores)) if min(gaps[n], gaps[n + 1]) > 2 * tolerance]
 
 

@@ -14,8 +14,8 @@ from magkit.errors import MagkitError, UsageError
 from magkit.invert import optimizer
 from magkit.invert.frames_on_disk import OutputFolder, read_image
 from magkit.invert.job import ClassJob, Inverted, invert
-from magkit.invert.optimize import OptimState
-from magkit.invert.optimizer import ClassOptimizer, noise_state, picture_key
+from magkit.invert.optimize import OptimState, noise_state
+from magkit.invert.optimizer import ClassOptimizer, picture_key
 from magkit.invert.plan import plan_classes
 from magkit.invert.settings import make_settings
 from magkit.invert.targets.load import TargetChoice, load_target

@@ -12,11 +12,10 @@ import torch
 
 from magkit.errors import MagkitError, UsageError
 from magkit.invert import optimizer
-from magkit.invert.affine import TemporalPrior
+from magkit.invert.affine import TemporalPrior, mix_priors
 from magkit.invert.frames_on_disk import OutputFolder, read_image
 from magkit.invert.job import Job, invert
 from magkit.invert.optimize import OptimState, negligible_terms
-from magkit.invert.optimizer import mix_priors
 from magkit.invert.targets.segmenter import SegmenterTarget
 from magkit.runtime.shard import Shard
 

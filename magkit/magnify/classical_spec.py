@@ -1,11 +1,40 @@
-"""Options and registration of the magnifier `phase`."""
+"""Options and registration of the classical magnifiers, `linear` and `phase`."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from magkit.specs import MagnifierSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearConfig:
+    """The amplification of each wavelength and of colour."""
+
+    cutoff: float = field(
+        default=16.0,
+        metadata={"help": "pixels: shorter waves are amplified less and less; 0: all alike"},
+    )
+    chroma: float = field(
+        default=1.0, metadata={"help": "amplification of colour over that of brightness, 0 to 1"}
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cutoff < math.inf:
+            raise ValueError("cutoff must be a length in pixels, 0 or more")
+        if not 0 <= self.chroma <= 1:
+            raise ValueError("chroma must be from 0 to 1")
+
+
+LINEAR_SPEC = MagnifierSpec(
+    name="linear",
+    summary="linear Eulerian: the change of every pixel, amplified; no weights, small motions only",
+    config=LinearConfig,
+    build="magkit.magnify.classical:Linear",
+    paper="Wu et al., SIGGRAPH 2012, https://doi.org/10.1145/2185520.2185561",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +67,7 @@ class PhaseConfig:
             raise ValueError("sigma must be from 0 to 32")
 
 
-SPEC = MagnifierSpec(
+PHASE_SPEC = MagnifierSpec(
     name="phase",
     summary="phase-based: phases of a complex steerable pyramid, amplified; no weights",
     config=PhaseConfig,
