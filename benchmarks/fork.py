@@ -143,7 +143,7 @@ def report(prongs: list[Vibration], *, as_json: bool) -> None:
         rows = {n: p.as_dict() for n, p in zip(names, prongs, strict=True)}
         print(json.dumps({"prongs": rows, "passes": all(map(passes, prongs))}))
         return
-    print("prong   tone, Hz         amplitude, px    growth  likeness, lowest")
+    print("prong   frequency, Hz    amplitude, px    growth  correlation, lowest")
     print("        before   after   before   after           before   after")
     for name, p in zip(names, prongs, strict=True):
         print(

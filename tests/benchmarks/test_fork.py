@@ -63,8 +63,8 @@ def test_tone_and_amplitude_are_those_of_the_motion(fork: dict[str, Any], amplit
     after = fork["track"](small[0], large, patches)
     for old, new in zip(before, after, strict=True):
         prong = fork["compare"](old, new, RATE)
-        assert prong.tone_before == pytest.approx(TONE, abs=0.02)
-        assert prong.tone_after == pytest.approx(TONE, abs=0.05)
+        assert prong.frequency_before == pytest.approx(TONE, abs=0.02)
+        assert prong.frequency_after == pytest.approx(TONE, abs=0.05)
         assert prong.amplitude_before == pytest.approx(2.0, rel=0.02)
         assert prong.growth == pytest.approx(amplitude / 2.0, rel=0.03, abs=0.005)
 

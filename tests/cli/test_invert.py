@@ -324,7 +324,7 @@ REFUSED = [
     (2, ["--video", "bear", "--tables", "cow.toml"], "'cow', which is not inverted"),
     (2, ["--video", "bear", "--sweep", "itertions=1,2"], "did you mean 'iterations'"),
     (2, ["--video", "bear", "--sweep", "bn=1,much"], "'bn' of the inversion must be a number"),
-    (2, ["--video", "bear", "--shard", "3/2", "-o", "r"], "no share 3 of 2"),
+    (2, ["--video", "bear", "--shard", "3/2", "-o", "r"], "no shard 3 of 2"),
     (2, ["--video", "bear", "--shard", "1/2"], "need to be told its folder"),
     (2, ["--video", "bear", "--target", "segmenter=0"], "no target with a weight"),
     (2, ["--video", "bear", "--target", "segmentr"], "did you mean 'segmenter'"),

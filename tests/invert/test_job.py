@@ -128,7 +128,7 @@ def test_a_share_does_not_wait_for_ever(
 ) -> None:
     monkeypatch.setattr(jobs, "FOLDER_TIMEOUT", 0.3)
     (tmp_path / "diary").write_text("not a run")
-    with pytest.raises(MagkitError, match="no run to go on with"):
+    with pytest.raises(MagkitError, match="no run to resume"):
         invert(small(), output=tmp_path, share=Shard(1, 2))
     assert [path.name for path in tmp_path.iterdir()] == ["diary"]
 

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from magkit.magnify.fast import MagnetFast
 from magkit.magnify.band import Band
-from magkit.magnify.fast import fast_spec
+from magkit.magnify.fast_spec import FastConfig
 from magkit.magnify.pipeline import magnify
 from magkit.video import plain_info, write_video
 
 torch.set_num_threads(1)
-model = MagnetFast(fast_spec.FastConfig(stem=4, width=8, guide=4, hidden=4)).eval()
+model = MagnetFast(FastConfig(stem=4, width=8, guide=4, hidden=4)).eval()
 rng = np.random.default_rng(0)
 frames = (rng.integers(0, 256, (48, 64, 3), np.uint8) for _ in range(900))
 

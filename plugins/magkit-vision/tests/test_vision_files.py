@@ -112,7 +112,7 @@ def test_no_file(tmp_path: Path) -> None:
         ({}, "holds no state_dict"),
         ([1, 2], "holds no state_dict"),
         ({"w": torch.ones(2), "epoch": 3}, "'epoch' is not a tensor"),
-        ({"w": torch.tensor([1.0, torch.nan])}, "no numbers, in w"),
+        ({"w": torch.tensor([1.0, torch.nan])}, "non-finite values, in w"),
         ({"state_dict": {}}, "holds no state_dict"),
     ],
 )
