@@ -116,8 +116,8 @@ def test_what_does_not_go_with_a_data_set(made: Made, tmp_path: Path) -> None:
     triplets = made("folder")
     wrong: list[tuple[FinetuneJob, str]] = [
         (replace(FAST, data=made("folder", "frames")), "single frames"),
-        (replace(FAST, data=triplets, procedural=3), "no pictures or objects"),
-        (replace(FAST, data=triplets, images=("x",)), "no pictures or objects"),
+        (replace(FAST, data=triplets, procedural=3), "--data excludes"),
+        (replace(FAST, data=triplets, images=("x",)), "--data excludes"),
         (replace(FAST, data=triplets, settings={"factors": "2,9"}), "'factors' can't be set"),
         (replace(FAST, data=triplets, settings={"size": 128}), "72x72 pixels, less than 128"),
     ]
