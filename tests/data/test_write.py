@@ -188,7 +188,7 @@ def test_stopped_while_it_is_joined_it_is_the_same(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for name in ("contact_sheet", "move_into_place"):
+    for name in ("contact_sheet", "replace_path"):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, stop)
             with pytest.raises(KeyboardInterrupt):
