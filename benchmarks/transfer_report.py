@@ -98,7 +98,7 @@ def draw(
         axes.errorbar(shares, means, bars, marker="o", capsize=3, label=start)
     axes.set_xscale("log")
     axes.set_xlabel("scenes trained on, per cent")
-    axes.set_ylabel("SSIM of what moves")
+    axes.set_ylabel("SSIM of the moving region")
     axes.legend(frameon=False)
     with atomic_path(path, overwrite=True) as temporary:
         figure.savefig(temporary)

@@ -1,4 +1,4 @@
-"""`magkit completion`: prints the completion script of a shell."""
+"""`magkit completion`: prints the completion script for a shell."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCRIPTS = {
     "fish": "magkit.fish",
     "powershell": "magkit.ps1",
 }
-"""Files in magkit/completion/scripts; the wheel puts all but the last where those shells look."""
+"""Files in magkit/completion/scripts; the wheel installs all but the last for all users."""
 
 
 def completion(
@@ -35,17 +35,17 @@ def completion(
 ) -> None:
     """Print the script with which a shell completes commands, options and values.
 
-    Shells look for it in these places, when they start:
+    Shells load it from these places when they start:
 
     \b
     bash        ~/.local/share/bash-completion/completions/magkit
     zsh         _magkit in a folder of fpath, such as ~/.zfunc
     fish        ~/.config/fish/completions/magkit.fish
-    powershell  any file; once, add the line ". FILE" to what $PROFILE names
+    powershell  any file; add the line ". FILE" to your $PROFILE once
 
-    Installed for all users, magkit has put the first three in place.
+    An installation for all users includes the first three.
     """
-    text = script(shell)
+    text = read_script(shell)
     if output is None:
         out.write(text)
         out.finish({"shell": shell, "script": text})
@@ -58,8 +58,8 @@ def completion(
     out.finish({"shell": shell, "output": output}, wrote=[output], then=f"start a new {shell}")
 
 
-def script(shell: str) -> str:
-    """Returns the script of a shell."""
+def read_script(shell: str) -> str:
+    """Return the script for a shell."""
     import magkit.completion
 
     folder = Path(magkit.completion.__file__).parent / "scripts"

@@ -1,4 +1,4 @@
-"""`magkit evaluate inversion`: how good the frames of a job are."""
+"""`magkit evaluate inversion`: judges the results of an inversion."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from magkit.runtime.text import read_json_object
 
 def inversion(
     out: Output,
-    job: Annotated[Path, typer.Argument(metavar="RUN", help="What magkit invert wrote.")],
+    job: Annotated[Path, typer.Argument(metavar="RUN", help="A run of magkit invert.")],
     *,
     verifier: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help=f"Who looks at the frames and took no part; {DEFAULT_VERIFIER} if unset. Of"
-            " classes: nobody if unset.",
+            help="A network that judges the results and was not optimised for;"
+            f" {DEFAULT_VERIFIER} if unset, or {NO_VERIFIER} for pictures of classes.",
         ),
     ] = None,
     verifier_weights: VerifierWeights = None,
     verifier_opt: VerifierOpt = None,
     weights: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="The targets' weights, if they don't ship."),
+        typer.Option(metavar="FILE", help="Weights of the targets, if not the included ones."),
     ] = None,
     davis: Davis = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Judge the frames of an inversion, beside controls that need none.
+    """Judge the results of an inversion and compare them with controls.
 
-    J and F are DAVIS' measures of what full detection finds without being told where, by the
-    targets and by a verifier that took no part. Of pictures of classes: which part of them each
-    takes for what was asked.
+    The judges are the targets and a verifier that was not optimised for. For frames, the report
+    gives the DAVIS measures J and F of their full detection, without given boxes; for pictures of
+    classes, the fraction that each judge classifies as requested.
     """
     from magkit.invert.judge import Judges
     from magkit.invert.load_job import load_job
@@ -57,33 +57,33 @@ def inversion(
     from magkit.runtime.device import resolve_device, set_threads
 
     set_threads(threads)
-    place = resolve_device(device)
+    torch_device = resolve_device(device)
     run, plans, targets = load_job(job, davis, weights or ())
     of_classes = isinstance(plans[0], ClassPlan)
     name = verifier or (NO_VERIFIER if of_classes else DEFAULT_VERIFIER)
     choice = parse_verifier(name, verifier_weights, verifier_opt)
     if of_classes and verifier is None:
-        _keep_verified(job)
+        _protect_verified_report(job)
     if not of_classes and choice is None:
         raise UsageError("frames are judged by a verifier", "leave out --verifier, or name one")
-    loaded = load_verifier(out, choice, targets, place)
-    judges = Judges([load_target(each, place) for each in targets], loaded, place)
+    loaded = load_verifier(out, choice, targets, torch_device)
+    judges = Judges([load_target(each, torch_device) for each in targets], loaded, torch_device)
     report = judge(out, run, plans, judges)
     out.finish(report, wrote=[job / "report.json", job / "contact.png"])
 
 
-def _keep_verified(job: Path) -> None:
-    """Refuse to replace what a verifier said by what the target says of itself."""
+def _protect_verified_report(job: Path) -> None:
+    """Refuse to replace a report that has a verifier's results by one without them."""
     path = job / "report.json"
     if not path.is_file():
         return
-    hint = "--verifier none writes it anew, without one"
+    hint = "--verifier none replaces it by a report without a verifier"
     report = read_json_object(path, hint)
-    said = report.get("verifier")
-    if "verifier" not in report or not isinstance(said, str | None):
-        raise MagkitError(f"{path} doesn't say who verified what is in it", hint)
-    if said:
+    name = report.get("verifier")
+    if "verifier" not in report or not isinstance(name, str | None):
+        raise MagkitError(f"{path} doesn't name its verifier", hint)
+    if name:
         raise UsageError(
-            f"{path} says what the verifier '{said}' sees, which would be lost",
-            f"--verifier {said} --verifier-weights FILE; --verifier none writes it without one",
+            f"{path} has results of the verifier '{name}', which would be lost",
+            f"--verifier {name} --verifier-weights FILE; --verifier none discards them",
         )

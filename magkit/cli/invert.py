@@ -44,16 +44,16 @@ Targets = Annotated[
         "--target",
         metavar="NAME[=WEIGHT]",
         is_eager=True,
-        help=f"What is inverted: {DEFAULT_TARGET} unless told otherwise; several at a time share"
-        " the picture, by their weights.",
+        help=f"The network to invert; {DEFAULT_TARGET} if unset. Several targets are optimised"
+        " for together, with these weights.",
     ),
 ]
 Verifier = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help=f"Who looks at the result and took no part; {NO_VERIFIER}: nobody. Unset:"
-        f" {DEFAULT_VERIFIER}, or nobody with --classes.",
+        help=f"A network that judges the result and was not optimised for, or {NO_VERIFIER}. Unset:"
+        f" {DEFAULT_VERIFIER}, or {NO_VERIFIER} with --classes.",
     ),
 ]
 Davis = Annotated[

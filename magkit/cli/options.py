@@ -1,4 +1,4 @@
-"""Declarations of the options that several commands have."""
+"""Declarations of options that several commands share."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Device = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Processor threads; torch's choice if unset.")
+    int | None, typer.Option("--threads", min=1, help="CPU threads; chosen by torch if unset.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random draws.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite existing output.")]
 OutputPath = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="PATH", help="Where the result goes.")
+    Path | None, typer.Option("--output", "-o", metavar="PATH", help="Where to write the result.")
 ]
 MagnifierName = Annotated[
     str, typer.Option("--magnifier", metavar="NAME", is_eager=True, help="The magnifier.")
 ]
 WeightsFile = Annotated[
     str | None,
-    typer.Option("--weights", metavar="NAME|FILE", help="Weights in place of those that ship."),
+    typer.Option("--weights", metavar="NAME|FILE", help="Weights other than the included ones."),
 ]
 Opt = Annotated[
     list[str] | None,
@@ -61,7 +61,7 @@ ObjectImages = Annotated[
     typer.Option(
         "--object-images",
         metavar="SRC",
-        help="The images of the COCO file, if not found beside it.",
+        help="The images of the COCO file; searched beside it if unset.",
     ),
 ]
 Procedural = Annotated[
@@ -91,7 +91,7 @@ Config = Annotated[
 RunFolder = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="RUN", help="The run's folder; numbered, under runs/, if unset."
+        "--output", "-o", metavar="RUN", help="Run folder; a new numbered one in runs/ if unset."
     ),
 ]
 New = Annotated[bool, typer.Option("--new", help="Start a new run instead of resuming one.")]
@@ -109,15 +109,15 @@ TensorBoard = Annotated[
 ]
 Steps = Annotated[
     int | None,
-    typer.Option(help="Optimiser steps; more than a finished run has had continue it."),
+    typer.Option(help="Optimiser steps; more steps than a finished run had extend that run."),
 ]
 TrainSeed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of all random draws.")]
 
 
 def given_settings(pairs: list[str] | None, **flags: Any) -> dict[str, Any]:
-    """Return the settings of --train or --set by their keys; flags that were given override them.
+    """Return the settings of --train or --set by key; flags that are not None override them.
 
     Raises:
-        UsageError: A text is not of the form KEY=VALUE.
+        UsageError: an item is not of the form KEY=VALUE.
     """
     return key_values(pairs or ()) | {key: v for key, v in flags.items() if v is not None}

@@ -1,4 +1,4 @@
-"""`magkit stitch`: encodes frames as a video."""
+"""`magkit stitch`: joins frames to a video."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from magkit.runtime.files import fitted
 if TYPE_CHECKING:
     from magkit.video.stitch import Stitch
 
-# A list of more would be the size of the gap, not of the folder.
-MOST_MISSING = 1000
+# A single far-off frame number could otherwise make the list arbitrarily long.
+MAX_LISTED_MISSING = 1000
 
 Frames = Annotated[
     Path,
-    typer.Argument(
-        metavar="DIR", help="The folder of the frames, or of a job that keeps them as */frames."
-    ),
+    typer.Argument(metavar="DIR", help="A folder of frames, or a folder with a frames subfolder."),
 ]
 To = Annotated[
     Path | None,
@@ -30,8 +28,8 @@ To = Annotated[
         "--output",
         "-o",
         metavar="PATH",
-        help="A video by its suffix, or a folder of PNG frames without one. Unset: here, DIR's "
-        "name, as mp4.",
+        help="A video file, or without a suffix a folder of PNG frames. Unset: DIR's name with "
+        ".mp4, in the current folder.",
     ),
 ]
 Fps = Annotated[
@@ -39,7 +37,7 @@ Fps = Annotated[
     typer.Option(
         "--fps",
         metavar="FPS",
-        help="Frame rate, such as 24 or 30000/1001; what DIR's sidecar says, or 24, if unset.",
+        help="Frame rate, such as 24 or 30000/1001; if unset, that of DIR's sidecar, or 24.",
     ),
 ]
 Beside = Annotated[
@@ -64,7 +62,7 @@ Pattern = Annotated[
     str,
     typer.Option(
         metavar="GLOB",
-        help="Take only images of DIR with names such as '*.png' or 'img_*', in any case.",
+        help="Use only images of DIR that match, such as '*.png' or 'img_*'; ignores case.",
     ),
 ]
 Bits = Annotated[
@@ -72,7 +70,7 @@ Bits = Annotated[
     typer.Option(
         min=8,
         max=16,
-        help="Bits used of 16-bit images, such as 12; what the files say, if unset.",
+        help="Significant bits of 16-bit images, such as 12; read from the files if unset.",
     ),
 ]
 
@@ -91,9 +89,9 @@ def stitch(
     quality: Quality = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Encode frames as a video, in the order of their numbers.
+    """Join frames to a video, in the order of their numbers.
 
-    Colours and the shape of pixels are those of the sidecar that magkit writes into a folder.
+    Colour tags and pixel aspect ratio are read from the sidecar that magkit writes into a folder.
     """
     from magkit.video import ReadOptions, WriteOptions
     from magkit.video.stitch import open_stitch, parse_rate, write_stitch
@@ -118,7 +116,7 @@ def stitch(
             "fps": float(info.rate),
             "rate": f"{info.rate.numerator}/{info.rate.denominator}",
             "size": [info.width, info.height],
-            "missing": strip.missing.first(MOST_MISSING),
+            "missing": strip.missing.first(MAX_LISTED_MISSING),
             "missing_count": strip.missing.count,
             "foreign": strip.foreign,
         },
@@ -128,14 +126,14 @@ def stitch(
 
 
 def _report_gaps(out: Output, strip: Stitch) -> None:
-    """Report missing frames and files that are left out."""
+    """Report missing frames and ignored files."""
     from magkit.video.frame_names import summarize
 
     if strip.missing.count:
-        out.warn(f"strung without the frames that are missing: {strip.missing}")
+        out.warn(f"joined without missing frames: {strip.missing}")
     if strip.foreign:
         others = summarize(strip.foreign, len(strip.foreign))
-        out.warn(f"left out, for they are no frames: {others}")
-    if strip.spare:
-        others = summarize(strip.spare, len(strip.spare))
-        out.note(f"left out, for no frame has their name: {others}")
+        out.warn(f"ignored, not frames: {others}")
+    if strip.unmatched:
+        others = summarize(strip.unmatched, len(strip.unmatched))
+        out.note(f"ignored, no frame of the same name: {others}")

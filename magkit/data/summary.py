@@ -22,7 +22,7 @@ from magkit.runtime.shard import Shard
 from magkit.synth.render import Sources
 from magkit.synth.scene import draw_scene
 from magkit.synth.sources import resize
-from magkit.video.charts import Bars, draw_histograms
+from magkit.video.charts import HistogramChart, draw_histograms
 from magkit.video.tiles import image_grid, to_image
 
 COLUMNS, ROWS = 4, 8
@@ -87,10 +87,10 @@ class Histogram:
             "counts": self.counts.tolist(),
         }
 
-    def bars(self) -> Bars:
+    def chart(self) -> HistogramChart:
         """Return the chart."""
         still = f", {self.zero:,} at rest" if self.zero else ""
-        return Bars(self.title + still, self.edges.tolist(), self.counts.tolist())
+        return HistogramChart(self.title + still, self.edges.tolist(), self.counts.tolist())
 
 
 class Statistics:
@@ -123,7 +123,7 @@ class Statistics:
 
     def picture(self) -> Image.Image:
         """Return the charts side by side."""
-        return draw_histograms([chart.bars() for chart in self.charts.values()])
+        return draw_histograms([histogram.chart() for histogram in self.charts.values()])
 
 
 MIN_SCENES, MAX_SCENES = 4, 64  # rendered for an estimate

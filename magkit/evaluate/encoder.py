@@ -28,7 +28,7 @@ from magkit.runtime.seeds import derived_seed
 from magkit.runtime.weights import read_weights, recorded_config
 from magkit.selfsup.model import BACKBONES, build_backbone
 from magkit.selfsup.monitor import collapse_stats, collapse_warnings
-from magkit.selfsup.motion_probe import DISTANCES, least_size, probe_motion
+from magkit.selfsup.motion_probe import DISTANCES, min_size, probe_motion
 from magkit.specs import MagnifierSpec
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
@@ -83,7 +83,7 @@ def load_comparison(path: Path, magnifier: str | None = None, seed: int = 0) -> 
             own, strides = encoder.build(config), dict(encoder.strides)
             encoders = {RANDOM_WEIGHTS: encoder.build(config), **_shipped(spec)}
     own.load_state_dict(read_state(path, own.state_dict()))
-    needed = max(MIN_SIZE, *(least_size(stride) for stride in strides.values()))
+    needed = max(MIN_SIZE, *(min_size(stride) for stride in strides.values()))
     return EncoderComparison(path, info, {OWN: own, **encoders}, -(-needed // STEP) * STEP)
 
 

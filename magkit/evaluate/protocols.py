@@ -233,6 +233,6 @@ def plot_report(
     similarities.append(curve(reports[0], "input_region_ssim", INPUT))
     panels = [
         Panel("gain: achieved over asked, median", gains, level=1),
-        Panel("SSIM of what moves, mean", similarities, legend=True),
+        Panel("mean SSIM of the moving region", similarities, legend=True),
     ]
     save_plot(path, panels, AXIS_LABELS[axis], overwrite=overwrite)

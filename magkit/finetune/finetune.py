@@ -1,4 +1,4 @@
-"""Finetuning of a magnifier: a job's parts are built, trained and exported to a run folder."""
+"""Finetuning of a magnifier: builds the parts of a job, trains, and exports to a run folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from magkit.data.open import open_dataset
 from magkit.errors import UsageError
 from magkit.finetune.initialization import Initialization, parameter_groups
 from magkit.finetune.recipe import Recipe, make_recipe
-from magkit.finetune.task import DataSetData, SceneTask, SyntheticData, TrainData
+from magkit.finetune.task import SceneTask, StoredData, SyntheticData, TrainData
 from magkit.magnify.encoder import LoadReport, encoder_file
 from magkit.magnify.load import save_weights
 from magkit.plugins import registry
@@ -41,17 +41,17 @@ class FinetuneJob:
     """Everything that determines the result of a finetuning.
 
     Attributes:
-        magnifier: name, as `--magnifier` takes it.
-        options: KEY=VALUE texts, the magnifier's own.
-        settings: of the training, over the magnifier's preset; see `make_recipe`.
-        data: place of a data set; None: scenes are rendered as they are needed, of the sources
-            that the next four name.
-        images: places of background pictures, as `build_sources` takes them.
-        objects: places of objects.
-        object_images: the place of their pictures; None: found beside them.
-        procedural: how many procedural textures and objects to mix in; all, if nothing is given.
-        weights: a file of weights to start from; None: random ones.
-        encoder: an encoder to start from, its file or the folder of its run; not with weights.
+        magnifier: name of the magnifier, as in `--magnifier`.
+        options: the magnifier's options, as KEY=VALUE texts.
+        settings: training settings, which override the magnifier's preset; see `make_recipe`.
+        data: location of a data set; None: scenes are rendered on the fly from the sources that
+            the next four attributes name.
+        images: locations of background pictures, see `build_sources`.
+        objects: locations of objects.
+        object_images: location of the objects' pictures; None: beside the objects.
+        procedural: number of procedural textures and objects to add; see `build_sources`.
+        weights: a file of initial weights; None: random weights.
+        encoder: an encoder to start from, as a file or a run folder; excludes `weights`.
         half: whether the result is rounded to half precision.
     """
 
@@ -73,7 +73,7 @@ class FinetuneResult(TrainingResult):
     """A finished training of a magnifier.
 
     Attributes:
-        encoder: what was loaded of an encoder.
+        encoder: report on the initial encoder weights; None if no encoder was given.
     """
 
     encoder: LoadReport | None = None
@@ -89,25 +89,25 @@ def finetune(
     progress: Progress = silent,
     tensorboard: bool = False,
 ) -> FinetuneResult:
-    """Train a magnifier on scenes with known motion, or resume a training that was stopped.
+    """Train a magnifier on scenes with known motion, or resume an unfinished training.
 
-    A finished one is continued if nothing but more steps is asked for.
+    A finished run is extended if the job differs from it in a larger number of steps only.
 
     Args:
-        job: magnifier, initial weights, data and settings.
+        job: the magnifier, initial weights, data and settings.
         output: the run's folder; None: see `open_run`.
-        new: never resume a run.
-        device: where to train.
+        new: start a new run instead of resuming one.
+        device: the device to train on.
         workers: processes that render scenes; 0: this one; None: `default_workers()`.
-        progress: called with the steps done.
-        tensorboard: whether metrics are written there as well.
+        progress: called with the number of finished steps.
+        tensorboard: whether to log metrics to TensorBoard too.
 
     Raises:
         MagkitError: sources, data, weights or the run folder can't be used, or the training
             diverged.
-        UsageError: there is no such magnifier, option or setting, or they don't go together.
+        UsageError: the magnifier, an option or a setting is unknown, or some exclude each other.
     """
-    spec = _trainable(job.magnifier)
+    spec = _trainable_spec(job.magnifier)
     recipe = make_recipe(spec.preset, job.settings)
     initial = Initialization(spec, job.options, job.weights, job.encoder)
     config = initial.config()
@@ -126,21 +126,23 @@ def finetune(
     )
     if report is not None:
         logger.info("%s", report)
-    count = default_workers() if workers is None else workers
-    done = run_training(
+    worker_count = default_workers() if workers is None else workers
+    result = run_training(
         run,
         TrainState.start(model, recipe.train, groups),
         recipe.train,
-        SceneTask(spec, recipe, data, torch.device(device), count),
+        SceneTask(spec, recipe, data, torch.device(device), worker_count),
         lambda state: _export(run, state, spec, config, recipe, half=job.half),
         title=_title(job, run, model, data),
         progress=progress,
         tensorboard=tensorboard,
     )
-    return FinetuneResult(**{f.name: getattr(done, f.name) for f in fields(done)}, encoder=report)
+    return FinetuneResult(
+        **{f.name: getattr(result, f.name) for f in fields(result)}, encoder=report
+    )
 
 
-def _trainable(name: str) -> MagnifierSpec[Any]:
+def _trainable_spec(name: str) -> MagnifierSpec[Any]:
     spec = registry().magnifier(name)
     if spec.losses is None:
         raise UsageError(f"the magnifier '{name}' can't be trained: it has no losses")
@@ -148,31 +150,31 @@ def _trainable(name: str) -> MagnifierSpec[Any]:
 
 
 def _train_data(spec: MagnifierSpec[Any], job: FinetuneJob, recipe: Recipe) -> TrainData:
-    """Open the data set, or the sources to render scenes of.
+    """Open the data set, or the sources to render scenes from.
 
     Raises:
-        UsageError: a data set is given together with sources or settings of scenes.
+        UsageError: a data set is combined with sources or scene settings.
     """
     if job.data is None:
         sources = build_sources(job.images, job.objects, job.object_images, job.procedural)
         return SyntheticData(sources)
     if job.images or job.objects or job.object_images or job.procedural:
-        raise UsageError("--data excludes pictures, objects and procedural scenes to render")
+        raise UsageError("--data excludes --images, --objects, --object-images and --procedural")
     for name in job.settings:
         if name in _scene_settings():
             raise UsageError(f"the scenes of a data set are fixed: '{name}' can't be set")
-    return DataSetData(open_dataset(job.data), job.data, spec, recipe)
+    return StoredData(open_dataset(job.data), job.data, spec, recipe)
 
 
 def _scene_settings() -> set[str]:
-    """Return the settings that are fixed in a data set; `size` cuts a window."""
+    """Return the settings that a data set fixes: all but `size`, the side of crops."""
     return {f.name for f in fields(SceneConfig)} - {"size"}
 
 
 def _identity(
     spec: MagnifierSpec[Any], config: Any, job: FinetuneJob, recipe: Recipe, data: TrainData
 ) -> dict[str, Any]:
-    """Return everything that determines the result: runs of equal identity are the same."""
+    """Return everything that determines the result; a run is resumed only if it is equal."""
     settings, unused = recipe.result_settings(), _scene_settings() if job.data else set()
     return {
         "magnifier": spec.name,

@@ -1,4 +1,4 @@
-"""The task of a finetuning: scenes of a data set or rendered ones, losses, sample pictures."""
+"""The finetuning task: stored or rendered scenes, losses, sample pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from magkit.synth.triplets import Triplets
 from magkit.training.run import Run
 from magkit.video.tiles import join_pictures, save_png
 
-EXAMPLES = 2  # first part of the key of the seed of scenes in sample pictures
+EXAMPLES = 2  # first part of the seed key of the scenes in sample pictures
 
 
 class TrainData(Protocol):
@@ -34,18 +34,18 @@ class TrainData(Protocol):
         ...
 
     def examples(self, recipe: Recipe, count: int) -> Batches:
-        """Return batches of one scene each without noise, for sample pictures."""
+        """Return batches of one noise-free scene each, for sample pictures."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Return a JSON object that differs where scenes do."""
+        """Return a JSON object that identifies the scenes."""
         ...
 
     def __str__(self) -> str: ...
 
 
 class SyntheticData:
-    """Scenes drawn by the recipe and rendered from sources, without end."""
+    """An unlimited supply of scenes, drawn by the recipe and rendered from sources."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
@@ -61,7 +61,7 @@ class SyntheticData:
         )
 
     def examples(self, recipe: Recipe, count: int) -> Batches:
-        """Return scenes outside of the training, of kinds in which something moves."""
+        """Return scenes that training does not use, of the kinds with motion."""
         moving = tuple(kind for kind in recipe.scenes.kinds if kind != "static")
         scenes = replace(recipe.scenes, kinds=moving or recipe.scenes.kinds)
         seed = derived_seed(recipe.train.seed, EXAMPLES)
@@ -73,26 +73,27 @@ class SyntheticData:
         return {**describe(self._sources), **({"sample": sample} if sample else {})}
 
 
-class DataSetData:
-    """The scenes of a data set, or windows of them.
+class StoredData:
+    """The scenes of a data set, or crops of them.
 
     Raises:
-        UsageError: they are too small, single frames, or lack the motion that the losses need.
+        UsageError: the scenes are too small, are single frames, or lack the motion maps that the
+            losses need.
     """
 
     def __init__(self, data: DataSet, where: str, spec: MagnifierSpec[Any], recipe: Recipe) -> None:
         self._data, self._where = data, where
         if data.kind != "triplets":
-            raise UsageError(f"{where} holds single frames", "a magnifier learns from triplets")
+            raise UsageError(f"{where} holds single frames", "a magnifier is trained on triplets")
         if spec.needs_motion and not data.has_motion:
             raise UsageError(
-                f"{where} has no motion maps, which '{spec.name}' learns from",
-                "data sets of magkit gen-data have; --magnifier magnet needs none",
+                f"{where} has no motion maps, which the losses of '{spec.name}' need",
+                "data sets of magkit gen-data have them; --magnifier magnet needs none",
             )
         if min(data.shape) < recipe.scenes.size:
             found = f"{data.shape[1]}x{data.shape[0]}"
             problem = f"the scenes of {where} have {found} pixels, less than {recipe.scenes.size}"
-            raise UsageError(problem, "--size is the side of the window that is trained on")
+            raise UsageError(problem, "--size sets the side of the crops")
 
     def __str__(self) -> str:
         return f"{len(self._data)} scenes of {self._where}"
@@ -103,21 +104,21 @@ class DataSetData:
         return StoredBatches(self._data, train.seed, batch, train.steps, size, recipe.degradation)
 
     def examples(self, recipe: Recipe, count: int) -> Batches:
-        """Return windows of scenes of the data set, always the same."""
+        """Return fixed crops of scenes of the data set."""
         seed = derived_seed(recipe.train.seed, EXAMPLES)
         return StoredBatches(self._data, seed, 1, count, recipe.scenes.size)
 
     def describe(self) -> dict[str, Any]:
-        """Return number and fingerprint of the scenes, which don't depend on their place."""
+        """Return the number and fingerprint of the scenes, independent of their location."""
         return {"scenes": len(self._data), "fingerprint": self._data.fingerprint}
 
 
-SHOWN = 4  # scenes in a sample picture
-ERROR_GAIN = 4.0  # amplification of errors in it
+SAMPLE_SCENES = 4  # scenes in a sample picture
+ERROR_GAIN = 4.0  # amplification of its error column
 
 
 class SceneTask:
-    """A `training.train.Task`: batches of scenes, a magnifier's losses, sample pictures."""
+    """The `training.train.Task` of finetuning: batches, losses, sample pictures."""
 
     def __init__(
         self,
@@ -131,7 +132,7 @@ class SceneTask:
         self._device, self._workers = device, workers
 
     def batches(self, start: int) -> Iterator[Sequence[Triplets]]:
-        """Yield degraded batches from step `start` on, on the device, in equal micro-batches."""
+        """Yield degraded batches on the device, from step `start`, split into micro-batches."""
         for batch in load_batches(self._data.batches(self._recipe), start, self._workers):
             yield batch.to(self._device).split(self._recipe.train.accumulate)
 
@@ -139,23 +140,23 @@ class SceneTask:
         """Do nothing."""
 
     def losses(self, model: nn.Module, batch: Triplets) -> dict[str, torch.Tensor]:
-        """Return the magnifier's own loss terms."""
+        """Return the loss terms that the magnifier defines."""
         if self._spec.losses is None:
-            raise UsageError(f"the magnifier '{self._spec.name}' has no losses to be trained with")
+            raise UsageError(f"the magnifier '{self._spec.name}' has no training losses")
         return self._spec.losses(model, batch)
 
     def after_step(self, model: nn.Module, step: int) -> None:
         """Do nothing."""
 
     def evaluate(self, run: Run, model: nn.Module, step: int) -> dict[str, float]:
-        """Save the model's output for four fixed scenes."""
-        save_png(run.samples / f"step-{step:06d}.png", self.picture(model))
+        """Save a sample picture of the model's output for fixed scenes."""
+        save_png(run.samples / f"step-{step:06d}.png", self.sample_picture(model))
         return {}
 
-    def picture(self, model: Any) -> torch.Tensor:
-        """Draw a row for each of four scenes: A, B, the output, the truth, four times the error."""
-        rows, examples = [], self._data.examples(self._recipe, SHOWN)
-        for index in range(SHOWN):
+    def sample_picture(self, model: Any) -> torch.Tensor:
+        """Draw a row per scene: A, B, the output, the ground truth, and the amplified error."""
+        rows, examples = [], self._data.examples(self._recipe, SAMPLE_SCENES)
+        for index in range(SAMPLE_SCENES):
             scene = examples[index].to(self._device)
             before, after = model.encode(scene.a), model.encode(scene.b)
             output = model.render(after, model.motion(before, after), scene.factor).clamp(0, 1)

@@ -39,22 +39,22 @@ from magkit.video.pictures import read_picture
 
 @dataclass(frozen=True, slots=True)
 class OutputFolder:
-    """The folder of one clip.
+    """The output folder of one clip or of the class images.
 
     Attributes:
-        path: of it.
-        frames: the name of the folder in it that holds what was made.
+        path: the folder.
+        frames: the name of its subfolder of finished frames.
     """
 
     path: Path
     frames: str = "frames"
 
     def frame(self, stem: str) -> Path:
-        """Return where a frame belongs."""
+        """Return the path of a finished frame."""
         return self.path / self.frames / f"{stem}.png"
 
     def record(self, stem: str) -> Path:
-        """Return where it is told how a frame was made."""
+        """Return the path of a frame's record."""
         return self.path / "records" / f"{stem}.json"
 
     def has(self, stem: str) -> bool:
@@ -70,21 +70,21 @@ class OutputFolder:
         return priors.normalize(read_image(self.frame(stem))[None])[0]
 
     def write(self, stem: str, x_3HW: Tensor, record: Mapping[str, Any]) -> None:
-        """Write a finished frame, what is told of it first; by whichever process comes last."""
+        """Write a frame's record, then the frame; of several processes the last one wins."""
         with atomic_path(self.record(stem), overwrite=True) as path:
             path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         save_image(self.frame(stem), to_image(x_3HW))
         self.state(stem).unlink(missing_ok=True)
 
-    def told(self, stem: str) -> dict[str, Any]:
-        """Return what is told of how a frame was made; nothing where that is lost."""
+    def read_record(self, stem: str) -> dict[str, Any]:
+        """Return the record of a frame; empty if it is missing or damaged."""
         try:
             return read_json_object(self.record(stem))
         except MagkitError:
             return {}
 
     def write_sidecar(self, size: tuple[int, int], rate: Fraction = DEFAULT_RATE) -> None:
-        """Write the frames' size and rate, unless they are there."""
+        """Write the sidecar with the frames' size and rate, unless it exists."""
         final = self.path / self.frames / SIDECAR
         if not final.is_file():
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -93,21 +93,21 @@ class OutputFolder:
                 (Path(folder) / SIDECAR).replace(final)
 
     def state(self, stem: str) -> Path:
-        """Return where a frame stands that is being made."""
+        """Return the path of the saved state of an unfinished frame."""
         return self.path / f"state-{stem}.pt"
 
-    def keep(self, stem: str, position: OptimState) -> None:
-        """Save where a frame stands."""
+    def save_state(self, stem: str, position: OptimState) -> None:
+        """Save the state of an unfinished frame."""
         content = {f.name: getattr(position, f.name) for f in fields(OptimState)}
         with atomic_path(self.state(stem), overwrite=True) as path:
             torch.save(content, path)
 
-    def kept(self, stem: str) -> OptimState | None:
-        """Return where a frame stands; None where nothing is saved, or it is damaged."""
+    def load_state(self, stem: str) -> OptimState | None:
+        """Return the saved state of an unfinished frame; None if it is missing or damaged."""
         try:
             content = torch.load(self.state(stem), map_location="cpu", weights_only=True)
             return OptimState(**content)
-        except Exception:  # torch says in many ways that a file is cut
+        except Exception:  # torch raises many types for a truncated file
             return None
 
 

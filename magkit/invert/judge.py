@@ -175,7 +175,7 @@ def mean_scores(rows: Sequence[Mapping[str, Any]]) -> Scores:
 
 
 def _recorded(folder: OutputFolder, stem: str) -> Scores:
-    record = folder.told(stem)
+    record = folder.read_record(stem)
     found = ((name, record.get(name)) for name in ("steps", "seconds"))
     # The range excludes NaN, and integers too large for a float.
     return {k: float(v) for k, v in found if isinstance(v, int | float) and 0 <= v < MAX_RECORDED}

@@ -1,4 +1,4 @@
-"""Optimizers of the units of a plan: segments of a clip's frames, batches of images of classes."""
+"""Optimizers that process a plan in units: segments of a clip, or batches of class images."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from magkit.runtime.seeds import derived_seed
 
 logger = logging.getLogger(__name__)
 
-SAVE_INTERVAL = 20.0  # seconds between the saved states of a unit
+SAVE_INTERVAL = 20.0  # seconds between checkpoints of a unit
 
 
 class Optimizer(Protocol):
-    """Optimizes the units of one plan; progress is counted in frames or in steps."""
+    """Optimizes a plan unit by unit; progress is measured in frames or in steps."""
 
     @property
     def units(self) -> int:
@@ -48,27 +48,27 @@ class Optimizer(Protocol):
         ...
 
     def total(self, unit: int, /) -> int:
-        """Return how much there is to do in a unit."""
+        """Return the total work of a unit."""
         ...
 
     def done(self, unit: int) -> int:
-        """Return how much of that is done."""
+        """Return the finished work of a unit."""
         ...
 
     def run(self, unit: int, report: Callable[[], None]) -> None:
-        """Make what a unit lacks; `report` is called whenever `done` may have changed."""
+        """Finish a unit; `report` is called whenever `done` may have changed."""
         ...
 
 
 @dataclass(slots=True)
-class StateSaver:
-    """Optimises images from a saved or new state, and saves states and snapshots meanwhile.
+class ResumableOptimizer:
+    """Optimizes images from a saved or initial state, and regularly saves states and snapshots.
 
     Attributes:
-        folder: where states and snapshots go.
-        device: on which images are optimised.
+        folder: the folder of states and snapshots.
+        device: the device to optimize on.
         snapshots: steps between snapshots; 0: none.
-        grid: whether a snapshot shows all images, or the first.
+        grid: whether a snapshot shows all images or only the first.
     """
 
     folder: OutputFolder
@@ -81,28 +81,28 @@ class StateSaver:
         self,
         name: str,
         start: Callable[[], OptimState],
-        steps: Sequence[Stage],
+        stages: Sequence[Stage],
         objective: Objective,
         key: tuple[int, ...],
         *,
         log_as: str | None,
         on_step: Callable[[OptimState], None] = lambda _: None,
     ) -> tuple[OptimResult, dict[str, float]]:
-        """Return the optimised images, and their weighted terms.
+        """Return the optimized images and their weighted loss terms.
 
         Args:
-            name: of the saved state and of snapshots.
-            start: returns the initial state.
-            steps: the stages.
-            objective: at the size of the last stage.
-            key: of the random draws.
-            log_as: the name under which initial gradients are logged; None: they are not.
+            name: the file name of the saved state and of snapshots.
+            start: returns the initial state if none is saved.
+            stages: the stages to optimize in.
+            objective: the objective at the size of the last stage.
+            key: the seed key of the random draws.
+            log_as: the name under which the initial gradient norms are logged; None: not logged.
             on_step: called after each step.
         """
-        state = self.folder.kept(name) or start()
+        state = self.folder.load_state(name) or start()
         state.x_N3HW = state.x_N3HW.to(self.device)
         if log_as is not None and state.done == 0:
-            log_gradients(objective, state.x_N3HW, steps, log_as)
+            log_gradients(objective, state.x_N3HW, stages, log_as)
         self._saved = time.monotonic()
 
         def save(state: OptimState) -> None:
@@ -110,7 +110,7 @@ class StateSaver:
             on_step(state)
 
         with autocast(self.device, objective.settings.precision):
-            result = optimize(state, steps, objective, objective.settings, key, save)
+            result = optimize(state, stages, objective, objective.settings, key, save)
             with torch.no_grad():
                 terms = objective.terms(result.x_N3HW)
         return result, {term: float(value) for term, value in terms.items()}
@@ -122,7 +122,7 @@ class StateSaver:
             save_image(path, image_grid(images) if self.grid else images[0])
         if time.monotonic() - self._saved >= SAVE_INTERVAL:
             self._saved = time.monotonic()
-            self.folder.keep(name, state)
+            self.folder.save_state(name, state)
 
 
 @dataclass(slots=True)
@@ -130,10 +130,10 @@ class FrameOptimizer:
     """Optimizes the frames of one clip, segment by segment.
 
     Attributes:
-        plan: of the clip.
-        targets: the networks that are inverted.
-        folder: where frames go.
-        device: on which they are optimised.
+        plan: the plan of the clip.
+        targets: the networks to invert.
+        folder: the output folder of the clip.
+        device: the device to optimize on.
         snapshots: steps between snapshots of a frame; 0: none.
     """
 
@@ -154,64 +154,64 @@ class FrameOptimizer:
         return len(self.plan.segments()[unit])
 
     def done(self, unit: int) -> int:
-        """Return how many of them are finished."""
+        """Return the number of finished frames of a segment."""
         return sum(self._has(index) for index in self.plan.segments()[unit])
 
     def run(self, unit: int, report: Callable[[], None]) -> None:
-        """Make the frames of a segment that are missing; `report` is called after each."""
+        """Optimize the missing frames of a segment; `report` is called after each."""
         self._report = report
         indices = self.plan.segments()[unit]
         if self.plan.settings.start == "noise":
-            self._independent(unit)
+            self._optimize_independently(unit)
             return
-        self._keyframe(unit)
+        self._optimize_keyframe(unit)
         following = unit + 1 < self.units
         if following:
-            self._keyframe(unit + 1)
+            self._optimize_keyframe(unit + 1)
         for index in indices[1:]:
-            self._frame(index, indices.stop if following else None)
+            self._optimize_frame(index, indices.stop if following else None)
 
-    def _keyframe(self, segment: int) -> None:
-        """Make a segment's keyframe, and those that it starts from, unless they exist."""
+    def _optimize_keyframe(self, segment: int) -> None:
+        """Optimize a segment's keyframe, and the earlier keyframes it depends on, if missing."""
         index = self.plan.segments()[segment].start
         if self._has(index):
             return
         if segment == 0:
             self._from_noise([index])
             return
-        self._keyframe(segment - 1)
+        self._optimize_keyframe(segment - 1)
         before = self.plan.segments()[segment - 1].start
         settings = self.plan.settings_of(index)
-        steps = refinement_stages(self._stages(settings), settings.keyframe_steps)
-        self._make([index], steps, self._warped(before, index), "keyframe")
+        stages = refinement_stages(self._stages(settings), settings.keyframe_steps)
+        self._optimize([index], stages, self._warp(before, index), "keyframe")
 
-    def _independent(self, segment: int) -> None:
-        """Make the frames of a segment that show an object, then those between them."""
+    def _optimize_independently(self, segment: int) -> None:
+        """Optimize the frames that show an object from noise, then fill in those without one."""
         indices, settings_of = self.plan.segments()[segment], self.plan.settings_of
         visible = [index for index in indices if self.plan.annotations(index)]
         for settings in dict.fromkeys(map(settings_of, visible)):
             self._from_noise([index for index in visible if settings_of(index) == settings])
-        if not self._has(indices[0]):  # it goes on from the segment before
-            self._independent(segment - 1)
+        if not self._has(indices[0]):  # it continues the previous segment
+            self._optimize_independently(segment - 1)
         for index in indices:
             if not self._has(index):
-                self._make([index], [], self._warped(index - 1, index), "frame before")
+                self._optimize([index], [], self._warp(index - 1, index), "frame before")
 
-    def _frame(self, index: int, next_keyframe: int | None) -> None:
+    def _optimize_frame(self, index: int, next_keyframe: int | None) -> None:
         if self._has(index):
             return
-        prior = self._warped(index - 1, index)
+        prior = self._warp(index - 1, index)
         if next_keyframe is not None:
             weight = 1 / (next_keyframe - index + 1)
-            prior = mix_priors(prior, self._warped(next_keyframe, index), weight)
+            prior = mix_priors(prior, self._warp(next_keyframe, index), weight)
         settings = self.plan.settings_of(index)
-        steps = refinement_stages(self._stages(settings), settings.warm_steps)
-        self._make([index], steps, prior, "frame before")
+        stages = refinement_stages(self._stages(settings), settings.warm_steps)
+        self._optimize([index], stages, prior, "frame before")
 
     def _from_noise(self, indices: Sequence[int]) -> None:
         if not all(self._has(index) for index in indices):
             settings = self.plan.settings_of(indices[0])
-            self._make(indices, self._stages(settings), None, "noise")
+            self._optimize(indices, self._stages(settings), None, "noise")
 
     def _stages(self, settings: InvertSettings) -> list[Stage]:
         return make_stages(settings, self.plan.size, common_stride(self.targets))
@@ -219,36 +219,36 @@ class FrameOptimizer:
     def _has(self, index: int) -> bool:
         return self.folder.has(self.plan.frames[index].stem)
 
-    def _warped(self, source: int, index: int) -> TemporalPrior:
-        """Return a finished frame, moved as the masks moved."""
+    def _warp(self, source: int, index: int) -> TemporalPrior:
+        """Return a finished frame, warped by the motion of the masks."""
         pixels = self.folder.read(self.plan.frames[source].stem)
         return warp_by_masks(pixels, self.plan.masks(source), self.plan.masks(index))
 
-    def _make(
+    def _optimize(
         self,
         indices: Sequence[int],
-        steps: Sequence[Stage],
+        stages: Sequence[Stage],
         prior: TemporalPrior | None,
         start: str,
     ) -> None:
-        """Make one frame, or several at a time that start from noise."""
+        """Optimize one frame, or a batch of frames that start from noise."""
         began, stem = time.monotonic(), self.plan.frames[indices[0]].stem
         settings, key = self.plan.settings_of(indices[0]), self._key(indices)
         annotations = [self.plan.annotations(index) for index in indices]
         if not any(annotations):
-            self._carry(stem, prior)
+            self._write_warped(stem, prior)
             return
         history = self._history(indices[0], settings)
         objective = self.objective(annotations, prior, settings, history)
 
         def initial() -> OptimState:
             if prior is not None:
-                return OptimState(resize(prior.pixels_N3HW, steps[0].size))
-            return noise_state(steps[0].size, settings, [(key[0], number) for number in key[1:]])
+                return OptimState(resize(prior.pixels_N3HW, stages[0].size))
+            return noise_state(stages[0].size, settings, [(key[0], number) for number in key[1:]])
 
         log_as = self.plan.name if start == "noise" else None
-        saver = StateSaver(self.folder, self.device, self.snapshots)
-        result, terms = saver.optimize(stem, initial, steps, objective, key, log_as=log_as)
+        optimizer = ResumableOptimizer(self.folder, self.device, self.snapshots)
+        result, terms = optimizer.optimize(stem, initial, stages, objective, key, log_as=log_as)
         check_result(result, 1, f"{self.plan.name}, frame {stem}")
         seconds = (time.monotonic() - began) / len(indices)
         for x, index in zip(result.x_N3HW, indices, strict=True):
@@ -256,10 +256,10 @@ class FrameOptimizer:
             self.folder.write(self.plan.frames[index].stem, x, record)
             self._report()
 
-    def _carry(self, stem: str, prior: TemporalPrior | None) -> None:
-        """Write the frame before, warped, where no object is seen."""
-        assert prior is not None  # the first frame shows an object
-        logger.info("%s: no object in frame %s: the background goes on", self.plan.name, stem)
+    def _write_warped(self, stem: str, prior: TemporalPrior | None) -> None:
+        """Write the warped previous frame as a frame in which no object is visible."""
+        assert prior is not None  # an object is visible in the first frame
+        logger.info("%s: no object in frame %s: continuing the background", self.plan.name, stem)
         self.folder.write(stem, prior.pixels_N3HW[0], {"start": "carried", "steps": 0})
         self._report()
 
@@ -270,26 +270,26 @@ class FrameOptimizer:
         settings: InvertSettings,
         history: Sequence[str] = (),
     ) -> Objective:
-        """Return the objective of frames.
+        """Return the objective of one or several frames.
 
         Args:
-            annotations: of each frame.
-            prior: the warped frame that it starts from.
-            settings: the weights.
+            annotations: the annotations of each frame.
+            prior: the warped frame to start from; None: noise.
+            settings: the weights of the terms.
             history: names of finished frames whose BatchNorm statistics are pooled with theirs.
         """
         images = [read_image(self.folder.frame(stem)).to(self.device) for stem in history]
         terms = [
             TargetTerm(
-                each.name,
-                each.target,
-                each.target.labels(annotations),
-                each.statistics,
-                each.weight,
-                moments_over_images(each.target.predict, each.statistics, images),
+                loaded.name,
+                loaded.target,
+                loaded.target.labels(annotations),
+                loaded.statistics,
+                loaded.weight,
+                moments_over_images(loaded.target.predict, loaded.statistics, images),
                 len(images),
             )
-            for each in self.targets
+            for loaded in self.targets
         ]
         if prior is not None:
             pixels, known = (v.to(self.device) for v in (prior.pixels_N3HW, prior.known_N1HW))
@@ -297,25 +297,25 @@ class FrameOptimizer:
         return Objective(terms, settings, prior)
 
     def _history(self, index: int, settings: InvertSettings) -> list[str]:
-        """Return the names of earlier frames of the segment whose statistics are pooled."""
+        """Return the names of the earlier frames of a segment whose statistics are pooled."""
         first = next(s.start for s in self.plan.segments() if index in s)
         return self.plan.stems()[max(first, index - settings.bn_history) : index]
 
     def _key(self, indices: Sequence[int]) -> tuple[int, ...]:
-        """Return the seed key of frames: the clip and their numbers."""
+        """Return the seed key of frames: a hash of the clip's name, and the frame numbers."""
         clip = derived_seed(0, *self.plan.clip.encode())
         return clip, *(self.plan.frames[index].number for index in indices)
 
 
 @dataclass(slots=True)
 class ClassOptimizer:
-    """Optimizes images of classes from noise, batch by batch.
+    """Optimizes class images from noise, batch by batch.
 
     Attributes:
-        plan: of all images.
-        targets: the networks that are inverted.
-        folder: where images go.
-        device: on which they are optimised.
+        plan: the plan of all images.
+        targets: the networks to invert.
+        folder: the output folder of the images.
+        device: the device to optimize on.
         snapshots: steps between snapshots of a batch; 0: none.
     """
 
@@ -332,31 +332,32 @@ class ClassOptimizer:
         return len(self.plan.batches())
 
     def total(self, _unit: int, /) -> int:
-        """Return the steps of a batch."""
+        """Return the number of steps of a batch."""
         return sum(self.plan.settings.steps())
 
     def done(self, unit: int) -> int:
-        """Return how many of them are done, all of them once the batch is written."""
+        """Return the number of finished steps of a batch; all of them once it is written."""
         if self.folder.has(self.plan.batches()[unit][-1].stem):
             return self.total(unit)
         return self._steps.get(unit, 0)
 
     def run(self, unit: int, report: Callable[[], None]) -> None:
-        """Make the images of a batch, unless all exist; `report` is called after each step."""
+        """Optimize a batch unless all its images exist; `report` is called after each step."""
         pictures = self.plan.batches()[unit]
         if all(self.folder.has(each.stem) for each in pictures):
             return
         began, name, settings = time.monotonic(), f"batch-{unit:03d}", self.plan.settings
-        steps = make_stages(settings, self.plan.size, common_stride(self.targets))
+        stages = make_stages(settings, self.plan.size, common_stride(self.targets))
 
         def on_step(state: OptimState) -> None:
             self._steps[unit] = state.done
             report()
 
-        result, terms = StateSaver(self.folder, self.device, self.snapshots, grid=True).optimize(
+        optimizer = ResumableOptimizer(self.folder, self.device, self.snapshots, grid=True)
+        result, terms = optimizer.optimize(
             name,
-            lambda: noise_state(steps[0].size, settings, list(map(picture_key, pictures))),
-            steps,
+            lambda: noise_state(stages[0].size, settings, list(map(picture_key, pictures))),
+            stages,
             self.objective(pictures),
             batch_key(pictures),
             log_as=name,
@@ -370,23 +371,23 @@ class ClassOptimizer:
         self.folder.state(name).unlink(missing_ok=True)
 
     def objective(self, pictures: Sequence[ClassPicture]) -> Objective:
-        """Return the objective of images that each show their class, anywhere."""
+        """Return the objective of images that each show their class at any position."""
         annotations = [[Annotation(each.label)] for each in pictures]
         terms = [
             TargetTerm(
-                each.name,
-                each.target,
-                each.target.labels(annotations),
-                each.statistics,
-                each.weight,
+                loaded.name,
+                loaded.target,
+                loaded.target.labels(annotations),
+                loaded.statistics,
+                loaded.weight,
             )
-            for each in self.targets
+            for loaded in self.targets
         ]
         return Objective(terms, self.plan.settings)
 
 
 def picture_key(image: ClassPicture) -> tuple[int, int]:
-    """Return the seed key of an image's initial noise: it depends on no other image."""
+    """Return the seed key of an image's initial noise, which is independent of other images."""
     return derived_seed(0, *image.label.encode()), image.number
 
 
@@ -396,5 +397,5 @@ def batch_key(pictures: Sequence[ClassPicture]) -> tuple[int]:
 
 
 def common_stride(targets: Sequence[LoadedTarget]) -> int:
-    """Return the number of which the sides of all images must be multiples."""
-    return math.lcm(*(each.target.stride for each in targets))
+    """Return the least common multiple of the strides, which must divide height and width."""
+    return math.lcm(*(loaded.target.stride for loaded in targets))

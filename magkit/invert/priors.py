@@ -7,7 +7,8 @@ lower right and lower left neighbour.
 - tv_l2: the sum over D of the Euclidean norm of the differences of a picture.
 - l2_norm: the Euclidean norm of a picture.
 - range_penalty: mean squared excess outside [0, 1].
-- colour_penalty: squared distances of the channels' means and deviations from photographs'.
+- colour_penalty: squared distances of the channels' means and standard deviations from those of
+  photographs.
 
 The first three are the formulas of Video-DeepInversion's training code and of DeepInversion (Yin et
 al., CVPR 2020), of pictures in a network's normalised space.
@@ -47,12 +48,12 @@ def neighbour_differences(x: Tensor) -> Iterator[Tensor]:
 
 
 def tv_l1(x: Tensor) -> Tensor:
-    """Return the total variation by absolute values."""
+    """Return the total variation with the L1 norm."""
     return torch.stack([d.abs().mean() for d in neighbour_differences(x)]).sum()
 
 
 def tv_l2(x: Tensor) -> Tensor:
-    """Return the total variation by Euclidean norms."""
+    """Return the total variation with the L2 norm."""
     return torch.stack([_norms(d).mean() for d in neighbour_differences(x)]).sum()
 
 
@@ -62,7 +63,7 @@ def l2_norm(x: Tensor) -> Tensor:
 
 
 def range_penalty(x: Tensor) -> Tensor:
-    """Return the mean square of what lies outside of [0, 1] before normalising."""
+    """Return the mean squared excess outside [0, 1], in unnormalised values."""
     low, high = (normalize(x.new_full((3, 1, 1), v)) for v in (0.0, 1.0))
     return (torch.relu(low - x) + torch.relu(x - high)).square().mean()
 

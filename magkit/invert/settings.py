@@ -31,12 +31,12 @@ def _of(default: Any, text: str) -> Any:
 class InvertSettings:
     """Images are optimised in normalised space: ImageNet's mean is 0, its standard deviation 1."""
 
-    iterations: int = _of(300, "steps of an image that starts from noise, all stages together")
+    iterations: int = _of(300, "steps of an image that starts from noise, over all stages")
     keyframe_steps: int = _of(
-        20, "most steps, in each of two stages, of a keyframe after the first"
+        20, "maximum steps, in each of two stages, of a keyframe after the first"
     )
     warm_steps: int = _of(
-        20, "most steps, in each of two stages, of a frame that starts from the one before"
+        20, "maximum steps, in each of two stages, of a frame that starts from the previous one"
     )
     lr: float = _of(0.1, "Adam's learning rate")
     beta1: float = _of(0.9, "Adam's decay rate of the gradient's first moment")
@@ -47,17 +47,18 @@ class InvertSettings:
     mask: float = _of(2.0, "weight of the mask loss")
     label: float = _of(0.5, "weight of the class loss")
     bn: float = _of(1.0, "weight of the distance from the BatchNorm statistics")
-    var_l1: float = _of(0.2, "weight of the total variation by absolute values")
-    var_l2: float = _of(0.0, "weight of the total variation by Euclidean norms")
+    var_l1: float = _of(0.2, "weight of the total variation with the L1 norm")
+    var_l2: float = _of(0.0, "weight of the total variation with the L2 norm")
     l2_norm: float = _of(0.0, "weight of the image's Euclidean norm")
     range_penalty: float = _of(0.0, "weight of the squared excess outside [0, 1]")
     colour: float = _of(
-        0.0, "weight of the distance of channel means and deviations from photographs'"
+        0.0,
+        "weight of the distance of channel means and standard deviations from those of photographs",
     )
-    temporal: float = _of(1.0, "weight of the difference from the frame before, warped")
-    other: float = _of(1.0, "weight of further losses that a target adds")
+    temporal: float = _of(1.0, "weight of the difference from the warped previous frame")
+    other: float = _of(1.0, "weight of additional losses of a target")
     bn_form: Literal["scaled", "plain"] = _of(
-        "scaled", "scaled by each layer's deviation, or as published"
+        "scaled", "scaled by each layer's standard deviation, or plain as published"
     )
     bn_first: float = _of(1.0, "factor of the first layer in bn")
     bn_region: float = _of(0.1, "factor of layers that see regions, not images, in bn")
@@ -75,14 +76,14 @@ class InvertSettings:
     )
     window: int = _of(10, "steps of that window")
     start: Literal["before", "noise"] = _of(
-        "before", "what frames after the first start from: the frame before, or noise"
+        "before", "start of frames after the first: before (the previous frame) or noise"
     )
     keyframe: int = _of(12, "frames between keyframes")
     bn_history: int = _of(
         0, "number of earlier frames whose BatchNorm statistics are pooled with a frame's own"
     )
-    batch: int = _of(1, "images optimised at a time, where each starts from noise")
-    background: bool = _of(False, "optimise the background as an object of any class too")
+    batch: int = _of(1, "images per batch, if each starts from noise")
+    background: bool = _of(False, "also optimise the background, as an object of any class")
     axes: Literal["photographs", "plain"] = _of(
         "photographs", "take steps along the colour axes of photographs, or along the channels"
     )

@@ -1,4 +1,4 @@
-"""Monitoring of a pretraining: motion probe, collapse of embeddings, curves, the best encoder."""
+"""Pretraining monitor: motion probe, embedding collapse, curves, best encoder."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from magkit.protocols import View
 from magkit.runtime.files import atomic_path
 from magkit.selfsup.frame_source import FrameSource
 from magkit.selfsup.model import EncoderNetwork, PretrainModel
-from magkit.selfsup.motion_probe import MIN_FRAMES, least_size, probe_motion
+from magkit.selfsup.motion_probe import MIN_FRAMES, min_size, probe_motion
 from magkit.selfsup.recipe import Recipe
 from magkit.training.metrics import read_metrics
 from magkit.training.run import Run
 from magkit.video.charts import draw_curves
 from magkit.video.tiles import image_grid, save_png
 
-# Thresholds of warnings; none of them is reached by healthy runs.
-DEAD_CHANNEL = 1e-4  # standard deviation of a dead channel over the root mean square of all
-MAX_DEAD_SHARE = 0.5
-MIN_SPREAD = 0.1  # of 1 / sqrt(d): below it embeddings are about to become one point
-MIN_RANK = 2.0  # effective dimensions: below it they lie on a line
+# Thresholds of warnings; healthy runs reach none of them.
+DEAD_CHANNEL = 1e-4  # largest standard deviation of a dead channel, over the RMS of all channels
+MAX_DEAD_SHARE = 0.5  # of the channels
+MIN_SPREAD = 0.1  # times 1 / sqrt(d); below it embeddings collapse to a point
+MIN_RANK = 2.0  # effective dimensions; below it embeddings collapse to a line
 
-PROBE_FRAMES = 32  # that the motion probe measures
-EMBEDDED_FRAMES = 64  # whose embeddings are checked for collapse
-SHOWN_FRAMES = 8  # whose views are drawn
-READOUT = "readout"  # metric in pixels: the best encoder has the least
+PROBE_FRAMES = 32  # frames that the motion probe measures
+COLLAPSE_FRAMES = 64  # frames whose embeddings are checked for collapse
+VIEW_FRAMES = 8  # frames whose views are drawn
+READOUT = "readout"  # metric in pixels; the best encoder has the smallest
 
 logger = logging.getLogger(__name__)
 
 
-class ViewExamples(Protocol):
-    """Makes views as the methods get them."""
+class ExampleViews(Protocol):
+    """Makes example views exactly as in training."""
 
     def examples(self, count: int) -> dict[str, list[View]]:
-        """Return the views of the first frames, by branch."""
+        """Return the views of the first frames by branch."""
         ...
 
 
 class EncoderMonitor:
-    """Measures a model at intervals, draws curves, keeps the best encoder.
+    """Measures a model during training, draws curves, and keeps the best encoder.
 
     Args:
-        source: whose first frames are used.
-        recipe: the size of views.
-        network: its branches.
-        export: writes the encoder as it is after a number of steps.
+        source: the frames, of which the first are used.
+        recipe: gives the size of views.
+        network: gives the branches and their strides.
+        export: writes the current encoder to a path; the second argument is the step.
     """
 
     def __init__(
@@ -67,30 +67,30 @@ class EncoderMonitor:
         self._source, self._size = source, recipe.views.size
         self._export = export
         self._branches = network.branches
-        self._least = max(least_size(each.stride) for each in network.maps.values())
+        self._min_size = max(min_size(each.stride) for each in network.maps.values())
 
-    def show_views(self, run: Run, views: ViewExamples) -> None:
-        """Draw the views of eight frames: a row for each of the two views of each branch."""
-        pairs = views.examples(min(SHOWN_FRAMES, len(self._source)))
+    def save_views(self, run: Run, views: ExampleViews) -> None:
+        """Draw the views of the first frames, one row per branch and view."""
+        pairs = views.examples(min(VIEW_FRAMES, len(self._source)))
         rows = [view.images_NCHW.cpu() for pair in pairs.values() for view in pair]
         save_png(run.samples / "views.png", image_grid(list(torch.cat(rows)), len(rows[0])))
 
     def __call__(self, run: Run, model: PretrainModel, step: int) -> dict[str, float]:
-        """Return the metrics of the encoder after so many steps, by name."""
+        """Return the metrics of the encoder after `step` steps by name, and update the curves."""
         model.eval()
-        found = {**self._motion_metrics(model), **self._collapse_metrics(model)}
+        metrics = {**self._motion_metrics(model), **self._collapse_metrics(model)}
         model.train()
         earlier = read_metrics(run.metrics)
-        self._keep_best(run, earlier, found, step)
-        lines = [*earlier, {"step": step, **found}]
+        self._keep_best(run, earlier, metrics, step)
+        lines = [*earlier, {"step": step, **metrics}]
         names = dict.fromkeys(name for line in lines for name in line)
         shown = [name for name in names if name not in ("step", "rate")]
         with atomic_path(run.folder / "curves.png", overwrite=True) as temporary:
             draw_curves(lines, shown).save(temporary)
-        return found
+        return metrics
 
     def _frames(self, count: int, model: PretrainModel) -> torch.Tensor:
-        """Return the centres of the first frames, as large as views, on the model's device."""
+        """Return centre crops of the first frames, as large as views, on the model's device."""
         frames = self._source.frames(range(min(count, len(self._source))), "a")
         start = (frames.shape[-1] - self._size) // 2
         window = slice(start, start + self._size)
@@ -98,7 +98,7 @@ class EncoderMonitor:
 
     def _motion_metrics(self, model: PretrainModel) -> dict[str, float]:
         frames = self._frames(PROBE_FRAMES, model)
-        if len(frames) < MIN_FRAMES or self._size < self._least:
+        if len(frames) < MIN_FRAMES or self._size < self._min_size:
             return {}
         scores, found = probe_motion(model.encoder, frames), {}
         for branch in self._branches:
@@ -108,7 +108,7 @@ class EncoderMonitor:
         return found
 
     def _collapse_metrics(self, model: PretrainModel) -> dict[str, float]:
-        frames, found = self._frames(EMBEDDED_FRAMES, model), dict[str, float]()
+        frames, found = self._frames(COLLAPSE_FRAMES, model), dict[str, float]()
         maps = [model.encoder(part) for part in torch.split(frames, PROBE_FRAMES)]
         for branch in self._branches:
             method = model.method(branch)
@@ -120,33 +120,33 @@ class EncoderMonitor:
         return found
 
     def _keep_best(
-        self, run: Run, earlier: list[dict[str, float]], found: dict[str, float], step: int
+        self, run: Run, earlier: list[dict[str, float]], metrics: dict[str, float], step: int
     ) -> None:
-        names = [name for name in found if name.endswith(READOUT)]
+        names = [name for name in metrics if name.endswith(READOUT)]
         if not names:
             return
-        known = [line for line in earlier if all(line.get(n) is not None for n in names)]
-        best = min((sum(line[n] for n in names) for line in known), default=math.inf)
-        if sum(found[name] for name in names) < best:
+        measured = [line for line in earlier if all(line.get(n) is not None for n in names)]
+        best = min((sum(line[n] for n in names) for line in measured), default=math.inf)
+        if sum(metrics[name] for name in names) < best:
             self._export(run.folder / "best.safetensors", step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollapseStats:
-    """Statistics of N embeddings of d dimensions by which a collapse is recognised.
+    """Statistics of N embeddings of d dimensions, for detecting collapse.
 
     Attributes:
         samples: N.
         dimensions: d.
         spread: standard deviation of each dimension after L2 normalisation, mean over dimensions;
             1 / sqrt(d) for uniform directions, 0 for identical ones.
-        rank: RankMe (Garrido et al., ICML 2023, equation 1), effective dimensions, from 1 to the
-            smaller of N and d; to be compared between runs of one method only.
-        dead: share of dimensions that hardly vary.
-        alignment: mean squared distance of normalised embeddings of two views of the same; None
-            without second views (Wang & Isola, ICML 2020).
-        uniformity: log of the mean of exp(-2 |x - y|^2) over pairs of normalised embeddings; 0 if
-            they are one point, the lower the more they spread (the same).
+        rank: RankMe (Garrido et al., ICML 2023, equation 1), the effective number of dimensions,
+            from 1 to min(N, d); comparable between runs of one method only.
+        dead: fraction of dimensions that hardly vary.
+        alignment: mean squared distance between the normalised embeddings of two views of one
+            frame (Wang & Isola, ICML 2020); None without second views.
+        uniformity: log of the mean of exp(-2 |x - y|^2) over pairs of normalised embeddings, from
+            the same paper; 0 if all are equal, lower the more uniformly they are spread.
     """
 
     samples: int
@@ -159,7 +159,7 @@ class CollapseStats:
 
     @property
     def relative_spread(self) -> float:
-        """The spread over 1 / sqrt(d)."""
+        """The spread relative to 1 / sqrt(d), that of uniform directions."""
         return self.spread * math.sqrt(self.dimensions)
 
     def as_dict(self) -> dict[str, float | None]:
@@ -170,16 +170,16 @@ class CollapseStats:
 def collapse_stats(
     embeddings_ND: torch.Tensor, others_ND: torch.Tensor | None = None
 ) -> CollapseStats:
-    """Measure embeddings, and their distances to those of the same pictures' other views.
+    """Measure embeddings, and their alignment with those of second views if given.
 
     Raises:
-        MagkitError: there are fewer than two, or one is not finite.
+        MagkitError: there are fewer than two embeddings, or one is not finite.
     """
     x = embeddings_ND.detach().cpu().double()
     if len(x) < 2:
-        raise MagkitError("a collapse of embeddings can't be told from fewer than two")
+        raise MagkitError("detecting collapse takes at least two embeddings")
     if not x.isfinite().all():
-        raise MagkitError("embeddings hold non-finite values")
+        raise MagkitError("embeddings contain non-finite values")
     z = F.normalize(x, dim=1)
     deviation, size = x.std(0), x.square().mean().sqrt()
     alignment = None
@@ -205,7 +205,7 @@ def _rank(x_ND: torch.Tensor) -> float:
 
 
 def collapse_warnings(found: CollapseStats) -> list[str]:
-    """Return warnings about embeddings, each with its remedy; none for healthy ones."""
+    """Return warnings about collapsing embeddings, with remedies; none for healthy ones."""
     texts = []
     if found.relative_spread < MIN_SPREAD:
         texts.append(

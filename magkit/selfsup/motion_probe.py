@@ -95,8 +95,8 @@ def probe_motion(
         }
 
 
-def least_size(stride: int) -> int:
-    """Return the least side of frames, in pixels, for which maps of a stride can be measured."""
+def min_size(stride: int) -> int:
+    """Return the minimum side of frames, in pixels, for measuring maps of a stride."""
     return MIN_CELLS * stride + 2 * stride * math.ceil(BORDER / stride)
 
 
@@ -114,7 +114,7 @@ def _scores(
     if cells < MIN_CELLS:
         raise MagkitError(
             f"frames of {size} pixels are too small to judge a map of stride {stride:g}",
-            f"it takes {least_size(math.ceil(stride))} pixels",
+            f"the minimum is {min_size(math.ceil(stride))} pixels",
         )
     regions = max(1, min((size - 2 * border) // REGION, cells // MIN_CELLS))
     rows, estimates = [], []

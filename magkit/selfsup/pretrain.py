@@ -109,7 +109,7 @@ def pretrain(
     monitor = EncoderMonitor(source, recipe, network, export)
     count = default_workers() if workers is None else workers
     task = FrameTask(source, recipe, network.branches, torch.device(device), count, monitor)
-    distributed.on_first_rank(lambda: monitor.show_views(run, task))
+    distributed.on_first_rank(lambda: monitor.save_views(run, task))
     logger.info("settings: %s", parts.preset.why)
     return run_training(
         run,

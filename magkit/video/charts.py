@@ -1,4 +1,4 @@
-"""Charts: curves over training steps and histograms drawn by Pillow, plots by matplotlib."""
+"""Charts: training curves and histograms drawn by Pillow, and plots drawn by matplotlib."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from magkit.runtime.files import atomic_path
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOUR, INK, PALE = (66, 110, 180), (40, 40, 40), (200, 200, 200)
-CURVE_WIDTH, CURVE_HEIGHT, CURVE_EDGE, CURVE_FONT = 420, 220, 40, 12  # pixels
+COLOUR, DARK_GREY, LIGHT_GREY = (66, 110, 180), (40, 40, 40), (200, 200, 200)
+CURVE_WIDTH, CURVE_HEIGHT, CURVE_MARGIN, CURVE_FONT = 420, 220, 40, 12  # pixels
 CURVE_COLUMNS = 2
-FEW_POINTS = 40  # fewer are marked by dots
-HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT, HISTOGRAM_EDGE, HISTOGRAM_FONT = 360, 240, 36, 13  # pixels
+MAX_MARKERS = 39  # curves of more points have no markers
+HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT, HISTOGRAM_MARGIN, HISTOGRAM_FONT = 360, 240, 36, 13  # pixels
 
 PLOT_FORMATS = (".png", ".svg")
-FEW_TICKS = 8  # values: no more are written below the curves, each at its place
+MAX_TICKS = 8  # if there are at most this many x values, each has a tick
 
 Points = Sequence[tuple[float, float]]
 
 
 def draw_curves(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Image.Image:
-    """Draw a chart for each name that is in `lines`, over their "step"."""
+    """Draw a chart for each metric of `names` that occurs in `lines`, over "step"."""
     found = {name: _points(lines, name) for name in names}
     charts = {name: points for name, points in found.items() if points}
     rows = max(1, -(-len(charts) // CURVE_COLUMNS))
@@ -42,45 +42,46 @@ def draw_curves(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Ima
 
 
 def _points(lines: Sequence[Mapping[str, Any]], name: str) -> Points:
-    """Return finite points, neighbours averaged so that about one to a pixel is left."""
+    """Return the finite points, averaged to about one point per pixel."""
     found = [(float(line["step"]), line[name]) for line in lines if line.get(name) is not None]
     points = [point for point in found if math.isfinite(point[1])]
-    size = max(1, len(points) // (CURVE_WIDTH - 2 * CURVE_EDGE))
+    size = max(1, len(points) // (CURVE_WIDTH - 2 * CURVE_MARGIN))
     parts = [points[start : start + size] for start in range(0, len(points), size)]
     return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in parts]
 
 
 def _draw_curve(draw: ImageDraw.ImageDraw, left: int, top: int, name: str, points: Points) -> None:
     font = ImageFont.load_default(CURVE_FONT)
-    (x0, y0), x1, y1 = (CURVE_EDGE,) * 2, CURVE_WIDTH - CURVE_EDGE // 2, CURVE_HEIGHT - CURVE_EDGE
+    x0, x1 = CURVE_MARGIN, CURVE_WIDTH - CURVE_MARGIN // 2
+    y0, y1 = CURVE_MARGIN, CURVE_HEIGHT - CURVE_MARGIN
     steps = max(step for step, _ in points)
     low, high = min(value for _, value in points), max(value for _, value in points)
-    unit = (high - low) or abs(high) or 1.0
+    extent = (high - low) or abs(high) or 1.0
 
-    def place(step: float, value: float) -> tuple[float, float]:
+    def to_pixels(step: float, value: float) -> tuple[float, float]:
         x = x0 + (x1 - x0) * step / max(steps, 1)
-        return left + x, top + y1 - (y1 - y0) * (value - low) / unit
+        return left + x, top + y1 - (y1 - y0) * (value - low) / extent
 
     for value in (low, high):
-        y = place(0, value)[1]
-        draw.line((left + x0, y, left + x1, y), fill=PALE)
-        draw.text((left + x0 - 4, y), f"{value:.3g}", fill=INK, font=font, anchor="rm")
-    draw.text((left + x0, top + CURVE_EDGE / 3), name, fill=INK, font=font)
-    draw.text((left + x1, top + y1 + 4), f"{steps:g} steps", fill=INK, font=font, anchor="ra")
-    draw.line([place(*point) for point in points], fill=COLOUR, width=2)
-    for point in points if len(points) < FEW_POINTS else ():
-        x, y = place(*point)
+        y = to_pixels(0, value)[1]
+        draw.line((left + x0, y, left + x1, y), fill=LIGHT_GREY)
+        draw.text((left + x0 - 4, y), f"{value:.3g}", fill=DARK_GREY, font=font, anchor="rm")
+    draw.text((left + x0, top + CURVE_MARGIN / 3), name, fill=DARK_GREY, font=font)
+    draw.text((left + x1, top + y1 + 4), f"{steps:g} steps", fill=DARK_GREY, font=font, anchor="ra")
+    draw.line([to_pixels(*point) for point in points], fill=COLOUR, width=2)
+    for point in points if len(points) <= MAX_MARKERS else ():
+        x, y = to_pixels(*point)
         draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=COLOUR)
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
+class HistogramChart:
     """A histogram with logarithmic bins.
 
     Attributes:
-        title: of the chart.
-        edges: of the bins, above 0, one more than there are counts.
-        counts: of each bin.
+        title: title of the chart.
+        edges: positive edges of the bins, one more than counts.
+        counts: number of values in each bin.
     """
 
     title: str
@@ -88,7 +89,7 @@ class Bars:
     counts: Sequence[int]
 
 
-def draw_histograms(charts: Sequence[Bars]) -> Image.Image:
+def draw_histograms(charts: Sequence[HistogramChart]) -> Image.Image:
     """Draw histograms side by side."""
     image = Image.new("RGB", (len(charts) * HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT), "white")
     for number, chart in enumerate(charts):
@@ -96,26 +97,26 @@ def draw_histograms(charts: Sequence[Bars]) -> Image.Image:
     return image
 
 
-def _draw_histogram(draw: ImageDraw.ImageDraw, left: int, chart: Bars) -> None:
-    font, edge = ImageFont.load_default(HISTOGRAM_FONT), HISTOGRAM_EDGE
-    floor, width = HISTOGRAM_HEIGHT - edge, HISTOGRAM_WIDTH - 2 * edge
+def _draw_histogram(draw: ImageDraw.ImageDraw, left: int, chart: HistogramChart) -> None:
+    font, margin = ImageFont.load_default(HISTOGRAM_FONT), HISTOGRAM_MARGIN
+    floor, width = HISTOGRAM_HEIGHT - margin, HISTOGRAM_WIDTH - 2 * margin
     bar, most = width / len(chart.counts), max(*chart.counts, 1)
     for number, count in enumerate(chart.counts):
-        x = left + edge + number * bar
-        height = (floor - edge) * count / most
+        x = left + margin + number * bar
+        height = (floor - margin) * count / most
         draw.rectangle((x, floor - height, x + bar - 1, floor), fill=COLOUR)
-    draw.line((left + edge, floor, left + HISTOGRAM_WIDTH - edge, floor), fill=INK)
-    draw.text((left + edge, edge / 3), chart.title, fill=INK, font=font)
+    draw.line((left + margin, floor, left + HISTOGRAM_WIDTH - margin, floor), fill=DARK_GREY)
+    draw.text((left + margin, margin / 3), chart.title, fill=DARK_GREY, font=font)
     low, high = math.log10(chart.edges[0]), math.log10(chart.edges[-1])
     for power in range(math.ceil(low), math.floor(high) + 1):
-        x = left + edge + width * (power - low) / (high - low)
-        draw.line((x, floor, x, floor + 4), fill=INK)
-        draw.text((x, floor + 6), f"{10.0**power:g}", fill=INK, font=font, anchor="ma")
+        x = left + margin + width * (power - low) / (high - low)
+        draw.line((x, floor, x, floor + 4), fill=DARK_GREY)
+        draw.text((x, floor + 6), f"{10.0**power:g}", fill=DARK_GREY, font=font, anchor="ma")
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A curve of a plot; a baseline is grey and dashed."""
+    """A curve of a plot; baselines are grey and dashed."""
 
     name: str
     xs: Sequence[float]
@@ -125,7 +126,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Curves in one coordinate system, and perhaps a dashed horizontal line."""
+    """Curves in one coordinate system, with an optional dashed horizontal line at `level`."""
 
     title: str
     curves: Sequence[Curve]
@@ -134,7 +135,7 @@ class Panel:
 
 
 def check_plot(path: Path) -> None:
-    """Refuse a plot that can't be drawn, before anything is measured.
+    """Check that a plot can be drawn, before anything is measured.
 
     Raises:
         UsageError: the suffix is neither .png nor .svg.
@@ -146,12 +147,12 @@ def check_plot(path: Path) -> None:
 
 
 def save_plot(path: Path, panels: Sequence[Panel], x_label: str, *, overwrite: bool) -> None:
-    """Plot panels side by side over one logarithmic axis.
+    """Plot panels side by side, with logarithmic x axes.
 
     Args:
-        path: a .png or .svg file, written whole or not at all.
-        panels: the curves.
-        x_label: of the axis.
+        path: a .png or .svg file, written atomically.
+        panels: the panels, from left to right.
+        x_label: label of the x axes.
         overwrite: whether an existing file is replaced.
 
     Raises:
@@ -161,8 +162,8 @@ def save_plot(path: Path, panels: Sequence[Panel], x_label: str, *, overwrite: b
     figure = _matplotlib().Figure(figsize=(9, 3.6), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for curve in panel.curves:
-            look = {"color": "grey", "linestyle": "--"} if curve.baseline else {}
-            axes.plot(curve.xs, curve.ys, label=curve.name, marker="o", markersize=4, **look)
+            style = {"color": "grey", "linestyle": "--"} if curve.baseline else {}
+            axes.plot(curve.xs, curve.ys, label=curve.name, marker="o", markersize=4, **style)
         if panel.level is not None:
             axes.axhline(panel.level, color="grey", linestyle="--", linewidth=1)
         _style(axes, panel.curves[0].xs, x_label, panel.title)
@@ -174,7 +175,7 @@ def save_plot(path: Path, panels: Sequence[Panel], x_label: str, *, overwrite: b
 
 def _style(axes: Axes, ticks: Sequence[float], x_label: str, title: str) -> None:
     axes.set_xscale("log")
-    if len(ticks) <= FEW_TICKS:
+    if len(ticks) <= MAX_TICKS:
         axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
         axes.minorticks_off()
     axes.set_xlabel(x_label)
@@ -185,7 +186,7 @@ def _style(axes: Axes, ticks: Sequence[float], x_label: str, title: str) -> None
 
 def _matplotlib() -> ModuleType:
     try:
-        # Without pyplot: no window, no state that outlives the figure.
+        # pyplot would open windows and keep global state.
         from matplotlib import figure
     except ImportError as error:
         raise MagkitError(

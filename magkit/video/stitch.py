@@ -38,7 +38,7 @@ def time_slice(
     """Lay one row or column of every frame side by side.
 
     Args:
-        frames: (H, W, 3) uint8 RGB, streamed: only the line of each is kept.
+        frames: (H, W, 3) uint8 RGB, streamed; only one line of each is kept.
         position: Which row or column, in pixels from the top or left.
         along: A column shows vertical motion, a row horizontal motion.
 
@@ -110,12 +110,12 @@ class Stitch:
     """A clip of stitched frames; each iteration reads them, (H, W, 3) uint8 RGB.
 
     Args:
-        name: Of the clip.
-        info: Its record, of the size of all pictures side by side.
+        name: The name of the clip.
+        info: Its properties; the size is that of all pictures side by side.
         folders: All folders that are read.
         missing: Missing frame numbers.
-        foreign: Files in the folders that are no pictures.
-        spare: Pictures without a frame of the same name.
+        foreign: Files in the folders that are not pictures.
+        unmatched: Pictures without a frame of the same name.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Stitch:
     folders: tuple[Path, ...]
     missing: MissingNumbers
     foreign: tuple[Path, ...]
-    spare: tuple[Path, ...]
+    unmatched: tuple[Path, ...]
     _columns: tuple[_Column, ...]
 
     def __iter__(self) -> Iterator[Frame]:
@@ -138,12 +138,12 @@ def open_stitch(
     others: Sequence[Path] = (),
     panels: Sequence[str] = (),
 ) -> Stitch:
-    """Find frames and the pictures beside them, and check all but their pixels.
+    """Find frames and the pictures to show beside them, and check everything but their pixels.
 
     Pictures side by side are scaled to the frames' height, 4 white pixels between them.
 
     Args:
-        folder: Of frames, or of a job that keeps them as `frames` or `*/frames`.
+        folder: A folder of frames, or one that has them in `frames` or `*/frames`.
         options: Of these, `rate`, `gaps` (frames then follow one another), `pattern` and `bits`
             count.
         others: Further folders, whose pictures of the same names are placed to the right.
@@ -158,7 +158,7 @@ def open_stitch(
     """
     rate, bits = options.rate, options.bits
     source, name = find_frames(folder)
-    checked = check_frames(source, options, gaps_hint="--gaps strings the frames that are there")
+    checked = check_frames(source, options, gaps_hint="--gaps joins the existing frames")
     frames = index_by_name(checked.paths)
     info = read_sidecar(source, plain_info(*checked.size, DEFAULT_RATE, len(frames)))
     shown = [*(find_panels(source, panels) or [source]), *(find_frames(one)[0] for one in others)]

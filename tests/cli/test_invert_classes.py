@@ -136,8 +136,8 @@ import time
 from magkit.cli import run
 from magkit.invert import optimizer
 from magkit.invert.frames_on_disk import OutputFolder
-keep, optimizer.SAVE_INTERVAL = OutputFolder.keep, 0.0
-OutputFolder.keep = lambda *given: (keep(*given), time.sleep(0.2))
+keep, optimizer.SAVE_INTERVAL = OutputFolder.save_state, 0.0
+OutputFolder.save_state = lambda *given: (keep(*given), time.sleep(0.2))
 run()
 """
 

@@ -69,10 +69,10 @@ def test_what_is_left_out_is_named(here: Path, tmp_path: Path, capsys: Capture) 
     (folder / "notes.txt").write_text("not a frame")
     assert stitch(folder, "--gaps", "--beside", other) == 0
     warned = capsys.readouterr().err
-    assert "warning: strung without the frames that are missing: 2\n" in warned
-    assert f"warning: left out, for they are no frames: {folder / 'notes.txt'}\n" in warned
+    assert "warning: joined without missing frames: 2\n" in warned
+    assert f"warning: ignored, not frames: {folder / 'notes.txt'}\n" in warned
     spare = ", ".join(str(other / f"0000{index}.png") for index in (2, 4, 5))
-    assert f"left out, for no frame has their name: {spare}\n" in warned
+    assert f"ignored, no frame of the same name: {spare}\n" in warned
 
 
 def test_magnified_frames_keep_their_rate_count_and_colours(
@@ -185,7 +185,7 @@ FAULTS: dict[str, Fault] = {
     "a file": (lambda tmp: [text(tmp / "a.mp4")], 1, "a.mp4 is a file, not a folder of frames"),
     "empty": (lambda tmp: [empty(tmp / "none")], 1, "none holds no frames"),
     "gap": (lambda tmp: [gap(tmp / "a")], 1, "a: 2, 3, 5, 6, 7, ... (6 in all)"),
-    "gap's hint": (lambda tmp: [gap(tmp / "a")], 1, "hint: --gaps strings"),
+    "gap's hint": (lambda tmp: [gap(tmp / "a")], 1, "hint: --gaps joins"),
     "twice": (lambda tmp: [doubled(tmp / "a")], 1, "1.jpg and 00001.png are both frame 1"),
     "mixed sizes": (
         lambda tmp: [mixed(tmp / "a")],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from magkit.cli import run
-from magkit.cli.completion import SCRIPTS, script
+from magkit.cli.completion import SCRIPTS, read_script
 
 ROOT = Path(__file__).parents[2]
 FOLDER = "magkit/completion/scripts"
@@ -43,7 +43,7 @@ def test_help_says_where_it_belongs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_it_can_be_put_in_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = tmp_path / "not" / "there" / "magkit"
     assert run(["completion", "bash", "-o", str(place)]) == 0
-    assert place.read_text(encoding="utf-8") == script("bash")
+    assert place.read_text(encoding="utf-8") == read_script("bash")
     assert run(["completion", "bash", "-o", str(place)]) == 1
     assert run(["completion", "fish", "-o", str(place), "--overwrite", "--json"]) == 0
     shown = capsys.readouterr()
@@ -61,7 +61,7 @@ def test_the_wheel_installs_what_shells_find() -> None:
 
 @pytest.mark.parametrize("shell", SCRIPTS)
 def test_a_script_asks_for_everything(shell: str) -> None:
-    text = script(shell)
+    text = read_script(shell)
     assert "_values" in text
     assert not any(word in text for word in ("pretrain", "--method", "scrl"))
 
@@ -71,15 +71,15 @@ def test_a_shell_reads_it_without_a_word(shell: str, tmp_path: Path) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell} here")
     file = tmp_path / "script"
-    file.write_text(script(shell), encoding="utf-8")
+    file.write_text(read_script(shell), encoding="utf-8")
     done = subprocess.run([*CHECKS[shell], str(file)], capture_output=True, text=True, check=True)
     assert done.stderr == ""
 
 
 def test_powershell_is_balanced() -> None:
     for left, right in ("()", "{}", "[]"):
-        assert script("powershell").count(left) == script("powershell").count(right)
+        assert read_script("powershell").count(left) == read_script("powershell").count(right)
 
 
 def test_the_powershell_script_is_read_alike_in_any_encoding() -> None:
-    assert script("powershell").isascii()
+    assert read_script("powershell").isascii()

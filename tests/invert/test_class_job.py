@@ -104,7 +104,7 @@ class KilledError(Exception):
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Saves after each step; counts the steps; `limit` is the one after which the process dies."""
-    counts, keep = {"done": 0, "limit": -1}, OutputFolder.keep
+    counts, keep = {"done": 0, "limit": -1}, OutputFolder.save_state
 
     def counted(folder: OutputFolder, stem: str, position: OptimState) -> None:
         keep(folder, stem, position)
@@ -113,7 +113,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
             raise KilledError
 
     monkeypatch.setattr(optimizer, "SAVE_INTERVAL", 0.0)
-    monkeypatch.setattr(OutputFolder, "keep", counted)
+    monkeypatch.setattr(OutputFolder, "save_state", counted)
     return counts
 
 

@@ -40,13 +40,13 @@ def test_a_frame_is_read_as_it_is_shown(tmp_path: Path) -> None:
 def test_a_frame_is_all_there_is_when_it_is_finished(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path)
     assert not folder.has("a")
-    folder.keep("a", OptimState(torch.zeros(1, 3, 8, 8)))
+    folder.save_state("a", OptimState(torch.zeros(1, 3, 8, 8)))
     assert folder.state("a").is_file()
     assert not folder.has("a"), "a state is no frame"
     for number in (1, 2):
         folder.write("a", torch.zeros(3, 8, 8), {"steps": number})
     assert folder.has("a")
-    assert folder.told("a") == {"steps": 2}
+    assert folder.read_record("a") == {"steps": 2}
     assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")) == [
         "frames/a.png",
         "records/a.json",
@@ -59,8 +59,8 @@ def test_a_state_is_read_as_it_was_kept(tmp_path: Path) -> None:
     (x.grad,) = torch.autograd.grad(x.square().sum(), x)
     adam.step()
     position = OptimState(x.detach(), 1, 4, 9, adam.state_dict(), [3.0, 2.5])
-    folder.keep("00001", position)
-    found = folder.kept("00001")
+    folder.save_state("00001", position)
+    found = folder.load_state("00001")
     assert found is not None
     assert torch.equal(found.x_N3HW, position.x_N3HW)
     assert (found.stage, found.step, found.done, found.losses) == (1, 4, 9, [3.0, 2.5])
@@ -70,22 +70,22 @@ def test_a_state_is_read_as_it_was_kept(tmp_path: Path) -> None:
 
 def test_a_state_that_is_none(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path)
-    assert folder.kept("a") is None
+    assert folder.load_state("a") is None
     folder.state("a").write_bytes(b"PK\x03\x04 cut")
-    assert folder.kept("a") is None
+    assert folder.load_state("a") is None
     torch.save([1, 2], folder.state("a"))
-    assert folder.kept("a") is None
+    assert folder.load_state("a") is None
     torch.save({"x_N3HW": torch.zeros(1), "colour": "red"}, folder.state("a"))
-    assert folder.kept("a") is None
+    assert folder.load_state("a") is None
 
 
 def test_what_is_told_may_be_lost(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path)
-    assert folder.told("a") == {}
+    assert folder.read_record("a") == {}
     folder.record("a").parent.mkdir()
     for text in ("{", "[1]", "3", ""):
         folder.record("a").write_text(text)
-        assert folder.told("a") == {}
+        assert folder.read_record("a") == {}
 
 
 def test_the_sidecar_is_what_other_commands_read(tmp_path: Path) -> None:

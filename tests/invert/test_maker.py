@@ -38,7 +38,7 @@ def undisturbed(
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Saves after each step; counts the steps; `limit` is the one after which the process dies."""
-    counts, keep = {"done": 0, "limit": -1}, OutputFolder.keep
+    counts, keep = {"done": 0, "limit": -1}, OutputFolder.save_state
 
     def counted(folder: OutputFolder, stem: str, position: OptimState) -> None:
         keep(folder, stem, position)
@@ -47,7 +47,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
             raise KilledError
 
     monkeypatch.setattr(optimizer, "SAVE_INTERVAL", 0.0)
-    monkeypatch.setattr(OutputFolder, "keep", counted)
+    monkeypatch.setattr(OutputFolder, "save_state", counted)
     return counts
 
 
@@ -136,7 +136,7 @@ def test_where_the_object_vanishes_the_picture_goes_on(
     invert(job, output=tmp_path / "run")
     assert any("no object in frame 00001" in note for note in log.messages)
     folder = OutputFolder(tmp_path / "run" / "cows")
-    told = [folder.told(f"{n:05d}") for n in range(3)]
+    told = [folder.read_record(f"{n:05d}") for n in range(3)]
     # From noise the last frame shows the object again, and starts anew.
     starts = {"before": "frame before", "noise": "noise"}
     assert [each["start"] for each in told] == ["noise", "carried", starts[start]]
@@ -153,7 +153,7 @@ def test_frames_from_noise_in_batches(small: Small, tmp_path: Path, frames_in: F
     whole = invert(job, output=tmp_path / "whole")
     assert [len(part) for part in whole.plans[0].segments()] == [2, 1]
     folder = OutputFolder(tmp_path / "whole" / "bear")
-    assert {folder.told(f"{n:05d}")["start"] for n in range(3)} == {"noise"}
+    assert {folder.read_record(f"{n:05d}")["start"] for n in range(3)} == {"noise"}
     made = frames_in(tmp_path / "whole")
     assert len(set(made.values())) == 3
     for number in (2, 1):
@@ -199,7 +199,7 @@ def test_frames_of_a_batch_keep_settings_of_their_own(small: Small, tmp_path: Pa
     job = small({"start": "noise", "batch": 3}, frames="0-2", tables=tables)
     invert(job, output=tmp_path / "run")
     folder = OutputFolder(tmp_path / "run" / "bear")
-    assert [folder.told(f"{n:05d}")["steps"] for n in range(3)] == [4, 8, 4]
+    assert [folder.read_record(f"{n:05d}")["steps"] for n in range(3)] == [4, 8, 4]
 
 
 def test_snapshots_show_a_frame_on_its_way(

@@ -107,7 +107,7 @@ def test_a_training_built_to_collapse_is_noticed() -> None:
 
 
 def test_nothing_to_measure() -> None:
-    with pytest.raises(MagkitError, match="fewer than two"):
+    with pytest.raises(MagkitError, match="at least two"):
         collapse_stats(torch.ones(1, 4))
     with pytest.raises(MagkitError, match="non-finite"):
         collapse_stats(torch.tensor([[1.0], [math.nan]]))

@@ -15,7 +15,7 @@ from magkit.selfsup.motion_probe import (
     DISTANCES,
     GOLDEN_ANGLE,
     MotionScores,
-    least_size,
+    min_size,
     probe_motion,
 )
 
@@ -140,8 +140,8 @@ def test_too_little_to_judge() -> None:
     with pytest.raises(MagkitError, match="needs 8 frames, and there are 7"):
         measured(lambda x: x, textures(7))
     for stride in (2, 4, 12, 32):
-        frames = torch.rand(8, 3, least_size(stride), least_size(stride))
+        frames = torch.rand(8, 3, min_size(stride), min_size(stride))
         measured(lambda x, s=stride: F.avg_pool2d(x, s), frames)  # type: ignore[misc]
     with pytest.raises(MagkitError, match="96 pixels are too small to judge a map of stride 32"):
         measured(lambda x: F.avg_pool2d(x, 32), textures(8))
-    assert least_size(32) == 4 * 32 + 2 * math.ceil(BORDER / 32) * 32
+    assert min_size(32) == 4 * 32 + 2 * math.ceil(BORDER / 32) * 32

@@ -169,7 +169,7 @@ def test_frames_come_in_natural_order_at_the_default_rate(tmp_path: Path) -> Non
     strip = open_stitch(fill(tmp_path / "a", ["8.png", "9.png", "10.png", "11.jpg"]))
     assert tones(strip) == [0, 1, 2, 3]
     assert strip.info == plain_info(*SIZE, Fraction(24), 4)
-    assert (strip.name, strip.missing.count, strip.foreign, strip.spare) == ("a", 0, (), ())
+    assert (strip.name, strip.missing.count, strip.foreign, strip.unmatched) == ("a", 0, (), ())
 
 
 def test_rate_and_colours_are_the_sidecars(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_pictures_stand_side_by_side_in_the_order_given(tmp_path: Path) -> None:
         assert (frame[:, 6 : 6 + GAP] == 255).all()
         assert (frame[:, starts[2] - GAP : starts[2]] == 255).all()
     assert strip.foreign == (third / "notes.txt",)
-    assert strip.spare == (third / "a3.png",)
+    assert strip.unmatched == (third / "a3.png",)
     assert strip.folders == (first, second, third)
 
 

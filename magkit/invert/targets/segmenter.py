@@ -137,7 +137,7 @@ class SegmenterTarget:
         return PixelLabels(masks, classes)
 
     def losses(self, images_NCHW: Tensor, labels: PixelLabels, /) -> dict[str, Tensor]:
-        """Return "mask": the cross-entropy of pixels, the mean of object's and of the others'."""
+        """Return "mask": the mean cross-entropy of each object and of the rest, averaged."""
         shares = self._logits(images_NCHW).log_softmax(1)
         terms, free = [], 1 - labels.masks_NKHW.amax(1)
         for n, picture in enumerate(shares):
@@ -149,7 +149,7 @@ class SegmenterTarget:
         return {"mask": torch.stack(terms).mean()}
 
     def statistics(self) -> Sequence[Statistic]:
-        """The layers that remember statistics."""
+        """Return the running statistics of the BatchNorm layers."""
         return bn_statistics(self.model)
 
     @torch.no_grad()
