@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +28,7 @@ from magkit.invert.optimize import (
 from magkit.invert.plan import ClassPicture, ClassPlan, ClipPlan
 from magkit.invert.settings import InvertSettings
 from magkit.invert.statistics import moments_over_images
-from magkit.invert.targets.load import LoadedTarget
+from magkit.invert.targets.load import LoadedTarget, common_stride
 from magkit.protocols import Annotation
 from magkit.runtime.device import autocast
 from magkit.runtime.seeds import derived_seed
@@ -394,8 +393,3 @@ def picture_key(image: ClassPicture) -> tuple[int, int]:
 def batch_key(pictures: Sequence[ClassPicture]) -> tuple[int]:
     """Return the seed key of a batch's augmentations."""
     return (derived_seed(0, *(part for each in pictures for part in picture_key(each))),)
-
-
-def common_stride(targets: Sequence[LoadedTarget]) -> int:
-    """Return the least common multiple of the strides, which must divide height and width."""
-    return math.lcm(*(loaded.target.stride for loaded in targets))

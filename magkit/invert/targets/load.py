@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -232,3 +233,8 @@ def load_weights(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path,
 
 def _counts(key: str) -> bool:
     return key.endswith("num_batches_tracked")
+
+
+def common_stride(targets: Sequence[LoadedTarget]) -> int:
+    """Return the least common multiple of the strides, which must divide height and width."""
+    return math.lcm(*(loaded.target.stride for loaded in targets))
