@@ -1,1 +1,1 @@
-"""What stands on disk or in a bucket: data sets of scenes, written and read in four formats."""
+"""Data sets of scenes on disk or in a bucket, written and read in four formats."""
