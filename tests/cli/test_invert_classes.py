@@ -93,7 +93,7 @@ def test_who_verifies_must_be_named_and_is_not_forgotten(capsys: Capture) -> Non
     folder = told(capsys, *ALL, *LOOKED)["run"]
     report = (Path(folder) / "report.json").read_bytes()
     assert run(["evaluate", "inversion", folder]) == 2
-    assert "says what the verifier 'tiny' sees" in capsys.readouterr().err
+    assert "results of the verifier 'tiny'" in capsys.readouterr().err
     assert (Path(folder) / "report.json").read_bytes() == report
     alone = told(capsys, "evaluate", "inversion", folder, "--verifier", "none")
     assert list(alone["mean"]) == ["target"]
