@@ -1,4 +1,4 @@
-"""The output folder of a clip or of classes; reading, writing and tiling images.
+"""The output folder of a clip or of classes; reading, writing and joining images.
 
 CLIP/frames/00000.png       what was made, named as the mask is
 CLIP/frames/magkit.json     rate and size, for the commands that read folders of frames
@@ -12,7 +12,6 @@ are all that a job needs to go on with.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -142,23 +141,6 @@ def save_image(path: Path, picture_3HW: Tensor) -> None:
     pixels = (picture_3HW.detach().cpu() * 255).round().byte().permute(1, 2, 0)
     with atomic_path(path, overwrite=True) as temporary:
         Image.fromarray(np.ascontiguousarray(pixels.numpy())).save(temporary, compress_level=2)
-
-
-GRID_GAP = 2  # white pixels around each
-
-
-def image_grid(pictures: Sequence[Tensor], columns: int = 0) -> Tensor:
-    """Return pictures (3, H, W) of one size in rows, (3, H', W').
-
-    Args:
-        pictures: row by row.
-        columns: pictures in a row; 0: about as many as there are rows.
-    """
-    columns = columns or math.ceil(math.sqrt(len(pictures)))
-    tiles = [F.pad(each, (GRID_GAP,) * 4, value=1.0) for each in pictures]
-    tiles += [torch.ones_like(tiles[0])] * (-len(tiles) % columns)
-    rows = [torch.cat(tiles[n : n + columns], 2) for n in range(0, len(tiles), columns)]
-    return torch.cat(rows, 1)
 
 
 def concat_padded(pictures: Sequence[Tensor], dim: int) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 
 from magkit.invert.affine import TemporalPrior, mix_priors, warp_by_masks
-from magkit.invert.frames_on_disk import OutputFolder, image_grid, read_image, save_image, to_image
+from magkit.invert.frames_on_disk import OutputFolder, read_image, save_image, to_image
 from magkit.invert.objective import Objective, TargetTerm
 from magkit.invert.optimize import (
     OptimResult,
@@ -32,6 +32,7 @@ from magkit.invert.targets.load import LoadedTarget, common_stride
 from magkit.protocols import Annotation
 from magkit.runtime.device import autocast
 from magkit.runtime.seeds import derived_seed
+from magkit.video.tiles import image_grid
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,6 @@ from magkit.invert import ANY
 from magkit.invert.frames_on_disk import (
     OutputFolder,
     concat_padded,
-    image_grid,
     read_image,
     save_image,
 )
@@ -38,6 +37,7 @@ from magkit.invert.plan import ClassPlan, ClipPlan, evenly_spaced
 from magkit.progress import Progress, silent
 from magkit.runtime.files import atomic_path, file_lock
 from magkit.training.run import Run
+from magkit.video.tiles import image_grid
 
 LOCK = ".report"
 TINT = (1.0, 0.2, 0.2)  # of the verifier's detections
