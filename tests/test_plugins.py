@@ -307,8 +307,6 @@ def test_packages_whose_entry_points_are_no_text_stop_nothing(site: Any) -> None
 
 
 FAILING = METHOD.replace('raise AssertionError("listing builds nothing")', "return 1 / 0")
-
-
 NAMED = METHOD.replace("build=build", "build='magkit_bad:{}'")
 
 
@@ -399,12 +397,3 @@ def test_what_shares_a_name_is_told_by_its_full_one(site: Any) -> None:
     assert said["magkit-two"] == [
         "magkit itself has a method 'moco' too: ask for 'magkit-two/moco'"
     ]
-
-
-def test_a_listing_that_is_interrupted(
-    site: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    site.install("magkit-slow", "raise KeyboardInterrupt")
-    cached.cache_clear()
-    assert run(["plugins"]) == 130
-    assert "interrupted" in capsys.readouterr().err

@@ -62,3 +62,10 @@ def test_state_without_anything(
     monkeypatch.setenv("MAGKIT_DISABLE_PLUGINS", "off")
     lines = listed(capsys)
     assert {"magkit-bad 0.3 (bad)  broken", "magkit-off 1.0 (off)  disabled"} <= set(lines)
+
+
+def test_a_listing_that_is_interrupted(site: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    site.install("magkit-slow", "raise KeyboardInterrupt")
+    registry.cache_clear()
+    assert run(["plugins"]) == 130
+    assert "interrupted" in capsys.readouterr().err
