@@ -1,0 +1,201 @@
+"""Scenes of any smooth motion at any instant: layers deformed, exposed for a while, row by row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+
+from magkit.synth.deformation import Deformation, make_fields, material, sample
+from magkit.synth.ground import ground_texels
+from magkit.synth.layers import BORDER, background_texels, composite, object_texels
+from magkit.synth.records import Layer, Scene
+from magkit.synth.sources import Cutouts, Pictures
+
+EXPOSURE_STEP = 1.5  # pixels at most between the instants of which an exposure is the mean
+FURTHEST = 1.5  # scale that instants of a path between A and B may reach
+
+
+class Sources(Protocol):
+    """The pictures and objects of scenes."""
+
+    @property
+    def pictures(self) -> Pictures: ...
+    @property
+    def cutouts(self) -> Cutouts: ...
+
+
+def render_scene(
+    scene: Scene, size: int, sources: Sources, device: torch.device | str = "cpu"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Render A, B and M; (3, 3, size, size) each.
+
+    An exposure is the mean of frames at evenly spaced instants. M is exposed as B is, while
+    everything moves as far: blur is not magnified.
+
+    Returns:
+        The frames, and the truth of each: the motion (x, y) from A to B of what is seen in the
+        middle of the exposure, and how much of what is seen moves.
+    """
+    scales = (0.0, 1.0, scene.factor)
+    first, second = scene.exposure
+    path = [
+        exposed(scene, size, *pair) for pair in zip(scales, (first, second, second), strict=True)
+    ]
+    canvas, truth = render_instants(
+        scene, size, [k for part in path for k in part], sources, device
+    )
+    counts = [len(part) for part in path]
+    frames, truths = [], []
+    for pictures, values in zip(canvas.split(counts), truth.split(counts), strict=True):
+        frames.append(pictures.mean(0))
+        truths.append(torch.cat([values[len(values) // 2, :2], values[:, 2:].mean(0)]))
+    return torch.stack(frames), torch.stack(truths)
+
+
+def exposed(scene: Scene, size: int, scale: float, exposure: float) -> list[float]:
+    """Return the odd number of scales of which a frame is the mean."""
+    steps = math.ceil(exposure * longest(scene, size) / EXPOSURE_STEP / 2)
+    return [scale + exposure * k / (2 * steps + 1) for k in range(-steps, steps + 1)]
+
+
+def longest(scene: Scene, size: int) -> float:
+    """Return a bound on the motion of any layer from A to B, pixels."""
+    reaches = [_field(scene).reach(size / math.sqrt(2))]
+    reaches += [_field(layer).reach(layer.extent / math.sqrt(2)) for layer in scene.layers]
+    return max(reaches) * (1 + abs(scene.shutter) / 2)
+
+
+def render_instants(
+    scene: Scene,
+    size: int,
+    scales: Sequence[float],
+    sources: Sources,
+    device: torch.device | str = "cpu",
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Render frames whose displacements are `scales` times those from A to B.
+
+    Args:
+        scene: the scene, whose colours are left as they are.
+        size: side of the frames.
+        scales: 0 is A, 1 is B, the factor is M.
+        sources: its pictures and objects.
+        device: where to render.
+
+    Returns:
+        Frames (G, 3, size, size), and their truth: how far (x, y) what is seen stands from its
+        place in A, and whether it moves.
+    """
+    layers = [_background(scene, size, sources.pictures, device)]
+    layers += [_object(layer, size, sources.cutouts, device) for layer in scene.layers]
+    at = torch.tensor(scales, device=device)
+    corners = [(0, 0)] * len(scales)
+    canvas, truth = _view(layers[0], corners, (size, size), at, scene.shutter, size)
+    for layer in layers[1:]:
+        corners, shape = _boxes(layer, scales, scene.shutter)
+        samples, values = _view(layer, corners, shape, at, scene.shutter, size)
+        composite(canvas, truth, samples, corners, values)
+    return canvas, truth
+
+
+@dataclass(frozen=True, slots=True)
+class _Moving:
+    """Texels (C, h, w), the first one `margin` before the layer's corner, and their field."""
+
+    texels: torch.Tensor
+    margin: int
+    corner: tuple[float, float]  # (x, y) of the layer in A, pixels
+    field: Deformation
+    moves: bool
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Return width and height of the layer in texels."""
+        height, width = (side - 2 * self.margin for side in self.texels.shape[-2:])
+        return width, height
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Return (x, y) of the layer's centre in A, pixels."""
+        x, y = (c + (side - 1) / 2 for c, side in zip(self.corner, self.extent, strict=True))
+        return x, y
+
+
+def _field(part: Scene | Layer) -> Deformation:
+    return replace(part.deformation or Deformation(), shift=part.motion)
+
+
+def _background(scene: Scene, size: int, pictures: Pictures, device: torch.device | str) -> _Moving:
+    field = _field(scene)
+    margin = _margin(scene, field, size)
+    side = size + 2 * margin
+    if scene.ground is None:
+        texels = background_texels(scene, side, pictures, device)
+    else:
+        texels = ground_texels(scene.ground, side).to(device)
+    return _Moving(texels, margin, (0.0, 0.0), field, scene.moves)
+
+
+def _margin(scene: Scene, field: Deformation, size: int) -> int:
+    """Return how far beyond the frame displacements reach in any of its instants, pixels."""
+    scale = max(scene.factor, FURTHEST) * (1 + abs(scene.shutter) / 2) + max(scene.exposure) / 2
+    stretch = scale * Deformation(matrix=field.matrix).strain
+    return math.ceil(scale * field.reach(size / math.sqrt(2)) / max(1 - stretch, 0.1)) + 3
+
+
+def _object(layer: Layer, size: int, cutouts: Cutouts, device: torch.device | str) -> _Moving:
+    texels = object_texels(layer, cutouts, device)
+    x, y = (size * v for v in layer.origin)
+    return _Moving(texels, BORDER, (x, y), _field(layer), layer.moves)
+
+
+def _boxes(
+    layer: _Moving, scales: Sequence[float], shutter: float
+) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """Return the corners of boxes that hold an object at each scale, and their shape."""
+    still = replace(layer.field, shift=(0.0, 0.0))
+    width, height = layer.extent
+    far = max(abs(k) for k in scales)
+    room = far * still.reach(math.hypot(width, height) / 2)
+    room += far * abs(shutter) / 2 * math.hypot(*layer.field.shift)
+    margin = math.ceil(room) + BORDER - 1
+    moved = [
+        [c + k * shift - margin for c, shift in zip(layer.corner, layer.field.shift, strict=True)]
+        for k in scales
+    ]
+    corners = [(math.floor(x), math.floor(y)) for x, y in moved]
+    return corners, (height + 2 * margin + 1, width + 2 * margin + 1)
+
+
+def _view(
+    layer: _Moving,
+    corners: Sequence[tuple[int, int]],
+    shape: tuple[int, int],
+    scales: torch.Tensor,
+    shutter: float,
+    size: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sample a layer in boxes of frames, (G, C, h, w), and its truth there, (G, 3, h, w)."""
+    device, count = scales.device, len(scales)
+    height, width = shape
+    left, top = scales.new_tensor(corners).T[:, :, None]
+    x = left + torch.arange(width, device=device)
+    y = top + torch.arange(height, device=device)
+    cx, cy = layer.centre
+    points = torch.stack(
+        [
+            (x - cx)[:, None].expand(-1, height, -1),
+            (y - cy)[:, :, None].expand(-1, -1, width),
+        ],
+        1,
+    )
+    rows = scales[:, None] * (1 + shutter * (y / (size - 1) - 0.5))
+    fields = make_fields([layer.field] * count, device)
+    places = material(fields, points, rows)
+    middle = points.new_tensor([(side - 1) / 2 for side in layer.extent]) + layer.margin
+    samples = sample(layer.texels.expand(count, -1, -1, -1), places + middle.view(1, 2, 1, 1))
+    moves = torch.full_like(points[:, :1], float(layer.moves))
+    return samples, torch.cat([points - places, moves], 1)
