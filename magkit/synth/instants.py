@@ -9,14 +9,14 @@ from typing import Protocol
 
 import torch
 
+from magkit.synth.coding import FURTHEST
 from magkit.synth.deformation import Deformation, make_fields, material, sample
 from magkit.synth.ground import ground_texels
-from magkit.synth.layers import BORDER, background_texels, composite, object_texels
+from magkit.synth.layers import BORDER, background_texels, composite, displace, object_texels
 from magkit.synth.records import Layer, Scene
 from magkit.synth.sources import Cutouts, Pictures
 
 EXPOSURE_STEP = 1.5  # pixels at most between the instants of which an exposure is the mean
-FURTHEST = 1.5  # scale that instants of a path between A and B may reach
 
 
 class Sources(Protocol):
@@ -91,13 +91,10 @@ def render_instants(
     """
     layers = [_background(scene, size, sources.pictures, device)]
     layers += [_object(layer, size, sources.cutouts, device) for layer in scene.layers]
-    at = torch.tensor(scales, device=device)
-    corners = [(0, 0)] * len(scales)
-    canvas, truth = _view(layers[0], corners, (size, size), at, scene.shutter, size)
+    canvas, _, truth = _seen(layers[0], scales, scene.shutter, size, frame=True)
+    truth = truth.expand(-1, -1, size, size).contiguous()
     for layer in layers[1:]:
-        corners, shape = _boxes(layer, scales, scene.shutter)
-        samples, values = _view(layer, corners, shape, at, scene.shutter, size)
-        composite(canvas, truth, samples, corners, values)
+        composite(canvas, truth, *_seen(layer, scales, scene.shutter, size))
     return canvas, truth
 
 
@@ -152,6 +149,49 @@ def _object(layer: Layer, size: int, cutouts: Cutouts, device: torch.device | st
     return _Moving(texels, BORDER, (x, y), _field(layer), layer.moves)
 
 
+def _seen(
+    layer: _Moving, scales: Sequence[float], shutter: float, size: int, frame: bool = False
+) -> tuple[torch.Tensor, Sequence[tuple[int, int]], torch.Tensor]:
+    """Return a layer's samples, their corners and their truth, as `composite` takes them.
+
+    Args:
+        layer: the layer.
+        scales: of its displacements.
+        shutter: of the scene.
+        size: side of the frames.
+        frame: whether the layer fills the frame.
+    """
+    if not (layer.field.waves or layer.field.strain or shutter):
+        return _shifted(layer, scales, size if frame else 0)
+    corners, shape = (
+        ([(0, 0)] * len(scales), (size, size)) if frame else _boxes(layer, scales, shutter)
+    )
+    samples, values = _view(layer, corners, shape, scales, shutter, size)
+    return samples, corners, values
+
+
+def _shifted(
+    layer: _Moving, scales: Sequence[float], size: int
+) -> tuple[torch.Tensor, list[tuple[int, int]], torch.Tensor]:
+    """Shift a layer without deforming it; of a background, the `size` pixels of the frame."""
+    places = [
+        tuple(c + k * d for c, d in zip(layer.corner, layer.field.shift, strict=True))
+        for k in scales
+    ]
+    whole = [(math.floor(x), math.floor(y)) for x, y in places]
+    parts = [(x - left, y - top) for (x, y), (left, top) in zip(places, whole, strict=True)]
+    texels = layer.texels.expand(len(scales), -1, -1, -1)
+    corners = [(left - layer.margin + 2, top - layer.margin + 2) for left, top in whole]
+    if size:
+        texels = torch.stack(
+            [layer.texels[:, -y : size + 4 - y, -x : size + 4 - x] for x, y in corners]
+        )
+    dx, dy = torch.tensor(parts, device=texels.device).T
+    moved = [k * torch.tensor(layer.field.shift) for k in scales]
+    values = torch.cat([torch.stack(moved), torch.full((len(scales), 1), float(layer.moves))], 1)
+    return displace(texels, dx, dy), corners, values.to(texels)[:, :, None, None]
+
+
 def _boxes(
     layer: _Moving, scales: Sequence[float], shutter: float
 ) -> tuple[list[tuple[int, int]], tuple[int, int]]:
@@ -174,14 +214,14 @@ def _view(
     layer: _Moving,
     corners: Sequence[tuple[int, int]],
     shape: tuple[int, int],
-    scales: torch.Tensor,
+    scales: Sequence[float],
     shutter: float,
     size: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Sample a layer in boxes of frames, (G, C, h, w), and its truth there, (G, 3, h, w)."""
-    device, count = scales.device, len(scales)
+    device, count = layer.texels.device, len(scales)
     height, width = shape
-    left, top = scales.new_tensor(corners).T[:, :, None]
+    left, top = torch.tensor(corners, device=device, dtype=torch.float32).T[:, :, None]
     x = left + torch.arange(width, device=device)
     y = top + torch.arange(height, device=device)
     cx, cy = layer.centre
@@ -192,7 +232,7 @@ def _view(
         ],
         1,
     )
-    rows = scales[:, None] * (1 + shutter * (y / (size - 1) - 0.5))
+    rows = torch.tensor(scales, device=device)[:, None] * (1 + shutter * (y / (size - 1) - 0.5))
     fields = make_fields([layer.field] * count, device)
     places = material(fields, points, rows)
     middle = points.new_tensor([(side - 1) / 2 for side in layer.extent]) + layer.margin

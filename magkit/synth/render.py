@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from magkit.synth.instants import render_scene
+from magkit.synth.instants import render_instants, render_scene
 from magkit.synth.layers import BORDER, background_texels, composite, displace, object_texels
 from magkit.synth.records import Flicker, Layer, Scene, SceneConfig
 from magkit.synth.sources import Cutouts, Pictures
@@ -85,6 +85,27 @@ def _render_shifted(
         n = sprite.scene
         composite(canvas[n], truth[n], sprite.samples, sprite.corners, value.expand(3, -1, -1, -1))
     return canvas, truth
+
+
+def render_path(
+    scene: Scene,
+    size: int,
+    sources: Sources,
+    scales: Sequence[float],
+    device: torch.device | str = "cpu",
+) -> torch.Tensor:
+    """Render frames (T, 3, size, size) of a clip in which the motion from A to B is scaled.
+
+    Colours change along with the motion: as in A at 0, as in B at 1. Nothing is quantised, nor
+    exposed for longer than an instant.
+    """
+    canvas, _ = render_instants(scene, size, scales, sources, device)
+    share = torch.tensor(scales, device=device).clamp(0, 1).view(-1, 1, 1, 1)
+    gain, offset = (
+        torch.tensor(v, device=device).view(3, 1, 1) for v in (scene.gain, scene.offset)
+    )
+    gain = gain * _flicker(scene.flicker, size).to(device)
+    return (canvas * (1 + share * (gain - 1)) + share * offset).clamp(0, 1)
 
 
 def _geometries(motion: tuple[float, float], factor: float) -> tuple[tuple[float, float], ...]:
