@@ -95,7 +95,7 @@ def degrade(
     if kind.read_noise:
         batch = add_read_noise(batch, generator(seed, READING, step), kind.read_noise)
     if kind.x264:
-        batch = compress_x264(batch, kind, seed, step, between or _rests(clean))
+        batch = compress_x264(batch, clean, kind, seed, step, between or _rests(clean))
     if kind.coded:
         batch = compress_jpeg(batch, generator(seed, CODING, step), kind.coded)
     return batch
@@ -138,12 +138,12 @@ def _noisy(frames: torch.Tensor, spread: torch.Tensor, draws: torch.Generator) -
 
 
 def compress_x264(
-    batch: Triplets, kind: Degradation, seed: int, step: int, between: Between
+    batch: Triplets, clean: Triplets, kind: Degradation, seed: int, step: int, between: Between
 ) -> Triplets:
     """Code a share of the scenes as H.264, A and B at random places of short clips.
 
     The clips of a batch have one length and one rate, and paths of their own. Their other frames
-    have noise of the same strength. C loses what B does.
+    have noise of the same strength. C differs from what it was in `clean` as B does.
     """
     rng = np.random.default_rng([seed, FILMING, step])
     chosen = np.flatnonzero(rng.random(len(batch.factor)) < kind.x264).tolist()
@@ -169,7 +169,7 @@ def compress_x264(
     coded = code(torch.stack(clips), coding).to(batch.a.device) / 255
     a, b, c = batch.a.clone(), batch.b.clone(), batch.c.clone()
     for n, path, clip in zip(chosen, paths, coded, strict=True):
-        c[n] = (c[n] + clip[path.b] - b[n]).clamp(0, 1)
+        c[n] = (clean.c[n] + clip[path.b] - clean.b[n]).clamp(0, 1)
         a[n], b[n] = clip[path.a], clip[path.b]
     return replace(batch, a=a, b=b, c=c)
 
