@@ -126,18 +126,21 @@ def _field(part: Scene | Layer) -> Deformation:
 
 
 def _background(scene: Scene, size: int, pictures: Pictures, device: torch.device | str) -> _Moving:
-    field = _field(scene)
-    margin = _margin(scene, field, size)
-    side = size + 2 * margin
+    room = margin(scene, size)
+    side = size + 2 * room
     if scene.ground is None:
         texels = background_texels(scene, side, pictures, device)
     else:
         texels = ground_texels(scene.ground, side).to(device)
-    return _Moving(texels, margin, (0.0, 0.0), field, scene.moves)
+    return _Moving(texels, room, (0.0, 0.0), _field(scene), scene.moves)
 
 
-def _margin(scene: Scene, field: Deformation, size: int) -> int:
-    """Return how far beyond the frame displacements reach in any of its instants, pixels."""
+def margin(scene: Scene, size: int) -> int:
+    """Return how many texels of background there are beyond each side of the frame.
+
+    It is what displacements bring in at any of the scene's instants.
+    """
+    field = _field(scene)
     scale = max(scene.factor, FURTHEST) * (1 + abs(scene.shutter) / 2) + max(scene.exposure) / 2
     stretch = scale * Deformation(matrix=field.matrix).strain
     return math.ceil(scale * field.reach(size / math.sqrt(2)) / max(1 - stretch, 0.1)) + 3
