@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from threading import Semaphore
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from magkit.magnify.band import Band, Mode, check_request
 from magkit.magnify.filters import ORDER, BandPass
 from magkit.progress import Progress, silent
 from magkit.protocols import Magnifier
+from magkit.runtime.ahead import ahead, close
 from magkit.video import (
     Frame,
     ReadOptions,
@@ -24,6 +27,8 @@ from magkit.video import (
     open_video,
     write_video,
 )
+
+_T = TypeVar("_T")
 
 
 def magnify(
@@ -37,6 +42,7 @@ def magnify(
     times: Sequence[float] | None = None,
     order: int = ORDER,
     device: torch.device | str = "cpu",
+    concurrent: bool = False,
 ) -> Iterator[Frame]:
     """Stream frames in which motion is `factor` times as large.
 
@@ -53,6 +59,8 @@ def magnify(
             rate.
         order: Of the band's Butterworth filter.
         device: Of the magnifier.
+        concurrent: Read, encode, measure and render different frames at the same time, in threads
+            that share those of torch. Close the generator to end them early.
 
     Returns:
         As many frames, of the same size and type. Each frame is encoded once.
@@ -65,7 +73,8 @@ def magnify(
     if factor == 1:
         return iter(frames)
     dynamic = mode == "dynamic"
-    return _magnified(frames, magnifier, factor, dynamic, part, times, torch.device(device))
+    place = torch.device(device)
+    return _magnified(frames, magnifier, factor, dynamic, part, times, place, concurrent)
 
 
 def magnify_file(
@@ -113,13 +122,17 @@ def magnify_file(
         times=times,
         order=order,
         device=device,
+        concurrent=True,
     )
-    return write_video(
-        *(output, frames, video.info, options),
-        sound=video.sound,
-        source=video.path,
-        progress=progress,
-    )
+    try:
+        return write_video(
+            *(output, frames, video.info, options),
+            sound=video.sound,
+            source=video.path,
+            progress=progress,
+        )
+    finally:
+        close(frames)
 
 
 def filming(
@@ -146,7 +159,26 @@ def _filter(band: Band | None, rate: float | Fraction | None, order: int) -> Ban
     return BandPass(band, rate, order)
 
 
-@torch.inference_mode()
+class _Stages:
+    """The steps of magnification, each of which may run ahead of the next in a thread.
+
+    A step is faster with one thread than with two, as most operations are too short to share.
+    """
+
+    def __init__(self, device: torch.device, concurrent: bool) -> None:
+        steps, self.threads = 3, torch.get_num_threads()
+        self.concurrent = concurrent
+        # The number of steps that compute at a time: no more threads than were asked for.
+        self.turns = Semaphore(min(self.threads, steps) if device.type == "cpu" else 1)
+        self.each = max(1, self.threads // steps)
+
+    def split(self, items: Iterable[_T]) -> Iterator[_T]:
+        """Iterate over the items of a step in a thread of its own."""
+        if not self.concurrent:
+            return iter(items)
+        return ahead(items, partial(torch.set_num_threads, self.each))
+
+
 def _magnified(
     frames: Iterable[Frame],
     magnifier: Magnifier,
@@ -155,29 +187,79 @@ def _magnified(
     part: BandPass | None,
     times: Sequence[float] | None,
     device: torch.device,
+    concurrent: bool,
 ) -> Iterator[Frame]:
-    stream = iter(frames)
+    stages = _Stages(device, concurrent)
+    encoded = _encoded(stages.split(frames), magnifier, device, stages.turns)
+    measured = _measured(stages.split(encoded), magnifier, dynamic, part, times, stages.turns)
+    scale = torch.tensor([factor], device=device)
+    try:
+        yield from stages.split(_rendered(stages.split(measured), magnifier, scale, stages.turns))
+    finally:
+        if concurrent:
+            torch.set_num_threads(stages.threads)
+
+
+@torch.inference_mode()
+def _encoded(
+    frames: Iterable[Frame], magnifier: Magnifier, device: torch.device, turns: Semaphore
+) -> Iterator[tuple[Frame, Any]]:
+    """Frames with their features."""
+    for frame in frames:
+        with turns:
+            features = magnifier.encode(to_tensor(frame, magnifier.stride, device))
+        yield frame, features
+        del frame, features
+
+
+@torch.inference_mode()
+def _measured(
+    encoded: Iterable[tuple[Frame, Any]],
+    magnifier: Magnifier,
+    dynamic: bool,
+    part: BandPass | None,
+    times: Sequence[float] | None,
+    turns: Semaphore,
+) -> Iterator[tuple[Frame, Any, torch.Tensor | None]]:
+    """Frames with their features and the motion to show, which the first one has not."""
+    stream = iter(encoded)
     intervals = (later - earlier for earlier, later in pairwise(times or ()))
     first = next(stream, None)
     if first is None:
         return
-    reference = _encode(magnifier, first, device)
+    reference = first[1]
     if part is not None:
         part(magnifier.motion(reference, reference))
-    yield first
-    scale = torch.tensor([factor], device=device)
-    for frame in stream:
-        current = _encode(magnifier, frame, device)
-        motion = magnifier.motion(reference, current)
-        shown = motion if part is None else part(motion, next(intervals, None))
-        made = magnifier.render(current, shown, scale)
-        yield to_frame(made, frame.shape[:2], deep=frame.dtype == np.uint16)
+    yield *first, None
+    del first
+    for frame, current in stream:
+        with turns:
+            motion = magnifier.motion(reference, current)
+            shown = motion if part is None else part(motion, next(intervals, None))
+        yield frame, current, shown
         if dynamic:
             reference = current
+        del frame, current
 
 
-def _encode(magnifier: Magnifier, frame: Frame, device: torch.device) -> Any:
-    return magnifier.encode(to_tensor(frame, magnifier.stride, device))
+@torch.inference_mode()
+def _rendered(
+    measured: Iterable[tuple[Frame, Any, torch.Tensor | None]],
+    magnifier: Magnifier,
+    factor: torch.Tensor,
+    turns: Semaphore,
+) -> Iterator[Frame]:
+    """Frames that show the motion `factor` times; those without one as they are."""
+    for frame, current, shown in measured:
+        if shown is None:
+            yield frame
+        else:
+            with turns:
+                made = magnifier.render(current, shown, factor)
+                picture = to_frame(made, frame.shape[:2], deep=frame.dtype == np.uint16)
+            yield picture
+            del made, picture
+        del frame, current, shown
 
 
 def to_tensor(frame: Frame, stride: int, device: torch.device | str = "cpu") -> torch.Tensor:

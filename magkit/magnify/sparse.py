@@ -36,16 +36,18 @@ class Tiles:
         chosen, across = order[: self.sizes[0]], self.width // TILE
         self.rows, self.columns = chosen // across, chosen % across
         self._widest = max(map(operator.sub, reaches, reaches[1:]))
-        self._places = self._find(chosen, order)
+        self._places = self._find(order.argsort())
 
-    def _find(self, chosen: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+    def _find(self, slots: torch.Tensor) -> torch.Tensor:
         """Return where the cells of tiles and the widest halos are stored, as rows of cells.
+
+        Args:
+            slots: the place of each tile of the map among those stored.
 
         Returns:
             (K, side, side); for cells beyond the border a number larger than any row.
         """
-        slots = order.argsort()
-        span = torch.arange(-self._widest, TILE + self._widest, device=order.device)
+        span = torch.arange(-self._widest, TILE + self._widest, device=slots.device)
         y = (self.rows[:, None] * TILE + span)[:, :, None]
         x = (self.columns[:, None] * TILE + span)[:, None, :]
         inside = (y >= 0) & (y < self.height) & (x >= 0) & (x < self.width)
