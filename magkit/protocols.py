@@ -7,9 +7,9 @@ with (0, 0) at the outer corner of the first pixel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,6 +33,21 @@ class Magnifier(Protocol):
 
         `current` already shows the motion once: a factor of 1 gives back its frames.
         """
+
+
+@runtime_checkable
+class DisplacementMagnifier(Magnifier, Protocol):
+    """A magnifier whose motion is a displacement in pixels of the frame, (N, 2, h, w).
+
+    Its displacements can be limited in length, summed along paths, and used to align frames.
+    """
+
+    @property
+    def cell(self) -> int:
+        """The side of a cell of the motion in pixels of the frame."""
+
+    def average(self, first: Any, others: Iterable[Any], /) -> Any:
+        """The features of the mean of frames, aligned to the first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,12 @@ Factor = Annotated[
     float, typer.Option("--factor", "-f", help="Magnification factor, 0 to 300; 0 removes motion.")
 ]
 FromFrame = Annotated[
-    Literal["static", "dynamic"],
-    typer.Option("--mode", help="Motion relative to the first frame, or to the previous one."),
+    Literal["static", "dynamic", "follow"],
+    typer.Option(
+        "--mode",
+        help="Motion relative to the first frames, to the previous frame, or to the smooth path "
+        "of each place.",
+    ),
 ]
 Frequencies = Annotated[
     str | None,
@@ -58,6 +62,20 @@ Fps = Annotated[
         metavar="RATE",
         help="Frame rate of an input that has none or a wrong one; unevenly spaced frames "
         "are written at this constant rate.",
+    ),
+]
+Limit = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PX",
+        help="How far anything is shown to move, softly; 0: no limit. Unset: 8 % of the shorter "
+        "side.",
+    ),
+]
+Average = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Frames whose aligned mean is the reference of static mode; 8 if unset."
     ),
 ]
 Pattern = Annotated[
@@ -108,6 +126,8 @@ def magnify(
     band: Frequencies = None,
     capture_fps: CaptureFps = None,
     order: Order = 2,
+    limit: Limit = None,
+    average: Average = None,
     magnifier: MagnifierName = "magnet-fast",
     weights: WeightsFile = None,
     start: Start = None,
@@ -134,7 +154,7 @@ def magnify(
     from magkit.magnify.band import check_request, parse_band
 
     frequencies = None if band is None else parse_band(band)
-    check_request(factor, mode, frequencies)
+    check_request(factor, mode, frequencies, limit, average)
     jobs = _jobs(inputs, output, _mark(factor, mode, frequencies))
     _check_outputs(jobs, overwrite)
     if capture_fps is not None and frequencies is None:
@@ -172,6 +192,8 @@ def magnify(
                 band=frequencies,
                 capture_rate=capture_fps,
                 order=order,
+                limit=limit,
+                average=average,
                 device=place,
                 # A folder's frames keep the times of their numbers.
                 options=replace(writing, rate=None if source.is_dir() else rate),
@@ -224,7 +246,7 @@ def demo(
 
 def _mark(factor: float, mode: str, band: Band | None) -> str:
     """The suffix of a result's name: "_x10", "_x10_dynamic", "_x50_72-92Hz"."""
-    how = "_dynamic" if mode == "dynamic" else ""
+    how = "" if mode == "static" else f"_{mode}"
     return f"_x{factor:g}{how}" + (f"_{band}".replace(" ", "") if band else "")
 
 

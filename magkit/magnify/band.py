@@ -10,10 +10,11 @@ from typing import Literal
 
 from magkit.errors import UsageError
 
-Mode = Literal["static", "dynamic"]
-"""Reference of motion: the first frame (static) or the previous one (dynamic)."""
+Mode = Literal["static", "dynamic", "follow"]
+"""Reference of motion: the first frame, the previous one, or each place's smooth path."""
 
 MAX_FACTOR = 300.0
+AVERAGE, MAX_AVERAGE = 8, 64  # frames of a reference
 
 _NUMBER = r"(\d+\.?\d*(?:e-?\d+)?|\.\d+)"
 _EXAMPLE = "LO-HI in hertz, 0.4-3 for example; 0-HI takes everything below HI"
@@ -61,21 +62,40 @@ def parse_band(text: str) -> Band:
     return Band(float(match[1]), float(match[2]))
 
 
-def check_request(factor: float, mode: Mode, band: Band | None = None) -> None:
-    """Refuse invalid factors, and bands in dynamic mode.
+def check_request(
+    factor: float,
+    mode: Mode,
+    band: Band | None = None,
+    limit: float | None = None,
+    average: int | None = None,
+) -> None:
+    """Refuse invalid factors, limits and averages, and bands that a mode can't have.
 
     Raises:
-        UsageError: the factor isn't from 0 to 300, or there is a band in dynamic mode.
+        UsageError: the factor isn't from 0 to 300, the limit is negative, the average isn't from 1
+            to 64 or not of mode static, or there is a band in dynamic mode or one from 0 Hz in mode
+            follow.
     """
     if not 0 <= factor <= MAX_FACTOR:
         raise UsageError(
             f"the factor must be from 0 to {MAX_FACTOR:g}, not {factor:g}",
             "1 leaves a clip as it is, 0 removes its motion",
         )
+    if limit is not None and not 0 <= limit < math.inf:
+        raise UsageError(f"the limit must not be negative: {limit:g}", "0 means no limit")
+    if average is not None and not 1 <= average <= MAX_AVERAGE:
+        raise UsageError(f"the mean must be of 1 to {MAX_AVERAGE} frames, not {average}")
+    if average is not None and mode != "static":
+        raise UsageError(f"the mode {mode} has no reference that is a mean of frames")
     if band is not None and mode == "dynamic":
         # Differences of successive frames are a velocity: its filtered part, added to the frame,
         # would come a quarter of a period early and grow with the frequency.
         raise UsageError(
             "a band is cut out of the motion since the first frame: it needs the mode static",
             "leave out --mode dynamic, or the band",
+        )
+    if band is not None and mode == "follow" and band.low == 0:
+        raise UsageError(
+            f"the band {band} includes the path that the mode follow leaves as it is",
+            "ask for a band from above 0 Hz, or for the mode static",
         )

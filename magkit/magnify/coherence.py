@@ -28,7 +28,9 @@ def confidence(reference: torch.Tensor, current: torch.Tensor, field: torch.Tens
     left = residual(reference, current, field)
     change = residual(reference, current, torch.zeros_like(field))
     texture = around(F.avg_pool2d(current.square(), CELL // 2), 3)
-    return (3 - 2 * left / (0.5 * change.minimum(texture) + NOISE)).clamp(0, 1)
+    allowed = 0.5 * change.minimum(texture) + NOISE
+    certainty: torch.Tensor = (3 - 2 * left / allowed).clamp(0, 1)
+    return certainty
 
 
 def fill(field: torch.Tensor, certainty: torch.Tensor, strain: float = STRAIN) -> torch.Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import nn
@@ -18,6 +19,7 @@ from magkit.magnify.lucas_kanade import (
     NormalEquations,
     backward_warp,
     contrast_gain,
+    convex,
     pyramid,
     solve,
     splat,
@@ -25,6 +27,7 @@ from magkit.magnify.lucas_kanade import (
     upsample_convex,
 )
 from magkit.magnify.matching import improve_guess
+from magkit.magnify.sparse import Tiles
 from magkit.synth.triplets import Triplets
 from magkit.video.ssim import ssim_map
 
@@ -34,6 +37,8 @@ SCALES = (3, 2, 1)  # pyramid levels of the coarse guess, in this order
 MIN_GUESS = 0.3  # pixels: guesses far below this are suppressed
 MOTION_UNIT = 0.03  # pixels: unit of displacements in the networks' logarithmic inputs
 SHIFT_UNIT = 2.0  # cells: likewise of magnified displacements
+STILL = 0.02  # pixels: displacements below this are not shown
+DENSE = 0.6  # share of the tiles from which on all are rendered, which is then faster
 COLOUR, SHARES = 3 * CELL**2, 36  # channels of new colours, and of neighbours' weights
 # New colours and opacity, weights, correction; two unused ones make a multiple of eight channels,
 # which takes half the time.
@@ -50,6 +55,15 @@ class Features:
     details: list[torch.Tensor]  # of its brightness; see `pyramid`
     texture: torch.Tensor  # (N, width, H/4, W/4)
     motion: torch.Tensor  # (N, width, H/4, W/4)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A displacement and what it moves to each cell, in cells."""
+
+    cells: torch.Tensor  # (N, 2, h, w)
+    arrived: torch.Tensor  # (N, 2, h, w)
+    logs: torch.Tensor  # of both, and of the weight of what arrived, (N, 5, h, w)
 
 
 def conv(inputs: int, outputs: int, dilation: int = 1) -> nn.Conv2d:
@@ -193,7 +207,23 @@ class Renderer(nn.Module):
         self.leave = constant_init(nn.Conv2d(hidden, sum(OUTPUTS), 1), start)
 
     def forward(self, current: Features, shift: torch.Tensor) -> torch.Tensor:
-        """Displace `current.frames` by `shift` pixels (N, 2, H/4, W/4)."""
+        """Displace `current.frames` by `shift` pixels (N, 2, H/4, W/4).
+
+        In evaluation mode still cells are copied, to the bit: cells in which, and in whose eight
+        neighbours, neither `shift` nor what arrives is `STILL` pixels long.
+        """
+        flow = self.arrival(current, shift)
+        if self.training:
+            return self.render_all(current, flow)
+        moving = self.moving(flow)
+        tiles = Tiles(moving, self.reaches()) if len(moving) == 1 else None
+        if tiles is not None and tiles.share < DENSE:
+            return self.render_tiles(current, flow, moving, tiles)
+        pixels = F.interpolate(moving, scale_factor=CELL).bool()
+        return torch.where(pixels, self.render_all(current, flow), current.frames)
+
+    def arrival(self, current: Features, shift: torch.Tensor) -> Flow:
+        """Splat the displacement."""
         cells = shift / CELL
         log_shift = signed_log(cells / SHIFT_UNIT)
         nearness = self.order(join([current.texture, log_shift])).clamp(-8, 8).exp()
@@ -201,16 +231,69 @@ class Renderer(nn.Module):
         weight = splatted[:, 2:] + 1e-3
         arrived = splatted[:, :2] / weight
         logs = [signed_log(arrived / SHIFT_UNIT), weight.log() / 8, log_shift]
-        texture = backward_warp(current.texture, arrived)
-        state = join([current.texture, texture, *logs])
+        return Flow(cells, arrived, torch.cat(logs, 1))
+
+    def moving(self, flow: Flow) -> torch.Tensor:
+        """Return 0 for still cells and 1 for others, (N, 1, h, w)."""
+        lengths = torch.stack([flow.cells, flow.arrived]).square().sum(2, keepdim=True).amax(0)
+        return F.max_pool2d((lengths >= (STILL / CELL) ** 2).float(), 3, 1, 1)
+
+    def render_all(self, current: Features, flow: Flow) -> torch.Tensor:
+        """Render every cell."""
+        texture = backward_warp(current.texture, flow.arrived)
+        state = join([current.texture, texture, flow.logs])
         hidden = F.relu(self.enter(state), inplace=True)
         for block in self.blocks:
             hidden = hidden + F.relu(block(hidden), inplace=True)
         paint, shares, correction, _ = torch.split(self.leave(hidden), OUTPUTS, 1)
-        field = upsample_convex((arrived + correction) * CELL, shares.contiguous())
+        field = upsample_convex((flow.arrived + correction) * CELL, shares.contiguous())
         warped = backward_warp(current.frames, upsample(field, CELL // 2), mode="bicubic")
-        colour, opacity = torch.split(F.pixel_shuffle(paint, CELL), [3, 1], 1)
-        return warped + opacity.sigmoid() * (colour - warped)
+        return painted(paint, warped)
+
+    def reaches(self) -> list[int]:
+        """Return how many cells around those shown each step computes, the first step first."""
+        # From the output: pixels, field at half resolution, layers from the last to the first.
+        back = [0, 1, 1, *(block.dilation[0] for block in reversed(self.blocks)), 1]
+        return list(accumulate(back))[::-1]
+
+    def render_tiles(
+        self, current: Features, flow: Flow, moving: torch.Tensor, tiles: Tiles
+    ) -> torch.Tensor:
+        """Render the cells of tiles; see `render_all`."""
+        first, second, *counts, doubled, shown = tiles.sizes
+        if not shown:
+            return current.frames
+        arrived = tiles.take(flow.arrived, first)
+        texture = tiles.warp(current.texture, arrived)
+        state = join([tiles.take(current.texture, first), texture, tiles.take(flow.logs, first)])
+        hidden = F.relu(inner(self.enter, tiles.surround(state, second, 1)), inplace=True)
+        for block, count in zip(self.blocks, counts, strict=True):
+            around = tiles.surround(hidden, count, block.dilation[0])
+            hidden = hidden[:count].add_(F.relu(inner(block, around), inplace=True))
+        paint, shares, correction, _ = torch.split(self.leave(hidden), OUTPUTS, 1)
+        field = flow.arrived.clone()
+        tiles.put(field, arrived[: len(hidden)] + correction)
+        around = tiles.take(field, doubled, halo=1) * CELL
+        half = field.new_empty(1, 2, 2 * tiles.height, 2 * tiles.width)
+        tiles.put(half, convex(around, shares[:doubled].contiguous()), 2)
+        field = upsample(tiles.take(half, shown, halo=1, scale=2), CELL // 2)[..., 2:-2, 2:-2]
+        warped = tiles.warp(current.frames, field, mode="bicubic")
+        made = painted(paint[:shown], warped)
+        pixels = F.interpolate(tiles.take(moving, shown), scale_factor=CELL).bool()
+        frames = current.frames.clone()
+        tiles.put(frames, torch.where(pixels, made, tiles.take(frames, shown, scale=CELL)), CELL)
+        return frames
+
+
+def inner(layer: nn.Conv2d, maps: torch.Tensor) -> torch.Tensor:
+    """Apply a convolution where it needs no padding."""
+    return F.conv2d(maps, layer.weight, layer.bias, dilation=layer.dilation)
+
+
+def painted(paint: torch.Tensor, warped: torch.Tensor) -> torch.Tensor:
+    """Blend new colours and their opacity (N, 64, h, w) into pictures (N, 3, 4h, 4w)."""
+    colour, opacity = torch.split(F.pixel_shuffle(paint, CELL), [3, 1], 1)
+    return warped + opacity.sigmoid() * (colour - warped)
 
 
 def join(maps: list[torch.Tensor]) -> torch.Tensor:
@@ -224,6 +307,7 @@ class MagnetFast(nn.Module):
     """Encoder, displacement estimator and renderer."""
 
     stride = 32
+    cell = CELL
 
     def __init__(self, config: FastConfig) -> None:
         super().__init__()
@@ -240,6 +324,21 @@ class MagnetFast(nn.Module):
         """Return the displacement in pixels from reference to current, (N, 2, H/4, W/4)."""
         displacement: torch.Tensor = self.measure(reference, current)[0]
         return displacement
+
+    def average(self, first: Features, others: Iterable[Features]) -> Features:
+        """Return the features of the mean of frames, aligned to the first.
+
+        A frame counts where its displacement explains what changed; see `confidence`.
+        """
+        total, weight = first.frames, torch.ones_like(first.frames[:, :1])
+        for other in others:
+            field = self.motion(other, first)
+            pair = other.details[1] * contrast_gain(other.details, first.details), first.details[1]
+            certainty = upsample(confidence(*pair, field), CELL)
+            moved = backward_warp(other.frames, upsample(field, CELL), mode="bicubic")
+            total, weight = total + certainty * moved, weight + certainty
+            del other
+        return self.encode((total / weight).clamp(0, 1))
 
     def render(self, current: Features, motion: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
         """Return frames (N, 3, H, W) in which `motion` is `factor` (N,) times as large."""

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import scipy.signal
 import torch
 from numpy.typing import NDArray
 
@@ -51,6 +50,8 @@ class BandPass:
             raise UsageError(f"the filter's order must be from 1 to 8, not {order}")
         self._interval = 1 / float(rate)
         self._longest = max(self._interval, _LONGEST_STEP / band.high)
+        import scipy.signal  # takes half a second, and only bands need it
+
         prototype = scipy.signal.zpk2ss(*scipy.signal.buttap(order))
         self._half_step, self._input, self._out, self._rest, center = _analog(
             band, self._interval, *prototype[:3]

@@ -59,9 +59,14 @@ def upsample_convex(field: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     Returns:
         (N, 2, 2h, 2w), in the unit of `field`.
     """
-    n, _, height, width = field.shape
+    return convex(F.pad(field, (1,) * 4, mode="replicate"), weights)
+
+
+def convex(padded: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Upsample a field that is padded by a pixel, (N, 2, h + 2, w + 2); see `upsample_convex`."""
+    n, _, height, width = weights.shape
     shares = weights.view(n, 1, 9, 4, height, width).softmax(2)
-    near = neighbours(field, 1)[:, :, :, None]
+    near = _shifted(padded, 1)[:, :, :, None]
     return F.pixel_shuffle(weighted_sum(near, shares).flatten(1, 2), 2)
 
 
@@ -103,8 +108,11 @@ def neighbours(maps: torch.Tensor, dilation: int) -> torch.Tensor:
     Returns:
         (N, C, 9, H, W).
     """
-    height, width = maps.shape[-2:]
-    padded = F.pad(maps, (dilation,) * 4, mode="replicate")
+    return _shifted(F.pad(maps, (dilation,) * 4, mode="replicate"), dilation)
+
+
+def _shifted(padded: torch.Tensor, dilation: int) -> torch.Tensor:
+    height, width = (side - 2 * dilation for side in padded.shape[-2:])
     starts = [(i * dilation, j * dilation) for i in range(3) for j in range(3)]
     return torch.stack([padded[..., y : y + height, x : x + width] for y, x in starts], 2)
 

@@ -37,7 +37,6 @@ def around(maps: torch.Tensor, window: int) -> torch.Tensor:
     return F.avg_pool2d(maps, window, 1, window // 2, count_include_pad=False)
 
 
-@torch.no_grad()
 def improve_guess(
     guess: torch.Tensor,
     frames: tuple[torch.Tensor, torch.Tensor],
@@ -52,12 +51,13 @@ def improve_guess(
         frames: A and B in [0, 1], (N, 3, H, W).
         details: those of `residual`.
     """
-    left = residual(*details, guess)
-    change = residual(*details, torch.zeros_like(guess))
-    if not (left > UNEXPLAINED * change + NOISE).any():
-        return guess
-    matched = match(*frames)
-    better = around(residual(*details, matched), 5) < BETTER * around(left, 5)
+    with torch.no_grad():
+        left = residual(*details, guess)
+        change = residual(*details, torch.zeros_like(guess))
+        if not (left > UNEXPLAINED * change + NOISE).any():
+            return guess
+        matched = match(*frames)
+        better = around(residual(*details, matched), 5) < BETTER * around(left, 5)
     return torch.where(better, matched, guess)
 
 
@@ -71,11 +71,11 @@ def match(reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
     Returns:
         Displacement from A to B in even numbers of pixels (N, 2, H/4, W/4), each at most 70.
     """
-    field, _ = _search(*(_colours(x, COARSE) for x in (reference, current)))
+    field, _ = _search(_colours(reference, COARSE), _colours(current, COARSE))
     for level, radius in ((2, 2), (1, 1)):
         doubled = 2 * field.repeat_interleave(2, -1).repeat_interleave(2, -2)
-        pair = (_colours(x, level) for x in (reference, current))
-        field, error = _refine(*pair, doubled, radius)
+        before, after = _colours(reference, level), _colours(current, level)
+        field, error = _refine(before, after, doubled, radius)
     # Of the 2 x 2 matches in a cell the best.
     _, best = F.max_pool2d(-error, 2, return_indices=True)
     return 2 * _gather(field, best)
@@ -142,5 +142,6 @@ def _error(reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor) 
 
 def _gather(maps: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """Return pixels of maps (N, C, H, W) by their index in the map (N, 1, h, w)."""
-    flat = index.flatten(2).expand(-1, maps.shape[1], -1)
-    return maps.flatten(2).gather(2, flat).unflatten(2, index.shape[-2:])
+    (n, channels), (height, width) = maps.shape[:2], index.shape[-2:]
+    flat = index.flatten(2).expand(-1, channels, -1)
+    return maps.flatten(2).gather(2, flat).view(n, channels, height, width)

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from threading import Semaphore
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from magkit.errors import UsageError
-from magkit.magnify.band import Band, Mode, check_request
+from magkit.magnify.band import AVERAGE, Band, Mode, check_request
+from magkit.magnify.coherence import DEFAULT_LIMIT, soft_limit
 from magkit.magnify.filters import ORDER, BandPass
+from magkit.magnify.motion import (
+    Encoded,
+    Shown,
+    Turns,
+    off_path,
+    path_kernel,
+    since_first,
+    since_last,
+)
+from magkit.magnify.shots import ShotFrame, split_shots
 from magkit.progress import Progress, silent
-from magkit.protocols import Magnifier
+from magkit.protocols import DisplacementMagnifier, Magnifier
+from magkit.runtime.ahead import ahead, close
 from magkit.video import (
     Frame,
     ReadOptions,
@@ -24,6 +38,8 @@ from magkit.video import (
     open_video,
     write_video,
 )
+
+_T = TypeVar("_T")
 
 
 def magnify(
@@ -36,36 +52,52 @@ def magnify(
     rate: float | Fraction | None = None,
     times: Sequence[float] | None = None,
     order: int = ORDER,
+    limit: float | None = None,
+    average: int | None = None,
     device: torch.device | str = "cpu",
+    concurrent: bool = False,
 ) -> Iterator[Frame]:
     """Stream frames in which motion is `factor` times as large.
 
-    The first frame is the reference, and returned unchanged.
+    The first frame of a shot is returned unchanged, and nothing is measured across a cut.
 
     Args:
         frames: (H, W, 3) uint8 or uint16 RGB, of any size, all of one.
         magnifier: The magnifier, on `device`.
         factor: 0 removes the motion, 1 passes the frames through, up to 300.
-        mode: "static" measures motion from the first frame, "dynamic" from the previous one.
+        mode: "static" measures motion from a shot's first frames, "dynamic" from the previous
+            frame, "follow" from each place's smooth path (`motion.off_path`).
         band: Only motion of these frequencies is magnified.
         rate: Mean frames per second of filming; required with a band.
-        times: Times of unevenly spaced frames in seconds, for the band; later frames follow the
-            rate.
-        order: Of the band's Butterworth filter.
+        times: Times of unevenly spaced frames in seconds, for the band in static mode; later
+            frames follow the rate.
+        order: Of the band's Butterworth filter, in static mode.
+        limit: How far anything is shown to move, pixels; 0: no limit; None: 8 % of the shorter
+            side. Only of magnifiers that measure displacements.
+        average: Number of frames whose aligned mean is the reference of static mode; 1: the first
+            frame alone; None: 8. Only of magnifiers that measure displacements.
         device: Of the magnifier.
+        concurrent: Read, encode, measure and render different frames at the same time, in threads
+            that share those of torch. Close the generator to end them early.
 
     Returns:
-        As many frames, of the same size and type. Each frame is encoded once.
+        As many frames, of the same size and type.
 
     Raises:
-        UsageError: The factor, or the band, is impossible, or there is a band in dynamic mode.
+        UsageError: The factor, the band, the limit or the average is impossible, or the mode does
+            not suit the band or the magnifier.
     """
-    check_request(factor, mode, band)
-    part = _filter(band, rate, order)
+    check_request(factor, mode, band, limit, average)
+    if not isinstance(magnifier, DisplacementMagnifier):
+        _check_displacement(mode, limit, average)
+        limit, average = 0, 1
+    if band is not None and rate is None:
+        raise UsageError(f"the band {band} needs the rate at which the frames were filmed")
+    measure = _measure(magnifier, mode, band, rate, times, order, torch.device(device))
     if factor == 1:
         return iter(frames)
-    dynamic = mode == "dynamic"
-    return _magnified(frames, magnifier, factor, dynamic, part, times, torch.device(device))
+    shots = split_shots(frames, (average or AVERAGE) if mode == "static" else 1)
+    return _magnified(shots, magnifier, factor, limit, measure, torch.device(device), concurrent)
 
 
 def magnify_file(
@@ -78,6 +110,8 @@ def magnify_file(
     band: Band | None = None,
     capture_rate: float | None = None,
     order: int = ORDER,
+    limit: float | None = None,
+    average: int | None = None,
     device: torch.device | str = "cpu",
     options: WriteOptions = WriteOptions(),  # noqa: B008 - it is frozen
     progress: Progress = silent,
@@ -112,14 +146,20 @@ def magnify_file(
         rate=filmed,
         times=times,
         order=order,
+        limit=limit,
+        average=average,
         device=device,
+        concurrent=True,
     )
-    return write_video(
-        *(output, frames, video.info, options),
-        sound=video.sound,
-        source=video.path,
-        progress=progress,
-    )
+    try:
+        return write_video(
+            *(output, frames, video.info, options),
+            sound=video.sound,
+            source=video.path,
+            progress=progress,
+        )
+    finally:
+        close(frames)
 
 
 def filming(
@@ -138,46 +178,127 @@ def filming(
     return capture_rate, [time * float(info.rate) / capture_rate for time in info.times]
 
 
-def _filter(band: Band | None, rate: float | Fraction | None, order: int) -> BandPass | None:
-    if band is None:
-        return None
-    if rate is None:
-        raise UsageError(f"the band {band} needs the rate at which the frames were filmed")
-    return BandPass(band, rate, order)
+def _check_displacement(mode: Mode, limit: float | None, average: int | None) -> None:
+    """Refuse what only a magnifier that measures displacements can do."""
+    asked = {"the mode follow": mode == "follow", "a limit": limit, "a mean of frames": average}
+    for what, given in asked.items():
+        if given:
+            raise UsageError(f"{what} needs a magnifier that measures displacements: magnet-fast")
+
+
+Measure = Callable[[Iterable[Encoded], Turns], Iterator[Shown]]
+
+
+def _measure(
+    magnifier: Magnifier,
+    mode: Mode,
+    band: Band | None,
+    rate: float | Fraction | None,
+    times: Sequence[float] | None,
+    order: int,
+    device: torch.device,
+) -> Measure:
+    """Return the function from encoded frames to the motion to show in each."""
+    if mode == "dynamic":
+        return partial(since_last, magnifier=magnifier)
+    if mode == "follow":
+        assert isinstance(magnifier, DisplacementMagnifier)
+        kernel = path_kernel(1.0 if rate is None else rate, band)
+        encode = partial(_encode, magnifier, device)
+        return partial(off_path, magnifier=magnifier, kernel=kernel, encode=encode)
+    intervals = (later - earlier for earlier, later in pairwise(times or ()))
+    filters = None if band is None else partial(BandPass, band, rate or 1.0, order)
+    if filters is not None:
+        filters()  # refuses what is impossible before the first frame
+    return partial(since_first, magnifier=magnifier, make_filter=filters, intervals=intervals)
+
+
+class _Stages:
+    """The steps of magnification, each of which may run ahead of the next in a thread.
+
+    A step is faster with one thread than with two, as most operations are too short to share.
+    """
+
+    def __init__(self, device: torch.device, concurrent: bool) -> None:
+        steps, self.threads = 3, torch.get_num_threads()
+        self.concurrent = concurrent
+        # The number of steps that compute at a time: no more threads than were asked for.
+        self.turns = Semaphore(min(self.threads, steps) if device.type == "cpu" else 1)
+        self.each = max(1, self.threads // steps)
+
+    def split(self, items: Iterable[_T]) -> Iterator[_T]:
+        """Iterate over the items of a step in a thread of its own."""
+        if not self.concurrent:
+            return iter(items)
+        return ahead(items, partial(torch.set_num_threads, self.each))
+
+
+def _magnified(
+    shots: Iterable[ShotFrame],
+    magnifier: Magnifier,
+    factor: float,
+    limit: float | None,
+    measure: Measure,
+    device: torch.device,
+    concurrent: bool,
+) -> Iterator[Frame]:
+    stages = _Stages(device, concurrent)
+    encoded = _encoded(stages.split(shots), magnifier, device, stages.turns)
+    measured = measure(stages.split(encoded), stages.turns)
+    rendered = _rendered(stages.split(measured), magnifier, factor, limit, stages.turns)
+    try:
+        yield from stages.split(rendered)
+    finally:
+        if concurrent:
+            torch.set_num_threads(stages.threads)
+
+
+def _encode(magnifier: Magnifier, device: torch.device, frame: Frame) -> Any:
+    return magnifier.encode(to_tensor(frame, magnifier.stride, device))
 
 
 @torch.inference_mode()
-def _magnified(
-    frames: Iterable[Frame],
+def _encoded(
+    shots: Iterable[ShotFrame], magnifier: Magnifier, device: torch.device, turns: Turns
+) -> Iterator[Encoded]:
+    """Yield frames with their features."""
+    encode = partial(_encode, magnifier, device)
+    for item in shots:
+        with turns:
+            features = encode(item.frame)
+        opening = None if item.opening is None else map(encode, item.opening[1:])
+        yield Encoded(item.frame, features, opening)
+        del item, features, opening
+
+
+@torch.inference_mode()
+def _rendered(
+    measured: Iterable[Shown],
     magnifier: Magnifier,
     factor: float,
-    dynamic: bool,
-    part: BandPass | None,
-    times: Sequence[float] | None,
-    device: torch.device,
+    limit: float | None,
+    turns: Turns,
 ) -> Iterator[Frame]:
-    stream = iter(frames)
-    intervals = (later - earlier for earlier, later in pairwise(times or ()))
-    first = next(stream, None)
-    if first is None:
-        return
-    reference = _encode(magnifier, first, device)
-    if part is not None:
-        part(magnifier.motion(reference, reference))
-    yield first
-    scale = torch.tensor([factor], device=device)
-    for frame in stream:
-        current = _encode(magnifier, frame, device)
-        motion = magnifier.motion(reference, current)
-        shown = motion if part is None else part(motion, next(intervals, None))
-        made = magnifier.render(current, shown, scale)
-        yield to_frame(made, frame.shape[:2], deep=frame.dtype == np.uint16)
-        if dynamic:
-            reference = current
+    """Yield frames that show the motion `factor` times; those without one as they are."""
+    for item in measured:
+        if item.motion is None:
+            yield item.frame
+        else:
+            with turns:
+                picture = _render(item, magnifier, factor, limit)
+            yield picture
+            del picture
+        del item
 
 
-def _encode(magnifier: Magnifier, frame: Frame, device: torch.device) -> Any:
-    return magnifier.encode(to_tensor(frame, magnifier.stride, device))
+def _render(item: Shown, magnifier: Magnifier, factor: float, limit: float | None) -> Frame:
+    motion, size = item.motion, item.frame.shape[:2]
+    assert motion is not None
+    pixels = DEFAULT_LIMIT * min(size) if limit is None else limit
+    if pixels and factor > 1:
+        motion = soft_limit(motion * (factor - 1), pixels) / (factor - 1)
+    made = magnifier.render(item.features, motion, motion.new_tensor([factor]))
+    return to_frame(made, size, deep=item.frame.dtype == np.uint16)
 
 
 def to_tensor(frame: Frame, stride: int, device: torch.device | str = "cpu") -> torch.Tensor:

@@ -48,8 +48,11 @@ class Pixels:
 
 
 def noise(count: int, height: int, width: int, low: int = 0, high: int = 256) -> list[Frame]:
+    """Frames of one picture with small changes: no cuts."""
     rng = np.random.default_rng(count * height * width)
-    return list(rng.integers(low, high, (count, height, width, 3), np.uint8))
+    picture = rng.integers(low, high, (1, height, width, 3))
+    changes = rng.integers(-6, 7, (count, height, width, 3))
+    return list((picture + changes).clip(low, high - 1).astype(np.uint8))
 
 
 def test_a_factor_of_one_passes_the_very_frames_through() -> None:

@@ -1,0 +1,246 @@
+"""The motion to show in each frame: since the first frame, since the last, or off a smooth path."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from magkit.errors import UsageError
+from magkit.magnify.band import Band
+from magkit.magnify.filters import BandPass
+from magkit.magnify.lucas_kanade import backward_warp
+from magkit.protocols import DisplacementMagnifier, Magnifier
+from magkit.video import Frame
+
+Turns = AbstractContextManager[object]
+"""Held while something is computed: no more threads compute at a time than were asked for."""
+
+PERIOD = 10  # frames: periods up to this are magnified whole, where no band is given
+MAX_REACH = 60  # frames on each side of which a path is made
+_SPREAD = 1.4  # half of the filter's length over the period at its edge
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A frame and its features; of a shot's first frame those of its opening's other frames too.
+
+    Attributes:
+        frame: (H, W, 3).
+        features: what `Magnifier.encode` returned of it.
+        opening: features of the shot's first frames, made when iterated over; None: the shot
+            goes on.
+    """
+
+    frame: Frame
+    features: Any
+    opening: Iterable[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A frame, its features, and the motion to magnify in it; None: the frame stays as it is."""
+
+    frame: Frame
+    features: Any
+    motion: torch.Tensor | None = None
+
+
+@torch.inference_mode()
+def since_first(
+    stream: Iterable[Encoded],
+    turns: Turns,
+    magnifier: Magnifier,
+    make_filter: Callable[[], BandPass] | None,
+    intervals: Iterator[float],
+) -> Iterator[Shown]:
+    """Yield each frame with its motion since its shot's first frame, filtered in time.
+
+    Args:
+        stream: frames.
+        turns: see `Turns`.
+        magnifier: measures motion. If it averages references, that of a shot is the aligned mean
+            of its opening.
+        make_filter: makes a new filter for each shot; None: motion is not filtered.
+        intervals: seconds between successive frames, as far as they are known.
+    """
+    reference: Any = None
+    part: BandPass | None = None
+    for item in stream:
+        interval = None if reference is None else next(intervals, None)
+        with turns:
+            if item.opening is None:
+                motion = magnifier.motion(reference, item.features)
+                shown = motion if part is None else part(motion, interval)
+            else:
+                reference, shown = _reference(magnifier, item), None
+                if make_filter is not None:
+                    part = make_filter()
+                    part(magnifier.motion(reference, reference))
+        yield Shown(item.frame, item.features, shown)
+        del item
+
+
+def _reference(magnifier: Magnifier, first: Encoded) -> Any:
+    if not isinstance(magnifier, DisplacementMagnifier):
+        return first.features
+    return magnifier.average(first.features, first.opening or ())
+
+
+@torch.inference_mode()
+def since_last(stream: Iterable[Encoded], turns: Turns, magnifier: Magnifier) -> Iterator[Shown]:
+    """Yield each frame with its motion since the frame before, none after a cut."""
+    reference = None
+    for item in stream:
+        with turns:
+            known = item.opening is None
+            motion = magnifier.motion(reference, item.features) if known else None
+        yield Shown(item.frame, item.features, motion)
+        reference = item.features
+        del item
+
+
+@dataclass(slots=True)
+class _Moment:
+    """A frame whose turn to be shown comes later, and its displacements to its neighbours."""
+
+    frame: Frame
+    before: torch.Tensor | None = None  # to the frame before it, None after a cut
+    after: torch.Tensor | None = None  # to the frame after it, None before a cut
+
+
+@torch.inference_mode()
+def off_path(
+    stream: Iterable[Encoded],
+    turns: Turns,
+    magnifier: DisplacementMagnifier,
+    kernel: Sequence[float],
+    encode: Callable[[Frame], Any],
+) -> Iterator[Shown]:
+    """Yield each frame with how far its places are off their smooth paths.
+
+    A place is followed from frame to frame, as far as the kernel reaches in both directions,
+    through the displacements between successive frames. The kernel is symmetric, and a path of
+    constant acceleration counts as smooth. Frames near a cut
+    use as many frames on both sides as there are.
+
+    Args:
+        stream: frames.
+        turns: see `Turns`.
+        magnifier: measures displacements.
+        kernel: weights of the frames 0, 1, 2, ... before and after; see `path_kernel`.
+        encode: encodes a frame again when it is shown, so that no features wait in memory.
+    """
+    reach = len(kernel) - 1
+    moments: deque[_Moment] = deque()
+    shown, last = 0, None
+    for item in stream:
+        moment = _Moment(item.frame)
+        if item.opening is None:
+            with turns:
+                moments[-1].after = -magnifier.motion(item.features, last)
+                moment.before = -magnifier.motion(last, item.features)
+        moments.append(moment)
+        last = item.features
+        if shown + reach < len(moments):
+            with turns:
+                found = _deviation(moments, shown, kernel, magnifier, encode)
+            yield found
+            shown += 1
+        if shown > reach:
+            moments.popleft()
+            shown -= 1
+        del item
+    for number in range(shown, len(moments)):
+        with turns:
+            found = _deviation(moments, number, kernel, magnifier, encode)
+        yield found
+
+
+def _deviation(
+    moments: Sequence[_Moment],
+    number: int,
+    kernel: Sequence[float],
+    magnifier: DisplacementMagnifier,
+    encode: Callable[[Frame], Any],
+) -> Shown:
+    """Return the weighted sum of where the places of a frame are in the frames around it."""
+    frame = moments[number].frame
+    before = after = total = None
+    for step in range(1, len(kernel)):
+        before = _follow(moments, number - step + 1, before, magnifier.cell, backwards=True)
+        after = _follow(moments, number + step - 1, after, magnifier.cell, backwards=False)
+        if before is None or after is None:
+            break
+        part = kernel[step] * (before + after)
+        total = part if total is None else total + part
+    return Shown(frame, None if total is None else encode(frame), total)
+
+
+def _follow(
+    moments: Sequence[_Moment],
+    number: int,
+    position: torch.Tensor | None,
+    cell: int,
+    *,
+    backwards: bool,
+) -> torch.Tensor | None:
+    """Return the displacement of places after one more step; None beyond a cut or an end."""
+    if not 0 <= number < len(moments):
+        return None
+    step = moments[number].before if backwards else moments[number].after
+    if step is None or position is None:
+        return step
+    return position + backward_warp(step, -position / cell)
+
+
+def path_kernel(rate: float | Fraction, band: Band | None) -> list[float]:
+    """Return the weights of frames 0, 1, 2, ... before and after, which tell off-path motion.
+
+    The difference of two low-pass filters: what is slower than the band belongs to the path, what
+    is faster is left out. Without a band the path is what is slower than a period of 10 frames,
+    and nothing is left out.
+
+    Returns:
+        Weights that sum to nought over both directions; the first one is that of the frame itself.
+
+    Raises:
+        UsageError: the band begins so low that the path needs more than 60 frames on each side.
+    """
+    slow = 1 / PERIOD if band is None else band.low / float(rate)
+    if _SPREAD / slow > MAX_REACH:
+        lowest = _SPREAD / MAX_REACH * float(rate)
+        raise UsageError(
+            f"the band {band} begins too low for the mode follow at this rate",
+            f"ask for a band from {lowest:.3g} Hz, or for the mode static",
+        )
+    path = _low_pass(slow)
+    kept = np.eye(1)[0] if band is None else _low_pass(band.high / float(rate))
+    kernel: list[float] = (np.pad(kept, (0, len(path) - len(kept))) - path).tolist()
+    return kernel
+
+
+def _low_pass(frequency: float) -> NDArray[np.float64]:
+    """Return half of a symmetric low-pass filter, its edge in cycles a frame.
+
+    A Hann window times a parabola, which leaves paths of constant acceleration as they are
+    (Savitzky & Golay, Analytical Chemistry 1964). What is faster than the edge is damped to at most
+    5 % of its amplitude.
+    """
+    reach = max(1.0, _SPREAD / frequency)
+    steps = np.arange(int(np.ceil(reach)))
+    window = 0.5 + 0.5 * np.cos(np.pi * steps / reach)
+    moments = [2 * (window * steps**power).sum() - window[0] * (power == 0) for power in (0, 2, 4)]
+    if len(steps) < 3:
+        alone: NDArray[np.float64] = window / moments[0]
+        return alone
+    level, curve = np.linalg.solve([moments[:2], moments[1:]], [1, 0])
+    weights: NDArray[np.float64] = window * (level + curve * steps**2)
+    return weights
