@@ -225,12 +225,21 @@ class _Stages:
         # The number of steps that compute at a time: no more threads than were asked for.
         self.turns = Semaphore(min(self.threads, steps) if device.type == "cpu" else 1)
         self.each = max(1, self.threads // steps)
+        self.running: list[Iterator[Any]] = []
 
     def split(self, items: Iterable[_T]) -> Iterator[_T]:
         """Iterate over the items of a step in a thread of its own."""
         if not self.concurrent:
             return iter(items)
-        return ahead(items, partial(torch.set_num_threads, self.each))
+        self.running.append(ahead(items, partial(torch.set_num_threads, self.each)))
+        return self.running[-1]
+
+    def close(self) -> None:
+        """End the threads, the last step's first, and let torch use as many as before."""
+        for step in reversed(self.running):
+            close(step)
+        if self.running:
+            torch.set_num_threads(self.threads)
 
 
 def _magnified(
@@ -249,8 +258,7 @@ def _magnified(
     try:
         yield from stages.split(rendered)
     finally:
-        if concurrent:
-            torch.set_num_threads(stages.threads)
+        stages.close()
 
 
 def _encode(magnifier: Magnifier, device: torch.device, frame: Frame) -> Any:

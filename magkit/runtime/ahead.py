@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -12,8 +12,8 @@ Item = TypeVar("Item")
 def ahead(items: Iterable[Item], start: Callable[[], object] | None = None) -> Iterator[Item]:
     """Iterate in a thread of its own, which makes the next item while this one is used.
 
-    The thread makes one item ahead. It closes the iterator after the last item, after an error, or
-    when this generator is closed, in which case the item in progress is waited for.
+    The thread makes one item ahead. The iterator is closed after the last item, after an error, and
+    when this generator is closed, which waits for the item in progress.
 
     Args:
         items: what is iterated.
@@ -32,7 +32,8 @@ def ahead(items: Iterable[Item], start: Callable[[], object] | None = None) -> I
                 yield item  # type: ignore[misc]
                 del item
         finally:
-            thread.submit(close, iterator)
+            wait([coming])
+            close(iterator)
 
 
 def close(iterator: Iterator[object]) -> None:

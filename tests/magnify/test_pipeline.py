@@ -157,18 +157,59 @@ def test_clips_without_motion(count: int) -> None:
     assert not model.calls["render"]
 
 
-def test_frames_are_let_go_as_they_pass() -> None:
+@pytest.mark.parametrize("mode", ["static", "dynamic"])
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_steps_in_threads_give_the_same_frames(mode: Mode, threads: int) -> None:
+    frames, before = noise(6, 24, 40), torch.get_num_threads()
+    band = {"band": Band(1, 5), "rate": 24} if mode == "static" else {}
+    apart, together = Pixels(), Pixels()
+    expected = list(magnify(frames, apart, 4, mode=mode, **band))
+    torch.set_num_threads(threads)
+    try:
+        made = list(magnify(iter(frames), together, 4, mode=mode, concurrent=True, **band))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(made, expected)
+    assert together.pairs == apart.pairs
+
+
+def test_an_error_in_a_step_ends_the_others() -> None:
+    class Broken(Pixels):
+        def render(self, current: Any, motion: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+            raise ValueError("rendering broke")
+
+    def source() -> Iterator[Frame]:
+        try:
+            while True:
+                yield noise(1, 8, 8)[0]
+        finally:
+            ended.append(True)
+
+    ended: list[bool] = []
+    with pytest.raises(ValueError, match="rendering broke"):
+        list(magnify(source(), Broken(), 4, concurrent=True))
+    assert ended
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_frames_are_let_go_as_they_pass(concurrent: bool) -> None:
     alive: list[weakref.ref[Frame]] = []
 
     def source() -> Iterator[Frame]:
-        for frame in noise(12, 8, 8):
+        for frame in noise(30, 8, 8):
             held = frame.copy()
             alive.append(weakref.ref(held))
             yield held
 
-    for _ in magnify(source(), Pixels(), 2, mode="dynamic"):
-        gc.collect()
-        assert sum(ref() is not None for ref in alive) <= 3
+    # In threads each of five steps may hold one frame, and one for the next step.
+    most = 12 if concurrent else 3
+    for number, _ in enumerate(
+        magnify(source(), Pixels(), 2, mode="dynamic", concurrent=concurrent)
+    ):
+        if number in {7, 20}:
+            gc.collect()
+            assert sum(ref() is not None for ref in alive) <= most
 
 
 def test_what_is_impossible_is_refused_before_a_frame_is_asked_for() -> None:
