@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal, get_args
 
@@ -12,8 +12,9 @@ from magkit.errors import MagkitError, UsageError
 from magkit.options import from_mapping
 from magkit.runtime.text import json_object
 from magkit.synth.build import describe
+from magkit.synth.records import SceneConfig, as_table
 from magkit.synth.render import Sources
-from magkit.synth.scene import SceneConfig, draw_scene
+from magkit.synth.scene import draw_scene
 
 Kind = Literal["triplets", "frames"]
 Format = Literal["folder", "tar", "recipe", "published"]
@@ -47,7 +48,7 @@ class Plan:
 
     def text(self) -> str:
         """Return the content of `dataset.json`."""
-        scene = {"scene": asdict(self.config)}
+        scene = {"scene": as_table(self.config)}
         table = {name: getattr(self, name) for name in ("kind", "format", "count", "seed")}
         rest = {"sources": self.sources, "draws": self.draws}
         return json.dumps({"version": VERSION, **table, **scene, **rest}, indent=2) + "\n"
@@ -120,7 +121,7 @@ def draw_digest(config: SceneConfig, pictures: int, cutouts: int, seed: int) -> 
     It differs if this version of magkit or NumPy draws other scenes.
     """
     scenes = [draw_scene(config, pictures, cutouts, seed, index) for index in range(DIGEST_SCENES)]
-    text = json.dumps([_round(asdict(scene)) for scene in scenes])
+    text = json.dumps([_round(as_table(scene)) for scene in scenes])
     return sha256(text.encode()).hexdigest()[:16]
 
 

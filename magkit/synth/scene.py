@@ -6,94 +6,16 @@ The five kinds and the limits are those of Oh et al. (ECCV 2018, section 4): inp
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
-
 import numpy as np
 import numpy.typing as npt
 
+from magkit.synth.records import KINDS, Kind, Layer, Scene, SceneConfig
 from magkit.synth.sources import snap_size
+from magkit.synth.variety import vary
 
-Kind = Literal["normal", "low-contrast", "background-motion", "static", "static-background"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+__all__ = ["KINDS", "Kind", "Layer", "Scene", "SceneConfig", "draw_scene"]
+
 Vector = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SceneConfig:
-    """Ranges of random scenes. Lengths are in pixels, motions are displacements from A to B."""
-
-    size: int = field(default=384, metadata={"help": "side of the square frames, pixels"})
-    factors: tuple[float, float] = field(
-        default=(2.0, 300.0), metadata={"help": "range of the factor, log-uniform"}
-    )
-    max_motion: float = field(default=10.0, metadata={"help": "input motion at most, pixels"})
-    magnified: tuple[float, float] = field(
-        default=(0.5, 30.0), metadata={"help": "range of a scene's largest magnified motion"}
-    )
-    objects: tuple[int, int] = field(default=(7, 15), metadata={"help": "number of objects"})
-    extents: tuple[float, float] = field(
-        default=(0.08, 0.5), metadata={"help": "longer side of an object over the frame's side"}
-    )
-    zoom: tuple[float, float] = field(
-        default=(0.8, 2.5), metadata={"help": "pixels of a picture to a pixel of the background"}
-    )
-    colour: float = field(default=0.1, metadata={"help": "greatest change of colour in B and M"})
-    kinds: tuple[Kind, ...] = field(
-        default=KINDS, metadata={"help": "kinds of scene, equally often"}
-    )
-
-    def __post_init__(self) -> None:
-        if self.size < 16:
-            raise ValueError("size must be at least 16 pixels")
-        if not 1 <= self.factors[0] <= self.factors[1] <= 300:
-            raise ValueError("factors must satisfy 1 <= low <= high <= 300")
-        if not 0 < self.magnified[0] <= self.magnified[1]:
-            raise ValueError("magnified must satisfy 0 < low <= high")
-        if not self.max_motion > 0:
-            raise ValueError("max_motion must be above 0")
-        if not 0 <= self.objects[0] <= self.objects[1]:
-            raise ValueError("objects must satisfy 0 <= low <= high")
-        if not 0 < self.extents[0] <= self.extents[1] or not 0 < self.zoom[0] <= self.zoom[1]:
-            raise ValueError("extents and zoom must satisfy 0 < low <= high")
-        if not 0 <= self.colour < 1:
-            raise ValueError("colour must be in [0, 1)")
-        if not self.kinds or not set(self.kinds) <= set(KINDS):
-            raise ValueError(f"kinds must be some of {', '.join(KINDS)}")
-
-    @property
-    def margin(self) -> int:
-        """Pixels of background beyond the frame that motion may bring into it."""
-        return int(np.ceil(self.magnified[1])) + 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """One object: item `number` of its source, `extent` pixels long, its corner at `origin`."""
-
-    number: int
-    extent: int
-    origin: tuple[float, float]  # (x, y) of the upper left corner in A, over the frame's side
-    motion: tuple[float, float]  # (x, y) pixels from A to B
-    flip: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """All random draws of a scene."""
-
-    index: int
-    kind: Kind
-    factor: float
-    background: int
-    zoom: float  # pixels of the background's picture to a pixel of the frame
-    corner: tuple[float, float]  # where the frame is cut out of it, as fractions of the room left
-    flip: bool
-    motion: tuple[float, float]
-    layers: tuple[Layer, ...]
-    gain: tuple[float, float, float]
-    offset: tuple[float, float, float]
-    noise_seed: int
 
 
 def draw_scene(config: SceneConfig, pictures: int, cutouts: int, seed: int, index: int) -> Scene:
@@ -119,7 +41,7 @@ def draw_scene(config: SceneConfig, pictures: int, cutouts: int, seed: int, inde
     )
     layers = tuple(_draw_layer(rng, config, cutouts, kind, reach / factor) for _ in range(count))
     amount = config.colour * (rng.random() < 0.5)
-    return Scene(
+    scene = Scene(
         index=index,
         kind=kind,
         factor=factor,
@@ -133,6 +55,8 @@ def draw_scene(config: SceneConfig, pictures: int, cutouts: int, seed: int, inde
         offset=_triple(rng.uniform(-amount, amount) / 2 + rng.uniform(-amount, amount, 3) / 4),
         noise_seed=int(rng.integers(2**62)),
     )
+    # After all of the draws above, which are the same whatever is on.
+    return vary(scene, config, seed)
 
 
 def _draw_layer(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch.utils.data import Dataset
 
 from magkit.runtime.loader import BatchSequence
-from magkit.synth.render import Sources, render
+from magkit.synth.render import Sources, render, render_path
 from magkit.synth.scene import SceneConfig, draw_scene
 from magkit.synth.triplets import CLEAN, Degradation, Triplets, degrade
 
@@ -45,4 +48,8 @@ class SceneBatches(Dataset[Triplets]):
         indices = range(step * self.batch, (step + 1) * self.batch)
         scenes = [draw_scene(self.config, *counts, self.seed, index) for index in indices]
         batch = render(scenes, self.config, self.sources)
-        return degrade(batch, self.degradation, self.seed, step)
+
+        def between(n: int, scales: Sequence[float]) -> torch.Tensor:
+            return render_path(scenes[n], self.config.size, self.sources, scales)
+
+        return degrade(batch, self.degradation, self.seed, step, between)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from magkit.runtime.seeds import generator
+from magkit.synth.coding import code, draw_coding, draw_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ class Triplets:
         return Triplets(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
-PHOTONS, CODING, READING = 1, 4, 7  # key prefixes of random draws
+PHOTONS, CODING, READING, FILMING = 1, 4, 7, 8  # key prefixes of random draws
 QUALITIES = (60, 99)  # of JPEG: from visible blocks to hardly any loss
 
 
@@ -60,9 +62,10 @@ class Degradation:
         default=0.0, metadata={"help": "greatest standard deviation of read noise; 1 is white"}
     )
     coded: float = field(default=0.0, metadata={"help": "share of scenes coded as JPEG"})
+    x264: float = field(default=0.0, metadata={"help": "share of scenes coded as H.264"})
 
     def __post_init__(self) -> None:
-        for name in ("noise", "read_noise", "coded"):
+        for name in ("noise", "read_noise", "coded", "x264"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1]")
 
@@ -70,12 +73,29 @@ class Degradation:
 CLEAN = Degradation(noise=0.0)
 
 
-def degrade(batch: Triplets, kind: Degradation, seed: int, step: int) -> Triplets:
-    """Return batch `step` with noise and compression: a pure function."""
+Between = Callable[[int, Sequence[float]], torch.Tensor]
+"""Frames (T, 3, H, W) of scene n of a batch, displaced by multiples of its motion from A to B."""
+
+
+def degrade(
+    batch: Triplets, kind: Degradation, seed: int, step: int, between: Between | None = None
+) -> Triplets:
+    """Return batch `step` with noise and compression: a pure function.
+
+    Args:
+        batch: clean scenes.
+        kind: what is done to them.
+        seed: of all draws.
+        step: number of the batch.
+        between: the frames of video between A and B. Without it, scenes rest at A, then at B.
+    """
+    clean = batch
     if kind.noise:
         batch = add_photon_noise(batch, generator(seed, PHOTONS, step), kind.noise)
     if kind.read_noise:
         batch = add_read_noise(batch, generator(seed, READING, step), kind.read_noise)
+    if kind.x264:
+        batch = compress_x264(batch, clean, kind, seed, step, between or _rests(clean))
     if kind.coded:
         batch = compress_jpeg(batch, generator(seed, CODING, step), kind.coded)
     return batch
@@ -88,24 +108,77 @@ def add_photon_noise(batch: Triplets, draws: torch.Generator, strength: float) -
     [0, strength], one a scene (Oh et al. 2018, section 4 and the authors' preprocessor, which
     draws n once for a whole training by mistake).
     """
-    n = torch.rand(len(batch.factor), 1, 1, 1, generator=draws).to(batch.a.device) * strength
+    n = _strengths(batch, draws) * strength
 
     def noisy(frames: torch.Tensor) -> torch.Tensor:
-        return _noisy(frames, n * (2 * frames / 127.5).sqrt() / 2, draws)
+        return _noisy(frames, _photon_spread(frames, n), draws)
 
     return replace(batch, a=noisy(batch.a), b=noisy(batch.b), c=noisy(batch.c))
 
 
 def add_read_noise(batch: Triplets, draws: torch.Generator, strength: float) -> Triplets:
     """Add noise of constant deviation, one up to `strength` per scene."""
-    spread = torch.rand(len(batch.factor), 1, 1, 1, generator=draws).to(batch.a.device) * strength
+    spread = _strengths(batch, draws) * strength
     a, b, c = (_noisy(frames, spread, draws) for frames in (batch.a, batch.b, batch.c))
     return replace(batch, a=a, b=b, c=c)
+
+
+def _strengths(batch: Triplets, draws: torch.Generator) -> torch.Tensor:
+    """Return a number in [0, 1) for each scene, (N, 1, 1, 1)."""
+    return torch.rand(len(batch.factor), 1, 1, 1, generator=draws).to(batch.a.device)
+
+
+def _photon_spread(frames: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
+    return strength * (2 * frames / 127.5).sqrt() / 2
 
 
 def _noisy(frames: torch.Tensor, spread: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
     normal = torch.randn(frames.shape, generator=draws).to(frames.device)
     return (frames + spread * normal).clamp(0, 1)
+
+
+def compress_x264(
+    batch: Triplets, clean: Triplets, kind: Degradation, seed: int, step: int, between: Between
+) -> Triplets:
+    """Code a share of the scenes as H.264, A and B at random places of short clips.
+
+    The clips of a batch have one length and one rate, and paths of their own. Their other frames
+    have noise of the same strength. C differs from what it was in `clean` as B does.
+    """
+    rng = np.random.default_rng([seed, FILMING, step])
+    chosen = np.flatnonzero(rng.random(len(batch.factor)) < kind.x264).tolist()
+    coding = draw_coding(rng)
+    paths = [draw_path(rng, coding.frames) for _ in chosen]
+    if not chosen:
+        return batch
+    draws = generator(seed, FILMING, step)
+    photons, reading = (_strengths(batch, generator(seed, key, step)) for key in (PHOTONS, READING))
+    clips = []
+    for n, path in zip(chosen, paths, strict=True):
+        others = [t for t in range(coding.frames) if t not in (path.a, path.b)]
+        frames = between(n, [path.scales[t] for t in others])
+        if kind.noise:
+            frames = _noisy(frames, _photon_spread(frames, kind.noise * photons[n]), draws)
+        if kind.read_noise:
+            frames = _noisy(frames, kind.read_noise * reading[n], draws)
+        clip = torch.empty(coding.frames, *batch.a.shape[1:], dtype=torch.uint8)
+        dither = torch.rand(frames.shape, generator=draws)
+        clip[others] = (frames.cpu() * 255 + dither).clamp(0, 255).byte()
+        clip[path.a], clip[path.b] = ((f[n] * 255).round().byte() for f in (batch.a, batch.b))
+        clips.append(clip)
+    coded = code(torch.stack(clips), coding).to(batch.a.device) / 255
+    a, b, c = batch.a.clone(), batch.b.clone(), batch.c.clone()
+    for n, path, clip in zip(chosen, paths, coded, strict=True):
+        c[n] = (clean.c[n] + clip[path.b] - clean.b[n]).clamp(0, 1)
+        a[n], b[n] = clip[path.a], clip[path.b]
+    return replace(batch, a=a, b=b, c=c)
+
+
+def _rests(batch: Triplets) -> Between:
+    def frames(n: int, scales: Sequence[float]) -> torch.Tensor:
+        return torch.stack([(batch.a if scale < 0.5 else batch.b)[n] for scale in scales])
+
+    return frames
 
 
 def compress_jpeg(batch: Triplets, draws: torch.Generator, share: float) -> Triplets:

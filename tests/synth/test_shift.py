@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.interpolate import BSpline
 
-from magkit.synth.render import displace, sharpen, spline_taps
+from magkit.synth.layers import displace, sharpen, spline_taps
 
 FRACTIONS = (0.0, 0.003, 0.25, 0.5, 0.999, 1.0)
 fractions = st.floats(0, 1, exclude_max=True, width=32)
