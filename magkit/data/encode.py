@@ -15,8 +15,9 @@ from PIL import Image
 from magkit.data.plan import Kind, Plan
 from magkit.errors import MagkitError
 from magkit.runtime.text import json_object
+from magkit.synth.records import Layer, Scene, as_table
 from magkit.synth.render import Sources, render
-from magkit.synth.scene import Scene, draw_scene
+from magkit.synth.scene import draw_scene
 from magkit.synth.triplets import Triplets
 
 ZERO = 32768  # the level of no displacement
@@ -173,10 +174,16 @@ def scene_record(scene: Scene, plan: Plan, sources: Sources) -> dict[str, Any]:
             "source": sources.cutouts.name(layer.number),
             "origin": [plan.config.size * v for v in layer.origin],
             "motion": layer.motion,
+            **_recorded(layer, "deformation"),
         }
         for layer in scene.layers
     ]
-    background = {"source": sources.pictures.name(scene.background), "motion": scene.motion}
+    picture = sources.pictures.name(scene.background)
+    background = {
+        "source": picture if scene.ground is None else f"ground {scene.ground}",
+        "motion": scene.motion,
+        **_recorded(scene, "deformation"),
+    }
     return {
         "index": scene.index,
         "seed": plan.seed,
@@ -185,7 +192,13 @@ def scene_record(scene: Scene, plan: Plan, sources: Sources) -> dict[str, Any]:
         "background": background,
         "objects": objects,
         "colour": {"gain": scene.gain, "offset": scene.offset},
+        **_recorded(scene, "shutter", "exposure", "flicker"),
     }
+
+
+def _recorded(part: Scene | Layer, *names: str) -> dict[str, Any]:
+    """Return the named fields, but for those that are off."""
+    return {name: value for name, value in as_table(part).items() if name in names}
 
 
 def decode(files: Mapping[str, bytes], line: bytes, shape: tuple[int, int]) -> Triplets:

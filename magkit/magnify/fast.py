@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from magkit.magnify.coherence import confidence, fill, without_folds
 from magkit.magnify.fast_spec import FastConfig
 from magkit.magnify.lucas_kanade import (
     CELL,
@@ -23,6 +24,7 @@ from magkit.magnify.lucas_kanade import (
     upsample,
     upsample_convex,
 )
+from magkit.magnify.matching import improve_guess
 from magkit.synth.triplets import Triplets
 from magkit.video.ssim import ssim_map
 
@@ -146,6 +148,8 @@ class DisplacementEstimator(nn.Module):
         gain = contrast_gain(reference.details, current.details)
         after = [level * gain for level in current.details]
         guess = self.guess(reference.details, after)
+        pair = (reference.frames, current.frames * gain), (reference.details[1], after[1])
+        guess = improve_guess(guess, *pair)
         # Small displacements need no guess, nor the interpolation that comes with it.
         guess = guess * (guess.square() / (guess.square() + MIN_GUESS**2))
         equations, error = self.equations(reference.details[0], after[0], guess)
@@ -154,7 +158,8 @@ class DisplacementEstimator(nn.Module):
         damping, bias = (logits[:, -4:-3] - 5).exp(), logits[:, -3:-2]
         # Noise and detail near the pixels' own scale bias least squares by a few per cent.
         motion = solve(self.share(equations, logits), damping) * (1 + 0.5 * bias.tanh())
-        return motion, guess
+        certainty = confidence(reference.details[1], after[1], motion)
+        return fill(motion, certainty), guess
 
     def guide_inputs(
         self,
@@ -238,7 +243,8 @@ class MagnetFast(nn.Module):
 
     def render(self, current: Features, motion: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
         """Return frames (N, 3, H, W) in which `motion` is `factor` (N,) times as large."""
-        frames: torch.Tensor = self.renderer(current, motion * (factor - 1).view(-1, 1, 1, 1))
+        shift = without_folds(motion * (factor - 1).view(-1, 1, 1, 1))
+        frames: torch.Tensor = self.renderer(current, shift)
         return frames
 
 

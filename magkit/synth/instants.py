@@ -41,18 +41,18 @@ def render_scene(
         middle of the exposure, and how much of what is seen moves.
     """
     scales = (0.0, 1.0, scene.factor)
-    first, second = scene.exposure
-    path = [
-        exposed(scene, size, *pair) for pair in zip(scales, (first, second, second), strict=True)
-    ]
+    exposures = (scene.exposure[0], scene.exposure[1], scene.exposure[1])
+    path = [exposed(scene, size, *pair) for pair in zip(scales, exposures, strict=True)]
     canvas, truth = render_instants(
         scene, size, [k for part in path for k in part], sources, device
     )
-    counts = [len(part) for part in path]
-    frames, truths = [], []
-    for pictures, values in zip(canvas.split(counts), truth.split(counts), strict=True):
-        frames.append(pictures.mean(0))
-        truths.append(torch.cat([values[len(values) // 2, :2], values[:, 2:].mean(0)]))
+    frames, truths, first = [], [], 0
+    for part in path:
+        last = first + len(part)
+        frames.append(canvas[first:last].mean(0))
+        middle = truth[(first + last) // 2, :2]
+        truths.append(torch.cat([middle, truth[first:last, 2:].mean(0)]))
+        first = last
     return torch.stack(frames), torch.stack(truths)
 
 

@@ -169,10 +169,15 @@ class Scene:
     far: bool = field(default=False, metadata=OFF)
 
     @property
+    def parts(self) -> tuple[Scene | Layer, ...]:
+        """Return what moves on its own: the background, as the scene itself, and the objects."""
+        return self, *self.layers
+
+    @property
     def is_shifted(self) -> bool:
         """Return whether all there is to it is layers that are shifted, by no more than usual."""
         plain = self.ground is None and not (self.shutter or any(self.exposure) or self.far)
-        return plain and all(part.deformation is None for part in (self, *self.layers))
+        return plain and all(part.deformation is None for part in self.parts)
 
     @property
     def moves(self) -> bool:

@@ -54,7 +54,7 @@ def _length(motion: Pair) -> float:
 
 
 def _reach(scene: Scene) -> float:
-    return max(_length(part.motion) for part in (scene, *scene.layers))
+    return max(_length(part.motion) for part in scene.parts)
 
 
 def _scaled(motion: Pair, scale: float) -> Pair:
@@ -206,7 +206,7 @@ def _shrunk(field: Deformation, scale: float) -> Deformation:
 
 def _roll_shutter(scene: Scene, rng: Rng) -> Scene:
     """Expose rows one after the other, while the motion grows or shrinks."""
-    if not any(part.moves for part in (scene, *scene.layers)):
+    if not any(part.moves for part in scene.parts):
         return scene
     return replace(scene, shutter=float(rng.uniform(-SHUTTER, SHUTTER)))
 

@@ -10,16 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from magkit.data import encode as encoding
 from magkit.data import layouts
 from magkit.data import write as module
-from magkit.data.plan import Format, Plan, make_plan
+from magkit.data.open import open_dataset
+from magkit.data.plan import Format, Plan, make_plan, read_plan
 from magkit.data.write import work_folder, write_dataset
 from magkit.errors import MagkitError, UsageError
 from magkit.runtime.shard import Shard
 from magkit.synth.build import build_sources
+from magkit.synth.records import VARIETY
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
 
@@ -65,6 +68,28 @@ def test_a_folder_holds_the_scenes_and_an_index(plan: Plan, sources: Sources, ma
         for name in "abcm":
             frame = getattr(truth, name)[0].permute(1, 2, 0).numpy() * 255
             np.testing.assert_array_equal(levels(folder / line["files"][name]), np.rint(frame))
+
+
+def test_scenes_like_real_clips_are_stored_with_their_truth(
+    sources: Sources, tmp_path: Path
+) -> None:
+    config = SceneConfig(size=32, objects=(1, 2), **dict.fromkeys(VARIETY, 1.0))  # type: ignore[arg-type]
+    rich = make_plan("triplets", "folder", 4, 1, config, sources)
+    folder = tmp_path / "x"
+    write_dataset(folder, rich, sources)
+    data = open_dataset(str(folder))
+    for index in range(4):
+        scene = draw_scene(config, 6, 6, 1, index)
+        truth, stored = render([scene], config, sources), data.triplets([index])
+        for name in "abcm":
+            assert torch.equal(getattr(stored, name), getattr(truth, name))
+        unit = float(truth.motion.abs().max()) / 32767
+        assert (stored.motion - truth.motion).abs().max() <= unit
+        line = json.loads((folder / "index.jsonl").read_text().splitlines()[index])
+        assert line["background"]["source"] == f"ground {scene.ground}"
+        assert ("deformation" in line["background"]) == (scene.deformation is not None)
+        assert ("exposure" in line) == any(scene.exposure)
+    assert read_plan((folder / "dataset.json").read_bytes(), "it").config == config
 
 
 def test_tar_files_are_webdatasets(

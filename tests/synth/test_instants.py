@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -124,7 +125,7 @@ def staged(
     """A scene with its sources and its oracle."""
 
     def make(
-        *, background: Deformation | None, layer: Deformation | None, **changed: object
+        *, background: Deformation | None, layer: Deformation | None, **changed: Any
     ) -> tuple[Scene, Sources, Oracle]:
         thing = an_object(21, 16) if layer is not None else None
         layers = (
@@ -308,7 +309,7 @@ def test_a_ground_is_plain_but_for_its_lines(
     assert np.median(sharp) > 0.05
     scene, sources, _ = staged(background=None, layer=None, ground=4)
     room = margin(scene, SIZE)
-    ground = ground_texels(4, SIZE + 2 * room).double().numpy()
-    exact, _ = seen(ground, (-room, -room), (0, 0), NONE, scene.motion, rows(3.0, 0.0))
+    texels = ground_texels(4, SIZE + 2 * room).double().numpy()
+    exact, _ = seen(texels, (-room, -room), (0, 0), NONE, scene.motion, rows(3.0, 0.0))
     made = render([scene], CONFIG, sources, quantise=False)
     np.testing.assert_allclose(made.m[0], exact, atol=5e-5)

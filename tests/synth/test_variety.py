@@ -1,7 +1,8 @@
 """What is drawn for scenes like real clips: within its limits, and nothing where it is off."""
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from magkit.data.plan import draw_digest
 from magkit.synth.deformation import MAX_STRAIN, Deformation
 from magkit.synth.instants import longest
-from magkit.synth.records import VARIETY, Layer, Scene, SceneConfig, as_table
+from magkit.synth.records import VARIETY, Scene, SceneConfig, as_table
 from magkit.synth.scene import draw_scene
 from magkit.synth.variety import EXPOSED, draw_deformation
 
@@ -20,16 +21,12 @@ ALL = replace(CONFIG, **dict.fromkeys(VARIETY, 1.0))  # type: ignore[arg-type]
 seeds, indices = st.integers(0, 2**63), st.integers(0, 2**31)
 
 
-def draw(index: int, seed: int = 0, **shares: float) -> Scene:
-    return draw_scene(replace(CONFIG, **shares), 50, 70, seed, index)  # type: ignore[arg-type]
-
-
-def parts(scene: Scene) -> tuple[Scene | Layer, ...]:
-    return scene, *scene.layers
+def draw(index: int, seed: int = 0, **shares: Any) -> Scene:
+    return draw_scene(replace(CONFIG, **shares), 50, 70, seed, index)
 
 
 def reach(scene: Scene) -> float:
-    return max(math.hypot(*part.motion) for part in parts(scene))
+    return max(math.hypot(*part.motion) for part in scene.parts)
 
 
 def test_without_them_scenes_are_drawn_as_they_always_were() -> None:
@@ -62,13 +59,15 @@ def test_a_scene_is_a_function_of_seed_and_index(seed: int, index: int) -> None:
 @pytest.mark.parametrize("name", VARIETY)
 def test_a_share_of_scenes_has_it(name: str) -> None:
     plain = [draw(index) for index in range(300)]
-    scenes = [draw(index, **{name: 0.5}) for index in range(300)]
+    share: dict[str, Any] = {name: 0.5}
+    scenes = [draw(index, **share) for index in range(300)]
     changed = [a != b for a, b in zip(plain, scenes, strict=True)]
     if name in ("lines", "light"):
         assert sum(changed) / 300 == pytest.approx(0.5, abs=0.1)
     assert 30 < sum(changed) < 190
     # The others' decisions do not depend on it.
-    both = [draw(index, **{name: 0.5, "light": 0.5}) for index in range(100)]
+    shares: dict[str, Any] = {name: 0.5, "light": 0.5}
+    both = [draw(index, **shares) for index in range(100)]
     light = [draw(index, light=0.5) for index in range(100)]
     assert [s.flicker for s in both] == [s.flicker for s in light]
 
@@ -79,7 +78,7 @@ def test_deformations_never_fold_and_keep_the_reach(seed: int, index: int) -> No
     plain, scene = draw(index, seed), draw(index, seed, deform=1.0)
     limit = reach(plain)
     for part, before, radius in zip(
-        parts(scene), parts(plain), (64, *(x.extent / 2 for x in plain.layers)), strict=True
+        scene.parts, plain.parts, (64, *(x.extent / 2 for x in plain.layers)), strict=True
     ):
         field = part.deformation or Deformation()
         assert scene.factor * field.strain < MAX_STRAIN
@@ -134,10 +133,10 @@ def test_a_camera_moves_what_is_nearer_further(seed: int, index: int) -> None:
     if plain.kind not in ("normal", "low-contrast"):
         assert scene == plain
         return
-    lengths = [math.hypot(*part.motion) for part in parts(scene)]
+    lengths = [math.hypot(*part.motion) for part in scene.parts]
     assert lengths == sorted(lengths)
     assert lengths[-1] <= reach(plain) + 1e-12
-    ways = [math.atan2(*part.motion) for part in parts(scene)]
+    ways = [math.atan2(*part.motion) for part in scene.parts]
     assert ways == pytest.approx([ways[0]] * len(ways))
 
 
@@ -149,7 +148,7 @@ def test_exposures_are_short(seed: int, index: int) -> None:
     assert first in (0, second)
     assert second * longest(scene, 128) <= EXPOSED + 1e-9
     assert second <= scene.factor / 2
-    assert (second > 0) == any(part.moves for part in parts(scene))
+    assert (second > 0) == any(part.moves for part in scene.parts)
 
 
 def test_light_and_grounds() -> None:
@@ -174,7 +173,7 @@ def test_light_and_grounds() -> None:
         {"far_magnified": 50.0},
     ],
 )
-def test_a_config_that_makes_no_sense(wrong: dict[str, object]) -> None:
+def test_a_config_that_makes_no_sense(wrong: dict[str, Any]) -> None:
     name = next(iter(wrong))
     with pytest.raises(ValueError, match=name):
-        SceneConfig(**{**asdict(SceneConfig()), **wrong})  # type: ignore[arg-type]
+        replace(SceneConfig(), **wrong)

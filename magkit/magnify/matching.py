@@ -1,0 +1,146 @@
+"""Block matching: displacements of many pixels, out of reach of least squares."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from magkit.magnify.lucas_kanade import CELL, backward_warp, upsample
+
+COARSE = 3  # pyramid level of the exhaustive search
+RADIUS = 8  # pixels of that level, of the search: 64 pixels of the frame
+WINDOW = 7  # pixels, at every level: side of the blocks
+MEAN = 9  # pixels, at every level: window of the mean colour that is subtracted
+NEAR = 3  # pixels: distance of the neighbours whose displacements a finer level tries too
+BETTER = 0.8  # a match replaces a guess if it leaves less than this share of the guess's error
+UNEXPLAINED = 0.5  # share of the change between frames that a good guess doesn't leave
+NOISE = (1.5 / 255) ** 2  # mean square of changes that need no explanation
+
+
+def residual(reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+    """Return the mean square difference around each cell, after compensation of a displacement.
+
+    Args:
+        reference: details of the halved frame A, (N, 1, H/2, W/2); see `lucas_kanade.pyramid`.
+        current: those of frame B.
+        field: displacement from A to B in pixels of the frame, (N, 2, H/4, W/4).
+
+    Returns:
+        (N, 1, H/4, W/4), means over 3 x 3 cells.
+    """
+    moved = backward_warp(reference, upsample(field / 2, CELL // 2))
+    return around(F.avg_pool2d((current - moved).square(), CELL // 2), 3)
+
+
+def around(maps: torch.Tensor, window: int) -> torch.Tensor:
+    """Return the mean over a square window, at the border over what lies inside."""
+    return F.avg_pool2d(maps, window, 1, window // 2, count_include_pad=False)
+
+
+@torch.no_grad()
+def improve_guess(
+    guess: torch.Tensor,
+    frames: tuple[torch.Tensor, torch.Tensor],
+    details: tuple[torch.Tensor, torch.Tensor],
+) -> torch.Tensor:
+    """Replace a guessed displacement where it doesn't explain the change and a match does.
+
+    Frames in which the guess explains everything, as those of small motions, are not searched.
+
+    Args:
+        guess: pixels, (N, 2, H/4, W/4).
+        frames: A and B in [0, 1], (N, 3, H, W).
+        details: those of `residual`.
+    """
+    left = residual(*details, guess)
+    change = residual(*details, torch.zeros_like(guess))
+    if not (left > UNEXPLAINED * change + NOISE).any():
+        return guess
+    matched = match(*frames)
+    better = around(residual(*details, matched), 5) < BETTER * around(left, 5)
+    return torch.where(better, matched, guess)
+
+
+def match(reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+    """Match blocks of B in A: all displacements on a coarse level, then those near the best.
+
+    Args:
+        reference: frame A (N, 3, H, W), sides multiples of 8.
+        current: frame B.
+
+    Returns:
+        Displacement from A to B in even numbers of pixels (N, 2, H/4, W/4), each at most 70.
+    """
+    field, _ = _search(*(_colours(x, COARSE) for x in (reference, current)))
+    for level, radius in ((2, 2), (1, 1)):
+        doubled = 2 * field.repeat_interleave(2, -1).repeat_interleave(2, -2)
+        pair = (_colours(x, level) for x in (reference, current))
+        field, error = _refine(*pair, doubled, radius)
+    # Of the 2 x 2 matches in a cell the best.
+    _, best = F.max_pool2d(-error, 2, return_indices=True)
+    return 2 * _gather(field, best)
+
+
+def _colours(frames: torch.Tensor, level: int) -> torch.Tensor:
+    """Return frames shrunk by 2^level, without their local mean colour."""
+    small = F.avg_pool2d(frames, 2**level)
+    return small - around(small, MEAN)
+
+
+def _search(reference: torch.Tensor, current: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the best displacement of each pixel within RADIUS, (N, 2, h, w), and its error."""
+    height, width = current.shape[-2:]
+    padded = F.pad(reference, (RADIUS,) * 4, mode="replicate")
+    offsets = range(-RADIUS, RADIUS + 1)
+    errors = []
+    for y in offsets:
+        rows = padded[..., RADIUS - y : RADIUS - y + height, :]
+        moved = torch.stack([rows[..., RADIUS - x : RADIUS - x + width] for x in offsets], 1)
+        errors.append((moved - current[:, None]).square().sum(2))
+    error, index = around(torch.cat(errors, 1), WINDOW).min(1, keepdim=True)
+    count = len(offsets)
+    return torch.cat([index % count, index // count], 1).to(current) - RADIUS, error
+
+
+def _refine(
+    reference: torch.Tensor, current: torch.Tensor, start: torch.Tensor, radius: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Improve a field of whole pixels by those of neighbours and by up to `radius` pixels."""
+    field, error = start, _error(reference, current, start)
+    height, width = current.shape[-2:]
+    padded = F.pad(start, (NEAR,) * 4, mode="replicate")
+    for y, x in ((0, NEAR), (NEAR, 0), (NEAR, 2 * NEAR), (2 * NEAR, NEAR)):
+        other = padded[..., y : y + height, x : x + width]
+        field, error = _better(reference, current, (field, error), other)
+    centre = field
+    for y in range(-radius, radius + 1):
+        for x in range(-radius, radius + 1):
+            other = centre + centre.new_tensor([x, y]).view(1, 2, 1, 1)
+            field, error = _better(reference, current, (field, error), other)
+    return field, error
+
+
+def _better(
+    reference: torch.Tensor,
+    current: torch.Tensor,
+    best: tuple[torch.Tensor, torch.Tensor],
+    field: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    error = _error(reference, current, field)
+    return torch.where(error < best[1], field, best[0]), torch.minimum(error, best[1])
+
+
+def _error(reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+    """Return the squared difference of blocks (N, 1, h, w) at a field of whole pixels."""
+    height, width = current.shape[-2:]
+    x, y = field.long().unbind(1)
+    columns = (torch.arange(width, device=x.device) - x).clamp(0, width - 1)
+    rows = (torch.arange(height, device=x.device)[:, None] - y).clamp(0, height - 1)
+    moved = _gather(reference, (rows * width + columns)[:, None])
+    return around((moved - current).square().sum(1, keepdim=True), WINDOW)
+
+
+def _gather(maps: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Return pixels of maps (N, C, H, W) by their index in the map (N, 1, h, w)."""
+    flat = index.flatten(2).expand(-1, maps.shape[1], -1)
+    return maps.flatten(2).gather(2, flat).unflatten(2, index.shape[-2:])
