@@ -81,7 +81,8 @@ def soft_limit(shift: torch.Tensor, limit: float) -> torch.Tensor:
 
 def _gate(detail: torch.Tensor, limit: torch.Tensor | float) -> torch.Tensor:
     """Return 1 for details far below the limit, 0 for those far above."""
-    return 1 / (1 + (detail.square().sum(1, keepdim=True) / limit**2).square())
+    gate: torch.Tensor = 1 / (1 + (detail.square().sum(1, keepdim=True) / limit**2).square())
+    return gate
 
 
 def _halve(maps: torch.Tensor) -> torch.Tensor:
