@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from magkit.magnify.band import Band, Mode
 from magkit.magnify.pipeline import magnify
-from magkit.protocols import Magnifier
+from magkit.protocols import DisplacementMagnifier, Magnifier
 from magkit.video import Frame
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -72,6 +72,8 @@ class _Observed:
         self._magnifier = magnifier
         self.stride = magnifier.stride
         self.encode, self.motion = magnifier.encode, magnifier.motion
+        if isinstance(magnifier, DisplacementMagnifier):
+            self.cell, self.average = magnifier.cell, magnifier.average
         self.folds: float | None = 0.0
 
     def render(self, current: Any, motion: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:

@@ -59,6 +59,21 @@ def fill(field: torch.Tensor, certainty: torch.Tensor, strain: float = STRAIN) -
     return coarse
 
 
+def limited(motion: torch.Tensor, factor: float, limit: float) -> torch.Tensor:
+    """Limit a displacement so that what is added to it can be shown without tearing the picture.
+
+    Args:
+        motion: (N, 2, h, w) in pixels.
+        factor: how many times as large it will be shown.
+        limit: pixels, see `soft_limit`; 0: none.
+    """
+    if factor <= 1:
+        return motion
+    shift = motion * (factor - 1)
+    shift = soft_limit(shift, limit) if limit else shift
+    return without_folds(shift) / (factor - 1)
+
+
 def without_folds(shift: torch.Tensor, strain: float = FOLD) -> torch.Tensor:
     """Remove details of a shown displacement (N, 2, h, w), in pixels, steeper than `strain`."""
     levels = [shift]
@@ -76,7 +91,8 @@ def soft_limit(shift: torch.Tensor, limit: float) -> torch.Tensor:
     """Limit the length of displacements (N, 2, h, w): unchanged to half of `limit`, then less."""
     ratio = shift.norm(dim=1, keepdim=True) / limit
     softened = torch.where(ratio < 0.5, ratio, 0.5 + 0.5 * torch.tanh(2 * ratio - 1))
-    return shift * (softened / ratio.clamp(min=1e-6))
+    shorter: torch.Tensor = shift * (softened / ratio.clamp(min=1e-6))
+    return shorter
 
 
 def _gate(detail: torch.Tensor, limit: torch.Tensor | float) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from magkit.magnify.coherence import confidence, fill, without_folds
+from magkit.magnify.coherence import confidence, fill
 from magkit.magnify.fast_spec import FastConfig
 from magkit.magnify.lucas_kanade import (
     CELL,
@@ -342,8 +342,7 @@ class MagnetFast(nn.Module):
 
     def render(self, current: Features, motion: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
         """Return frames (N, 3, H, W) in which `motion` is `factor` (N,) times as large."""
-        shift = without_folds(motion * (factor - 1).view(-1, 1, 1, 1))
-        frames: torch.Tensor = self.renderer(current, shift)
+        frames: torch.Tensor = self.renderer(current, motion * (factor - 1).view(-1, 1, 1, 1))
         return frames
 
 

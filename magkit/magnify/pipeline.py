@@ -15,7 +15,7 @@ import torch
 
 from magkit.errors import UsageError
 from magkit.magnify.band import AVERAGE, Band, Mode, check_request
-from magkit.magnify.coherence import DEFAULT_LIMIT, soft_limit
+from magkit.magnify.coherence import DEFAULT_LIMIT, limited
 from magkit.magnify.filters import ORDER, BandPass
 from magkit.magnify.motion import (
     Encoded,
@@ -90,7 +90,7 @@ def magnify(
     check_request(factor, mode, band, limit, average)
     if not isinstance(magnifier, DisplacementMagnifier):
         _check_displacement(mode, limit, average)
-        limit, average = 0, 1
+        average = 1
     if band is not None and rate is None:
         raise UsageError(f"the band {band} needs the rate at which the frames were filmed")
     measure = _measure(magnifier, mode, band, rate, times, order, torch.device(device))
@@ -302,9 +302,8 @@ def _rendered(
 def _render(item: Shown, magnifier: Magnifier, factor: float, limit: float | None) -> Frame:
     motion, size = item.motion, item.frame.shape[:2]
     assert motion is not None
-    pixels = DEFAULT_LIMIT * min(size) if limit is None else limit
-    if pixels and factor > 1:
-        motion = soft_limit(motion * (factor - 1), pixels) / (factor - 1)
+    if isinstance(magnifier, DisplacementMagnifier):
+        motion = limited(motion, factor, DEFAULT_LIMIT * min(size) if limit is None else limit)
     made = magnifier.render(item.features, motion, motion.new_tensor([factor]))
     return to_frame(made, size, deep=item.frame.dtype == np.uint16)
 
