@@ -36,6 +36,7 @@ COARSE_DILATIONS = (1, 3)  # likewise, for the coarse guess
 SCALES = (3, 2, 1)  # pyramid levels of the coarse guess, in this order
 MIN_GUESS = 0.3  # pixels: guesses far below this are suppressed
 MOTION_UNIT = 0.03  # pixels: unit of displacements in the networks' logarithmic inputs
+MAX_LOG_DAMPING = 12.0  # e^12 of the equations' unit: no motion at all
 SHIFT_UNIT = 2.0  # cells: likewise of magnified displacements
 STILL = 0.02  # pixels: displacements below this are not shown
 DENSE = 0.6  # share of the tiles from which on all are rendered, which is then faster
@@ -169,7 +170,7 @@ class DisplacementEstimator(nn.Module):
         equations, error = self.equations(reference.details[0], after[0], guess)
         inputs = self.guide_inputs(current.motion, equations, error, guess)
         logits = self.guide(inputs).contiguous()
-        damping, bias = (logits[:, -4:-3] - 5).exp(), logits[:, -3:-2]
+        damping, bias = (logits[:, -4:-3] - 5).clamp(max=MAX_LOG_DAMPING).exp(), logits[:, -3:-2]
         # Noise and detail near the pixels' own scale bias least squares by a few per cent.
         motion = solve(self.share(equations, logits), damping) * (1 + 0.5 * bias.tanh())
         certainty = confidence(reference.details[1], after[1], motion)
