@@ -21,6 +21,7 @@ from magkit.magnify.lucas_kanade import (
     contrast_gain,
     convex,
     pyramid,
+    residual_after,
     solve,
     splat,
     upsample,
@@ -35,6 +36,7 @@ DILATIONS = (1, 3, 9)  # cells: distances of aggregation, step by step
 COARSE_DILATIONS = (1, 3)  # likewise, for the coarse guess
 SCALES = (3, 2, 1)  # pyramid levels of the coarse guess, in this order
 MIN_GUESS = 0.3  # pixels: guesses far below this are suppressed
+ROUNDING = 2e-4  # mean square of the equations' residual that rounding to 8 bit leaves
 MOTION_UNIT = 0.03  # pixels: unit of displacements in the networks' logarithmic inputs
 MAX_LOG_DAMPING = 12.0  # e^12 of the equations' unit: no motion at all
 SHIFT_UNIT = 2.0  # cells: likewise of magnified displacements
@@ -153,7 +155,7 @@ class DisplacementEstimator(nn.Module):
         for scale, measure, share in zip(SCALES, self.coarse, self.coarse_share, strict=True):
             if scale != SCALES[0]:
                 guess = upsample(guess, 2) * 2
-            equations, _ = measure(reference[scale], current[scale], guess)
+            equations, _, _ = measure(reference[scale], current[scale], guess)
             none = equations.new_zeros(1, 9 * len(COARSE_DILATIONS), 1, 1)
             guess = solve(share(equations, none), equations.new_full((1, 1, 1, 1), DAMPING))
         return upsample(guess, 2) * 2
@@ -167,14 +169,16 @@ class DisplacementEstimator(nn.Module):
         guess = improve_guess(guess, *pair)
         # Small displacements need no guess, nor the interpolation that comes with it.
         guess = guess * (guess.square() / (guess.square() + MIN_GUESS**2))
-        equations, error = self.equations(reference.details[0], after[0], guess)
+        equations, error, rest = self.equations(reference.details[0], after[0], guess)
         inputs = self.guide_inputs(current.motion, equations, error, guess)
         logits = self.guide(inputs).contiguous()
         damping, bias = (logits[:, -4:-3] - 5).clamp(max=MAX_LOG_DAMPING).exp(), logits[:, -3:-2]
         # Noise and detail near the pixels' own scale bias least squares by a few per cent.
         motion = solve(self.share(equations, logits), damping) * (1 + 0.5 * bias.tanh())
         certainty = confidence(reference.details[1], after[1], motion)
-        return fill(motion, certainty), guess
+        noise = residual_after(equations, rest, motion).flatten(1).median(1).values
+        noise = noise.clamp(min=ROUNDING).view(-1, 1, 1, 1)
+        return fill(motion, certainty, equations[:, :3], noise), guess
 
     def guide_inputs(
         self,
