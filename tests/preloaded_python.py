@@ -5,9 +5,9 @@
 A server imports what takes long, when it is first asked, and forks for every command line. It
 writes the program FOLDER/python, which sends the server its arguments, environment, working
 directory and open files, passes signals on, and ends as the forked process ends. Where the program
-is killed, the server kills the process. Options of the interpreter other than `-B`, `-c` and `-m`
-start the real one. Procedural textures are drawn once for all processes. The server ends with its
-standard input.
+is killed, the server kills the process. Options of the interpreter other than `-B`, `-c`, `-m` and
+torchrun's `-u` start the real one. Procedural textures are drawn once for all processes. The server
+ends with its standard input.
 """
 
 import atexit
@@ -42,7 +42,9 @@ FREE = 500  # the first of the file descriptors that nothing uses
 PROGRAM = """#!{python} -IS
 import json, os, signal, socket, sys
 
-arguments = sys.argv[2:] if sys.argv[1:2] == ["-B"] else sys.argv[1:]
+arguments = sys.argv[1:]
+while arguments[:1] in (["-B"], ["-u"]):
+    del arguments[0]
 if arguments[:1] not in (["-c"], ["-m"]) and "".join(arguments[:1])[:1] in ("", "-"):
     os.execv({python!r}, [{python!r}, *arguments])
 
