@@ -178,10 +178,9 @@ def preload(folder: Path) -> None:
     for module in pkgutil.walk_packages(magkit.__path__, "magkit."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    from kept_textures import kept
-
     from magkit.synth import procedural
 
+    kept = runpy.run_path(str(Path(__file__).with_name("kept_textures.py")))["kept"]
     procedural.texture = kept(procedural.texture, folder / "textures")
     gc.collect()
     gc.freeze()
