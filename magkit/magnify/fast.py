@@ -42,6 +42,7 @@ MAX_LOG_DAMPING = 12.0  # e^12 of the equations' unit: no motion at all
 SHIFT_UNIT = 2.0  # cells: likewise of magnified displacements
 STILL = 0.02  # pixels: displacements below this are not shown
 DENSE = 0.6  # share of the tiles from which on all are rendered, which is then faster
+BLOCKS = (1, 2, 4, 1)  # cells: dilations of the renderer's layers
 COLOUR, SHARES = 3 * CELL**2, 36  # channels of new colours, and of neighbours' weights
 # New colours and opacity, weights, correction; two unused ones make a multiple of eight channels,
 # which takes half the time.
@@ -206,7 +207,7 @@ class Renderer(nn.Module):
             nn.Conv2d(width + 2, 16, 1), nn.ReLU(inplace=True), nn.Conv2d(16, 1, 1)
         )
         self.enter = conv(2 * width + 5, hidden)
-        self.blocks = nn.ModuleList(conv(hidden, hidden, dilation=d) for d in (1, 2, 4, 1))
+        self.blocks = nn.ModuleList(conv(hidden, hidden, dilation=d) for d in BLOCKS)
         # New colours start grey and nearly transparent.
         start = [0.5] * COLOUR + [-3.0] * CELL**2 + [0.0] * sum(OUTPUTS[1:])
         self.leave = constant_init(nn.Conv2d(hidden, sum(OUTPUTS), 1), start)
@@ -258,7 +259,7 @@ class Renderer(nn.Module):
     def reaches(self) -> list[int]:
         """Return how many cells around those shown each step computes, the first step first."""
         # From the output: pixels, field at half resolution, layers from the last to the first.
-        back = [0, 1, 1, *(block.dilation[0] for block in reversed(self.blocks)), 1]
+        back = [0, 1, 1, *reversed(BLOCKS), 1]
         return list(accumulate(back))[::-1]
 
     def render_tiles(
@@ -272,8 +273,9 @@ class Renderer(nn.Module):
         texture = tiles.warp(current.texture, arrived)
         state = join([tiles.take(current.texture, first), texture, tiles.take(flow.logs, first)])
         hidden = F.relu(inner(self.enter, tiles.surround(state, second, 1)), inplace=True)
-        for block, count in zip(self.blocks, counts, strict=True):
-            around = tiles.surround(hidden, count, block.dilation[0])
+        for block, dilation, count in zip(self.blocks, BLOCKS, counts, strict=True):
+            assert isinstance(block, nn.Conv2d)
+            around = tiles.surround(hidden, count, dilation)
             hidden = hidden[:count].add_(F.relu(inner(block, around), inplace=True))
         paint, shares, correction, _ = torch.split(self.leave(hidden), OUTPUTS, 1)
         field = flow.arrived.clone()
