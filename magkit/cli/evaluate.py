@@ -57,7 +57,7 @@ def magnifier(
         ),
     ] = None,
     protocol: Annotated[
-        Literal["gain", "subpixel", "noise", "sinusoid"],
+        Literal["gain", "subpixel", "noise", "sinusoid", "fields", "coded", "moving"],
         typer.Option(help="Evaluation protocol, as docs/evaluation.md describes it."),
     ] = "gain",
     images: Images = None,
@@ -68,13 +68,18 @@ def magnifier(
         int | None,
         typer.Option(
             min=1,
-            help="Scenes per displacement, factor or noise level; 5 if unset, 10 of sinusoid.",
+            help="Scenes of each kind: displacement, factor or noise level; the protocol's own "
+            "number if unset.",
         ),
     ] = None,
     noise: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Standard deviation of noise on the input; 1 is white."),
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Standard deviation of noise on the input, 1 is white; 0 if unset, .008 of coded.",
+        ),
+    ] = None,
     output: OutputPath = None,
     plot: Annotated[
         Path | None,
@@ -99,7 +104,7 @@ def magnifier(
         _check_new(plot, overwrite)
         check_plot(plot)
 
-    from magkit.evaluate.protocols import PROTOCOLS, cells_not_ahead
+    from magkit.evaluate.protocols import PROTOCOLS, Setting, cells_not_ahead
     from magkit.magnify.load import load_magnifier
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.synth.build import build_sources
@@ -114,29 +119,30 @@ def magnifier(
         models[label] = load_magnifier(name, file or None, (), where)
     sources = build_sources(images or (), objects, object_images, procedural)
     judged = list(chosen.cases(sources, repeats or chosen.repeats, seed))
+    sigma = chosen.noise if noise is None else noise
+    setting = Setting(noise=sigma, seed=seed, device=where)
 
     reports = []
     for name, model in models.items():
         with out.progress(f"measuring {name}", "scenes") as progress:
-            found = chosen.report(
-                model, judged, sources, noise=noise, seed=seed, device=where, progress=progress
-            )
+            found = chosen.report(model, judged, sources, setting, progress)
         reports.append({"name": name, **found})
     first, *others = reports
     result = {
         "magnifier": magnifier,
         "weights": weights,
         "seed": seed,
-        "noise": noise,
+        "noise": sigma,
         "protocol": protocol,
         **first,
         "against": others,
         "behind": cells_not_ahead(first, others, chosen.axes),
     }
+    columns = {extra.name: extra.title for extra in chosen.extras}
     if others:
-        out.show(comparison_table(reports, chosen.axes, result["behind"]))
+        out.show(comparison_table(reports, chosen.axes, result["behind"], columns))
     else:
-        out.show(score_table(result, chosen.axes))
+        out.show(score_table(result, chosen.axes, columns))
     for report in reports:
         out.show(still_line(report["name"], report["still"]))
     if output is not None:
