@@ -340,7 +340,8 @@ class MagnetFast(nn.Module):
         total, weight = first.frames, torch.ones_like(first.frames[:, :1])
         for other in others:
             field = self.motion(other, first)
-            pair = other.details[1] * contrast_gain(other.details, first.details), first.details[1]
+            gain = contrast_gain(first.details, other.details)
+            pair = other.details[1] * gain, first.details[1]
             certainty = upsample(confidence(*pair, field), CELL)
             moved = backward_warp(other.frames, upsample(field, CELL), mode="bicubic")
             total, weight = total + certainty * moved, weight + certainty

@@ -54,10 +54,13 @@ def improve_guess(
     with torch.no_grad():
         left = residual(*details, guess)
         change = residual(*details, torch.zeros_like(guess))
-        if not (left > UNEXPLAINED * change + NOISE).any():
+        unexplained = (left > UNEXPLAINED * change + NOISE).flatten(1).any(1)
+        if not unexplained.any():
             return guess
         matched = match(*frames)
         better = around(residual(*details, matched), 5) < BETTER * around(left, 5)
+        # The frames beside it in a batch don't change what becomes of a frame.
+        better = better & unexplained[:, None, None, None]
     return torch.where(better, matched, guess)
 
 
@@ -69,7 +72,7 @@ def match(reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
         current: frame B.
 
     Returns:
-        Displacement from A to B in even numbers of pixels (N, 2, H/4, W/4), each at most 70.
+        Displacement from A to B in even numbers of pixels (N, 2, H/4, W/4), each at most 74.
     """
     field, _ = _search(_colours(reference, COARSE), _colours(current, COARSE))
     for level, radius in ((2, 2), (1, 1)):

@@ -26,6 +26,7 @@ Turns = AbstractContextManager[object]
 PERIOD = 10  # frames: periods up to this are magnified whole, where no band is given
 MAX_REACH = 60  # frames on each side of which a path is made
 _SPREAD = 1.4  # half of the filter's length over the period at its edge
+_KEPT = 2.0  # frequency from which on all is left out, over the band's upper edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,15 +206,18 @@ def path_kernel(rate: float | Fraction, band: Band | None) -> list[float]:
     """Return the weights of frames 0, 1, 2, ... before and after, which tell off-path motion.
 
     The difference of two low-pass filters: what is slower than the band belongs to the path, what
-    is faster is left out. Without a band the path is what is slower than a period of 10 frames,
-    and nothing is left out.
+    is faster than twice its upper edge is left out. Without a band the path is what is slower than
+    a period of 10 frames, and nothing is left out.
 
     Returns:
         Weights that sum to nought over both directions; the first one is that of the frame itself.
 
     Raises:
-        UsageError: the band begins so low that the path needs more than 60 frames on each side.
+        UsageError: the band reaches half the rate, or begins so low that the path needs more than
+            60 frames on each side.
     """
+    if band is not None:
+        band.check_rate(rate)
     slow = 1 / PERIOD if band is None else band.low / float(rate)
     if _SPREAD / slow > MAX_REACH:
         lowest = _SPREAD / MAX_REACH * float(rate)
@@ -222,7 +226,7 @@ def path_kernel(rate: float | Fraction, band: Band | None) -> list[float]:
             f"ask for a band from {lowest:.3g} Hz, or for the mode static",
         )
     path = _low_pass(slow)
-    kept = np.eye(1)[0] if band is None else _low_pass(band.high / float(rate))
+    kept = np.eye(1)[0] if band is None else _low_pass(_KEPT * band.high / float(rate))
     kernel: list[float] = (np.pad(kept, (0, len(path) - len(kept))) - path).tolist()
     return kernel
 
@@ -234,13 +238,12 @@ def _low_pass(frequency: float) -> NDArray[np.float64]:
     (Savitzky & Golay, Analytical Chemistry 1964). What is faster than the edge is damped to at most
     5 % of its amplitude.
     """
-    reach = max(1.0, _SPREAD / frequency)
+    reach = _SPREAD / frequency
     steps = np.arange(int(np.ceil(reach)))
+    if len(steps) < 3:  # the edge is above all frequencies
+        return np.eye(1)[0]
     window = 0.5 + 0.5 * np.cos(np.pi * steps / reach)
     moments = [2 * (window * steps**power).sum() - window[0] * (power == 0) for power in (0, 2, 4)]
-    if len(steps) < 3:
-        alone: NDArray[np.float64] = window / moments[0]
-        return alone
     level, curve = np.linalg.solve([moments[:2], moments[1:]], [1, 0])
     weights: NDArray[np.float64] = window * (level + curve * steps**2)
     return weights

@@ -180,7 +180,11 @@ def filming(
 
 def _check_displacement(mode: Mode, limit: float | None, average: int | None) -> None:
     """Refuse what only a magnifier that measures displacements can do."""
-    asked = {"the mode follow": mode == "follow", "a limit": limit, "a mean of frames": average}
+    asked = {
+        "the mode follow": mode == "follow",
+        "a limit": limit,
+        "a mean of frames": (average or 1) > 1,
+    }
     for what, given in asked.items():
         if given:
             raise UsageError(f"{what} needs a magnifier that measures displacements: magnet-fast")

@@ -14,6 +14,7 @@ from magkit.video import Frame
 THUMBNAIL = 32  # pixels: side of the pictures that are compared
 SIMILAR = 0.5  # correlation below which successive frames are of different shots
 CHANGED = 0.03  # mean absolute difference above which they may be; 1 is white
+FLAT = 0.002  # standard deviation below which a picture shows nothing to compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,10 @@ def is_cut(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
     if np.abs(after - before).mean() < CHANGED:
         return False
     first, second = (x - x.mean() for x in (before, after))
-    spreads = [float(np.sqrt((x**2).sum())) for x in (first, second)]
-    if min(spreads) == 0:
-        return max(spreads) > 0
-    return float((first * second).sum()) < SIMILAR * spreads[0] * spreads[1]
+    spreads = [float(np.sqrt((x**2).mean())) for x in (first, second)]
+    if min(spreads) < FLAT:
+        return max(spreads) >= FLAT
+    return float((first * second).mean()) < SIMILAR * spreads[0] * spreads[1]
 
 
 def thumbnail(frame: Frame) -> NDArray[np.float32]:

@@ -43,6 +43,9 @@ Magnify = Callable[..., int]
         (["--factor", "2.5", "--mode", "dynamic"], "clip_x2.5_dynamic.mp4"),
         (["-f", "50", "--band", "72-92", "--capture-fps", "600"], "clip_x50_72-92Hz.mp4"),
         (["-f", "0", "--band", "0-3", "--order", "1"], "clip_x0_0-3Hz.mp4"),
+        (["--mode", "follow"], "clip_x10_follow.mp4"),
+        (["--mode", "follow", "--band", "2-4", "--limit", "3"], "clip_x10_follow_2-4Hz.mp4"),
+        (["--limit", "0", "--average", "3"], "clip_x10.mp4"),
     ],
 )
 def test_the_result_is_a_clip_like_its_source(
@@ -182,6 +185,23 @@ FAULTS: dict[str, Fault] = {
         lambda at: [at.clip(), "--band", "1-3", "--mode", "dynamic"],
         2,
         "needs the mode static",
+    ),
+    "limit": (lambda at: [at.clip(), "--limit", "-1"], 2, "the limit must not be negative"),
+    "no mean": (lambda at: [at.clip(), "--average", "0"], 2, "must be of 1 to 64 frames"),
+    "mean, dynamic": (
+        lambda at: [at.clip(), "--average", "8", "--mode", "dynamic"],
+        2,
+        "the mode dynamic has no reference",
+    ),
+    "path of a slow band": (
+        lambda at: [at.clip(), "--mode", "follow", "--band", "0.1-3"],
+        2,
+        "begins too low for the mode follow",
+    ),
+    "path in a band": (
+        lambda at: [at.clip(), "--mode", "follow", "--band", "0-3"],
+        2,
+        "includes the path",
     ),
     "capture rate": (
         lambda at: [at.clip(), "--band", "1-3", "--capture-fps", "nan"],

@@ -16,6 +16,8 @@ SEE = "see 'magkit"
         ("finetune --steps 1.5", "option '--steps' must be a whole number, not '1.5'", SEE),
         ("magnify x -f abc", "option '--factor' must be a number, not 'abc'", SEE),
         ("finetune --threads 0", "option '--threads' must be at least 1, not '0'", SEE),
+        ("magnify x --average 1.5", "option '--average' must be a whole number, not '1.5'", SEE),
+        ("magnify x --limit far", "option '--limit' must be a number, not 'far'", SEE),
         ("magnify x --order 9", "option '--order' must be at most 8, not '9'", SEE),
         (
             "evaluate magnifier --noise -0.5",

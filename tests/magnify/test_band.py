@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magkit.errors import UsageError
-from magkit.magnify.band import Band, check_request, parse_band
+from magkit.magnify.band import MAX_AVERAGE, Band, Mode, check_request, parse_band
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,29 @@ def test_a_band_needs_the_first_frame() -> None:
     check_request(10, "static", Band(1, 2))
     with pytest.raises(UsageError, match="mode static"):
         check_request(10, "dynamic", Band(1, 2))
+
+
+@pytest.mark.parametrize("limit", [-1, -0.001, math.nan, math.inf])
+def test_limits_that_are_refused(limit: float) -> None:
+    check_request(10, "static", limit=0)
+    with pytest.raises(UsageError, match="the limit must"):
+        check_request(10, "static", limit=limit)
+
+
+@pytest.mark.parametrize("average", [-1, 0, MAX_AVERAGE + 1])
+def test_means_that_are_refused(average: int) -> None:
+    check_request(10, "static", average=MAX_AVERAGE)
+    with pytest.raises(UsageError, match=f"must be of 1 to {MAX_AVERAGE} frames"):
+        check_request(10, "static", average=average)
+
+
+@pytest.mark.parametrize("mode", ["dynamic", "follow"])
+def test_only_a_fixed_reference_is_a_mean(mode: Mode) -> None:
+    with pytest.raises(UsageError, match=f"the mode {mode} has no reference"):
+        check_request(10, mode, average=8)
+
+
+def test_a_path_is_no_band() -> None:
+    check_request(10, "follow", Band(2, 3))
+    with pytest.raises(UsageError, match="includes the path"):
+        check_request(10, "follow", Band(0, 3))
