@@ -222,9 +222,10 @@ class Renderer(nn.Module):
         if self.training:
             return self.render_all(current, flow)
         moving = self.moving(flow)
-        tiles = Tiles(moving, self.reaches()) if len(moving) == 1 else None
-        if tiles is not None and tiles.share < DENSE:
-            return self.render_tiles(current, flow, moving, tiles)
+        if len(moving) == 1 and moving.mean() < DENSE:
+            tiles = Tiles(moving, self.reaches())
+            if tiles.share < DENSE:
+                return self.render_tiles(current, flow, moving, tiles)
         pixels = F.interpolate(moving, scale_factor=CELL).bool()
         return torch.where(pixels, self.render_all(current, flow), current.frames)
 
