@@ -10,6 +10,7 @@ from magkit.magnify.matching import NOISE, around, residual
 
 LEVELS = 6  # of the pyramid of cells: the coarsest cell is 256 pixels wide
 DETAIL = 0.1  # pixels: standard deviation of the details that each level may add
+DOUBTFUL = 1.5  # pixels: displacements from this on must explain the change
 STRAIN = 1.0  # change of displacement over distance that cells without certainty may have
 FOLD = 1.5  # likewise of what is shown
 DEFAULT_LIMIT = 0.08  # of the shorter side: how far anything is shown to move
@@ -17,6 +18,9 @@ DEFAULT_LIMIT = 0.08  # of the shorter side: how far anything is shown to move
 
 def confidence(reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     """Return how well a displacement explains the change between two frames.
+
+    Displacements far below `DOUBTFUL` are trusted: least squares find them, and noise would
+    outweigh the change that they make.
 
     Arguments are those of `matching.residual`.
 
@@ -28,7 +32,9 @@ def confidence(reference: torch.Tensor, current: torch.Tensor, field: torch.Tens
     change = residual(reference, current, torch.zeros_like(field))
     texture = around(F.avg_pool2d(current.square(), CELL // 2), 3)
     allowed = 0.5 * change.minimum(texture) + NOISE
-    certainty: torch.Tensor = (3 - 2 * left / allowed).clamp(0, 1)
+    doubt = 1 - (3 - 2 * left / allowed).clamp(0, 1)
+    large = (field.square().sum(1, keepdim=True) / DOUBTFUL**2).square()
+    certainty: torch.Tensor = 1 - doubt * large / (1 + large)
     return certainty
 
 
