@@ -105,6 +105,8 @@ _MEASURES = ("gain", "ssim", "region_ssim")
 def score_table(result: Report, axes: Sequence[str], extras: Mapping[str, str]) -> Table:
     """One magnifier: a row for all scenes and for each value of the axes.
 
+    Gain is the median, SSIM the mean.
+
     Args:
         result: the report.
         axes: of its rows.
@@ -113,8 +115,10 @@ def score_table(result: Report, axes: Sequence[str], extras: Mapping[str, str]) 
     from rich.table import Table
 
     right = ("scenes", "gain", "within 10 %", "SSIM", "region", "SSIM still", "region still")
-    table = Table("", title=f"{result['magnifier']}: gain is the median, the rest are means")
-    for name in (*right, *extras.values()):
+    if extras:  # a terminal has no room for all
+        right = ("gain", "SSIM", "region", *extras.values())
+    table = Table("", title=f"{result['magnifier']}: gain is the median, SSIM the mean")
+    for name in right:
         table.add_column(name, justify="right")
     table.add_row("all", *_cells(result["all"], extras), end_section=True)
     for axis in axes:
@@ -137,8 +141,8 @@ def comparison_table(
     """
     from rich.table import Table
 
-    table = Table("", "", title="gain is the median, the rest are means")
-    for name in ("gain", "within 10 %", "SSIM", "region", *extras.values()):
+    table = Table("", "", title="gain is the median, SSIM the mean")
+    for name in ("gain", *(() if extras else ("within 10 %",)), "SSIM", "region", *extras.values()):
         table.add_column(name, justify="right")
     table.caption = "* not ahead of every other row" if behind else "ahead in every cell"
     starred = {(cell["by"], cell["value"], cell["measure"]) for cell in behind}
@@ -185,6 +189,21 @@ def vibration_table(result: Report) -> Table:
     return table
 
 
+def whole_table(result: Report) -> Table:
+    """Texture ratios and folds of a clip's frames."""
+    from rich.table import Table
+
+    table = Table("", title=f"{result['magnifier']}, x{result['factor']:g}, {result['mode']}")
+    for name in ("lowest", "median", "highest", "mean"):
+        table.add_column(name, justify="right")
+    table.add_row("texture ratio", *(f"{value:.3f}" for value in result["texture"].values()), "")
+    folds = result["folds"]
+    if folds is not None:
+        table.add_row("folds", "", "", f"{folds['max']:.2%}", f"{folds['mean']:.2%}")
+    table.caption = f"texture outside .85 to 1.15 in {result['outside']:.0%} of the frames"
+    return table
+
+
 def label(axis: str, value: float | str) -> str:
     """The label of a row: a value of an axis with its unit, or a word."""
     if isinstance(value, str):
@@ -207,18 +226,25 @@ def _section(
     for index, (row, report) in enumerate(zip(rows, reports, strict=True)):
         marks = ["*" if not index and (*place, m) in starred else "" for m in _MEASURES]
         gain, ssim, region = (f"{row[m]:.3f}{s}" for m, s in zip(_MEASURES, marks, strict=True))
-        cells = gain, f"{100 * row['near']:.0f} %", ssim, region, *_further(row, extras)
+        near = () if extras else (_percent(row["near"]),)
+        cells = gain, *near, ssim, region, *_further(row, extras)
         table.add_row("" if index else title, report["name"], *cells)
     left = rows[0]
     untouched = f"{left['input_ssim']:.3f}", f"{left['input_region_ssim']:.3f}"
-    table.add_row("", "input", "", "", *untouched, end_section=True)
+    blank = ("",) if extras else ("", "")
+    table.add_row("", "input", *blank, *untouched, end_section=True)
 
 
 def _cells(row: Mapping[str, Any], extras: Mapping[str, str]) -> list[str]:
+    if extras:
+        return [*(f"{row[name]:.3f}" for name in _MEASURES), *_further(row, extras)]
     names = ("ssim", "region_ssim", "input_ssim", "input_region_ssim")
-    scores = (f"{row[name]:.3f}" for name in names)
-    share = f"{100 * row['near']:.0f} %"
-    return [f"{row['cases']:.0f}", f"{row['gain']:.3f}", share, *scores, *_further(row, extras)]
+    first = f"{row['cases']:.0f}", f"{row['gain']:.3f}", _percent(row["near"])
+    return [*first, *(f"{row[name]:.3f}" for name in names)]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _further(row: Mapping[str, Any], extras: Mapping[str, str]) -> list[str]:

@@ -27,12 +27,12 @@ from magkit.video.ssim import ssim_map
 
 Travel = Literal["straight", "curved"]
 TRAVELS: tuple[Travel, ...] = get_args(Travel)
-MODE: Mode = "static"
+MODE: Mode = "follow"
 DISTANCE = 50.0  # pixels
 WOBBLE, PERIOD = 0.2, 8  # pixels, frames
 FACTOR = 10.0
-FRAMES = 49
-JUDGED = slice(PERIOD, FRAMES - PERIOD)  # a path is known to be smooth between other frames
+FRAMES, ENDS = 61, 14
+JUDGED = slice(ENDS, FRAMES - ENDS)  # a smooth path is made of the frames on both sides
 EXTENT = 80  # pixels: the object's longer side
 MARGIN = 4  # pixels of the picture beyond the frame, which the spline needs
 
@@ -109,8 +109,8 @@ def evaluate_moving(
 ) -> Iterator[Score]:
     """Yield the score of each case, magnified in a mode.
 
-    Clips of 49 frames, in which the object travels 50 px and wobbles by .2 px every 8 frames,
-    magnified 10 times. The first and the last 8 frames are not judged. `Score.more` has:
+    Clips of 61 frames, in which the object travels 50 px and wobbles by .2 px every 8 frames,
+    magnified 10 times. The first and the last 14 frames are not judged. `Score.more` has:
 
         path_error: the greatest distance of the object from its path, the wobble taken off, pixels;
         travel: "straight" or "curved";

@@ -170,7 +170,7 @@ PROTOCOLS = {
         noise=coded.NOISE,
         extras=(
             Extra("left", "left"),
-            Extra("of_left", "gain/left"),
+            Extra("of_left", "gain\n/left"),
             Extra("trembling", "trembling"),
         ),
     ),
@@ -180,10 +180,10 @@ PROTOCOLS = {
         axes=("displacement", "travel"),
         repeats=3,
         extras=(
-            Extra("path_error", "path, px", max),
-            Extra("acceleration_gain", "accel. gain"),
-            Extra("acceleration_region_ssim", "accel. region", fmean),
-            Extra("acceleration_path_error", "accel. path", max),
+            Extra("path_error", "path", max),
+            Extra("acceleration_gain", "accel.\ngain"),
+            Extra("acceleration_region_ssim", "accel.\nregion", fmean),
+            Extra("acceleration_path_error", "accel.\npath", max),
         ),
     ),
 }

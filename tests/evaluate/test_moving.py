@@ -1,7 +1,7 @@
 """The protocol `moving`: its ways, its figures of clips that are known, and accelerations."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -116,6 +116,14 @@ def test_a_sine_is_magnified_whole_at_a_quarter_of_its_period() -> None:
 
 
 class Untouched(Brightness):
+    cell = 1
+
+    def average(self, first: torch.Tensor, others: Iterable[torch.Tensor]) -> torch.Tensor:
+        return first
+
+    def motion(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+        return 0 * current[:, :2]
+
     def render(self, current: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
         return current
 
