@@ -2,10 +2,10 @@
 
 import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -57,18 +57,22 @@ def preloaded_python() -> str:
     return os.environ.get(PYTHON, sys.executable)
 
 
+@pytest.fixture(scope="session")
+def kept_textures(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], "torch.Tensor"]:
+    from magkit.synth import procedural
+
+    shared = os.environ.get(PYTHON)
+    folder = Path(shared).with_name("textures") if shared else tmp_path_factory.mktemp("textures")
+    kept = runpy.run_path(str(ROOT / "tests" / "kept_textures.py"))["kept"]
+    texture: Callable[[int], torch.Tensor] = kept(procedural.texture, folder)
+    return texture
+
+
 @pytest.fixture(scope="module", autouse=True)
 def textures_are_drawn_once(request: pytest.FixtureRequest) -> Iterator[None]:
     """Keeps procedural textures from test to test, except from tests of how they are drawn."""
     with pytest.MonkeyPatch.context() as patch:
-        drawn_anew = (ROOT / "tests" / name for name in ("synth", "data"))
-        if "torch" in sys.modules and not any(map(request.path.is_relative_to, drawn_anew)):
-            patch.setattr("magkit.synth.procedural.texture", _kept_textures())
+        if "torch" in sys.modules and request.path.name != "test_textures.py":
+            texture = request.getfixturevalue("kept_textures")
+            patch.setattr("magkit.synth.procedural.texture", texture)
         yield
-
-
-@lru_cache
-def _kept_textures() -> Callable[[int], "torch.Tensor"]:
-    from magkit.synth import procedural
-
-    return lru_cache(maxsize=200)(procedural.texture)  # 0.8 MB each

@@ -16,17 +16,17 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from statistics import fmean, median
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from magkit.evaluate.whole import TEXTURE_RANGE, WholeFrame, magnify_whole
+from magkit.evaluate.whole import WholeFrame, magnify_whole, summarize_whole
 from magkit.magnify.band import Mode
 from magkit.magnify.load import load_magnifier
 from magkit.protocols import Magnifier
@@ -43,22 +43,15 @@ class Outcome:
 
     clip: str
     mode: Mode
-    ratios: list[float]
-    folds: list[float]
+    found: dict[str, Any]  # see `summarize_whole`
     seconds: float
 
-    @property
-    def outside(self) -> float:
-        """The share of frames whose texture ratio is outside the range."""
-        low, high = TEXTURE_RANGE
-        return fmean(not low <= ratio <= high for ratio in self.ratios)
-
     def __str__(self) -> str:
-        texture = " ".join(f"{pick(self.ratios):6.3f}" for pick in (min, median, max))
-        folds = f"{fmean(self.folds):7.2%} {max(self.folds):7.2%}" if self.folds else f"{'-':>15}"
+        texture = " ".join(f"{value:6.3f}" for value in self.found["texture"].values())
+        folds = " ".join(f"{value:7.2%}" for value in self.found["folds"].values())
         return (
-            f"{self.clip:16}{self.mode:8} {len(self.ratios):4} {texture}  {self.outside:5.0%}"
-            f"  {folds}  {self.seconds:6.1f}"
+            f"{self.clip:16}{self.mode:8} {len(self.found['frames']):4} {texture}"
+            f"  {self.found['outside']:5.0%}  {folds}  {self.seconds:6.1f}"
         )
 
 
@@ -74,14 +67,11 @@ def run(
     """Magnify a clip, measure every frame, and write the picture `sheet`."""
     start = time.perf_counter()
     source = islice(open_video(clip, end=SECONDS), frames)
-    ratios, folds, shown = [], [], Shown()
-    for frame in magnify_whole(source, magnifier, FACTOR, mode=mode):
-        ratios.append(frame.texture)
-        folds += [] if frame.folds is None else [frame.folds]
-        shown.add(frame)
+    shown = Shown()
+    found = summarize_whole(shown.watch(magnify_whole(source, magnifier, FACTOR, mode=mode)))
     if sheet is not None:
         Image.fromarray(np.concatenate(list(shown.rows()))).save(sheet)
-    return Outcome(clip.stem, mode, ratios, folds, time.perf_counter() - start)
+    return Outcome(clip.stem, mode, found, time.perf_counter() - start)
 
 
 class Shown:
@@ -92,13 +82,15 @@ class Shown:
         self.highest: WholeFrame | None = None
         self.last: WholeFrame | None = None
 
-    def add(self, frame: WholeFrame) -> None:
-        """Consider the next frame."""
-        if self.lowest is None or frame.texture < self.lowest.texture:
-            self.lowest = frame
-        if self.highest is None or frame.texture > self.highest.texture:
-            self.highest = frame
-        self.last = frame
+    def watch(self, frames: Iterable[WholeFrame]) -> Iterator[WholeFrame]:
+        """Pass frames on, and keep those to be shown."""
+        for frame in frames:
+            if self.lowest is None or frame.texture < self.lowest.texture:
+                self.lowest = frame
+            if self.highest is None or frame.texture > self.highest.texture:
+                self.highest = frame
+            self.last = frame
+            yield frame
 
     def rows(self) -> Iterator[NDArray[np.uint8]]:
         """Yield each frame, input and output side by side, at full size."""
@@ -131,7 +123,7 @@ def main() -> int:
             print(outcomes[-1], flush=True)
     if not outcomes:
         parser.error(f"nothing of {given.folder} was asked for")
-    return 1 if any(outcome.outside for outcome in outcomes) else 0
+    return 1 if any(outcome.found["outside"] for outcome in outcomes) else 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Magnifier(Protocol):
-    """Encodes two frames, takes the motion between them, and renders it magnified."""
+    """Encodes two frames, takes the motion between them, and renders it magnified.
+
+    Methods may run in several threads at once, each for another frame.
+    """
 
     @property
     def stride(self) -> int:

@@ -5,8 +5,9 @@
 A server imports what takes long, when it is first asked, and forks for every command line. It
 writes the program FOLDER/python, which sends the server its arguments, environment, working
 directory and open files, passes signals on, and ends as the forked process ends. Where the program
-is killed, the server kills the process. Options of the interpreter other than `-B`, `-c` and `-m`
-start the real one. The server ends with its standard input.
+is killed, the server kills the process. Options of the interpreter other than `-B`, `-c`, `-m` and
+torchrun's `-u` start the real one. Procedural textures are drawn once for all processes. The server
+ends with its standard input.
 """
 
 import atexit
@@ -33,14 +34,17 @@ from typing import NoReturn
 PRELOADED = (
     *("torch", "torch._dynamo", "torch.optim", "torch.utils.data", "torch.multiprocessing.spawn"),
     *("torch.distributed.nn", "torch.distributed.launcher.api", "torchvision", "safetensors.torch"),
-    *("numpy", "scipy.ndimage", "PIL.Image", "typer", "typer.rich_utils", "pluggy"),
+    *("numpy", "scipy.ndimage", "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "pluggy"),
+    *("typer", "typer.rich_utils", "typer._adapters", "pydantic.fields", "rich._emoji_codes"),
 )
 FREE = 500  # the first of the file descriptors that nothing uses
 
 PROGRAM = """#!{python} -IS
 import json, os, signal, socket, sys
 
-arguments = sys.argv[2:] if sys.argv[1:2] == ["-B"] else sys.argv[1:]
+arguments = sys.argv[1:]
+while arguments[:1] in (["-B"], ["-u"]):
+    del arguments[0]
 if arguments[:1] not in (["-c"], ["-m"]) and "".join(arguments[:1])[:1] in ("", "-"):
     os.execv({python!r}, [{python!r}, *arguments])
 
@@ -105,7 +109,8 @@ class Forked:
 class Server:
     """Forks for every command line that arrives, and tells who waits how the process ended."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, folder: Path, listener: socket.socket) -> None:
+        self._folder = folder
         self._listener = listener
         self._at_work: list[Forked] = []
         self._selector = selectors.PollSelector()  # which has no descriptor of its own
@@ -130,7 +135,7 @@ class Server:
                     self._tell_the_end(key.data)
 
     def _fork(self) -> CommandLine | None:
-        preload()
+        preload(self._folder)
         client, _ = self._listener.accept()
         command = CommandLine.receive(client)
         if not (pid := os.fork()):
@@ -162,7 +167,7 @@ class Server:
         process.client.close()
 
 
-def preload() -> None:
+def preload(folder: Path) -> None:
     """Import what is slow to import, all of magkit included, once."""
     if "torch" in sys.modules:
         return
@@ -173,6 +178,10 @@ def preload() -> None:
     for module in pkgutil.walk_packages(magkit.__path__, "magkit."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    from magkit.synth import procedural
+
+    kept = runpy.run_path(str(Path(__file__).with_name("kept_textures.py")))["kept"]
+    procedural.texture = kept(procedural.texture, folder / "textures")
     gc.collect()
     gc.freeze()
 
@@ -254,7 +263,7 @@ def main(folder: Path) -> None:
     program.write_text(PROGRAM.format(python=sys.executable, socket=str(folder / "socket")))
     program.chmod(0o755)
     print("ready", flush=True)
-    command = Server(listener).serve()
+    command = Server(folder, listener).serve()
     take_over(command, program, installed)
     try:
         run(command.arguments)

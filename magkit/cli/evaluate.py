@@ -11,6 +11,7 @@ import typer
 
 from magkit.cli.command import add, group
 from magkit.cli.evaluate_inversion import inversion
+from magkit.cli.magnify import FromFrame
 from magkit.cli.options import (
     Device,
     Images,
@@ -32,6 +33,7 @@ from magkit.cli.tables import (
     score_table,
     still_line,
     vibration_table,
+    whole_table,
 )
 from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress
@@ -57,7 +59,7 @@ def magnifier(
         ),
     ] = None,
     protocol: Annotated[
-        Literal["gain", "subpixel", "noise", "sinusoid"],
+        Literal["gain", "subpixel", "noise", "sinusoid", "fields", "coded", "moving"],
         typer.Option(help="Evaluation protocol, as docs/evaluation.md describes it."),
     ] = "gain",
     images: Images = None,
@@ -68,13 +70,18 @@ def magnifier(
         int | None,
         typer.Option(
             min=1,
-            help="Scenes per displacement, factor or noise level; 5 if unset, 10 of sinusoid.",
+            help="Scenes of each kind: displacement, factor or noise level; the protocol's own "
+            "number if unset.",
         ),
     ] = None,
     noise: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Standard deviation of noise on the input; 1 is white."),
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Standard deviation of noise on the input, 1 is white; 0 if unset, .008 of coded.",
+        ),
+    ] = None,
     output: OutputPath = None,
     plot: Annotated[
         Path | None,
@@ -99,7 +106,7 @@ def magnifier(
         _check_new(plot, overwrite)
         check_plot(plot)
 
-    from magkit.evaluate.protocols import PROTOCOLS, cells_not_ahead
+    from magkit.evaluate.protocols import PROTOCOLS, Setting, cells_not_ahead
     from magkit.magnify.load import load_magnifier
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.synth.build import build_sources
@@ -114,29 +121,30 @@ def magnifier(
         models[label] = load_magnifier(name, file or None, (), where)
     sources = build_sources(images or (), objects, object_images, procedural)
     judged = list(chosen.cases(sources, repeats or chosen.repeats, seed))
+    sigma = chosen.noise if noise is None else noise
+    setting = Setting(noise=sigma, seed=seed, device=where)
 
     reports = []
     for name, model in models.items():
         with out.progress(f"measuring {name}", "scenes") as progress:
-            found = chosen.report(
-                model, judged, sources, noise=noise, seed=seed, device=where, progress=progress
-            )
+            found = chosen.report(model, judged, sources, setting, progress)
         reports.append({"name": name, **found})
     first, *others = reports
     result = {
         "magnifier": magnifier,
         "weights": weights,
         "seed": seed,
-        "noise": noise,
+        "noise": sigma,
         "protocol": protocol,
         **first,
         "against": others,
         "behind": cells_not_ahead(first, others, chosen.axes),
     }
+    columns = {extra.name: extra.title for extra in chosen.extras}
     if others:
-        out.show(comparison_table(reports, chosen.axes, result["behind"]))
+        out.show(comparison_table(reports, chosen.axes, result["behind"], columns))
     else:
-        out.show(score_table(result, chosen.axes))
+        out.show(score_table(result, chosen.axes, columns))
     for report in reports:
         out.show(still_line(report["name"], report["still"]))
     if output is not None:
@@ -150,9 +158,10 @@ def magnifier(
 
 def clip(
     out: Output,
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="A clip with a vibration.")],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A clip.")],
     *,
     factor: Annotated[float, typer.Option("--factor", "-f", help="Magnification factor.")] = 10.0,
+    mode: FromFrame = "static",
     band: Annotated[
         str | None, typer.Option(metavar="LO-HI", help="Only motion of these frequencies, in Hz.")
     ] = None,
@@ -165,6 +174,10 @@ def clip(
             metavar="X,Y,W,H", help="Region to measure, in pixels; where most changes if unset."
         ),
     ] = None,
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="Measure whole frames instead: texture, and folds of motion."),
+    ] = False,
     magnifier: MagnifierName = "magnet-fast",
     weights: WeightsFile = None,
     opt: Opt = None,
@@ -177,15 +190,21 @@ def clip(
 
     A part of the first frame is found again in every frame, by least squares and without any
     network. The frequency should stay the same, and the amplitude grow by the factor.
+
+    With --whole no vibration is needed. The texture ratio of a frame is the mean absolute second
+    difference of its brightness over that before: 1 is right, more is torn, less is blurred.
     """
     from magkit.magnify.band import check_request, parse_band
 
     frequencies = None if band is None else parse_band(band)
-    check_request(factor, "static", frequencies)
+    check_request(factor, mode, frequencies)
+    if whole and at is not None:
+        raise UsageError("--at names the place of a vibration, --whole measures whole frames")
     place = None if at is None else _rectangle(at)
     _check_new(output, overwrite)
 
     from magkit.evaluate.vibration import measure
+    from magkit.evaluate.whole import magnify_whole, summarize_whole
     from magkit.magnify.load import load_magnifier
     from magkit.magnify.pipeline import filming, magnify
     from magkit.runtime.device import resolve_device, set_threads
@@ -196,23 +215,28 @@ def clip(
     model = load_magnifier(magnifier, weights, opt or (), where)
     video = open_video(source)
     filmed, times = filming(video, capture_fps)
-    rate = float(filmed)
-    made = magnify(video, model, factor, band=frequencies, rate=rate, times=times, device=where)
+    rate, count = float(filmed), video.info.frames
+    settings: dict[str, Any] = {"mode": mode, "band": frequencies, "rate": rate, "times": times}
     with out.progress(f"magnifying {source}") as progress:
-        magnified = _counted(made, progress, video.info.frames)
-        patch, found = measure(video, magnified, rate, place, times)
+        if whole:
+            frames = magnify_whole(video, model, factor, device=where, **settings)
+            found = summarize_whole(_counted(frames, progress, count))
+        else:
+            magnified = magnify(video, model, factor, device=where, **settings)
+            magnified = _counted(magnified, progress, count)
+            patch, vibration = measure(video, magnified, rate, place, times)
+            found = {**patch.as_dict(), **vibration.as_dict()}
     result = {
         "clip": source,
         "magnifier": magnifier,
         "weights": weights,
         "factor": factor,
+        "mode": mode,
         "band": band,
         "rate": rate,
-        "at": [patch.left, patch.top, patch.right - patch.left, patch.bottom - patch.top],
-        "axis": patch.axis,
-        **found.as_dict(),
+        **found,
     }
-    out.show(vibration_table(result))
+    out.show(whole_table(result) if whole else vibration_table(result))
     if output is not None:
         _write(output, {**result, "clip": str(source)}, overwrite)
     out.finish(result, wrote=[output] if output else [])

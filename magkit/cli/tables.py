@@ -102,42 +102,63 @@ Report = Mapping[str, Any]
 _MEASURES = ("gain", "ssim", "region_ssim")
 
 
-def score_table(result: Report, axes: Sequence[str]) -> Table:
-    """One magnifier: a row for all scenes and for each value of the axes."""
+def score_table(result: Report, axes: Sequence[str], extras: Mapping[str, str]) -> Table:
+    """One magnifier: a row for all scenes and for each value of the axes.
+
+    Gain is the median, SSIM the mean.
+
+    Args:
+        result: the report.
+        axes: of its rows.
+        extras: titles of further columns by their names.
+    """
     from rich.table import Table
 
     right = ("scenes", "gain", "within 10 %", "SSIM", "region", "SSIM still", "region still")
-    table = Table("", title=f"{result['magnifier']}: gain is the median, the rest are means")
+    if extras:  # a terminal has no room for all
+        right = ("gain", "SSIM", "region", *extras.values())
+    table = Table("", title=f"{result['magnifier']}: gain is the median, SSIM the mean")
     for name in right:
         table.add_column(name, justify="right")
-    table.add_row("all", *_cells(result["all"]), end_section=True)
+    table.add_row("all", *_cells(result["all"], extras), end_section=True)
     for axis in axes:
         for row in result[axis]:
-            table.add_row(label(axis, row[axis]), *_cells(row), end_section=row is result[axis][-1])
+            end = row is result[axis][-1]
+            table.add_row(label(axis, row[axis]), *_cells(row, extras), end_section=end)
     return table
 
 
 def comparison_table(
-    reports: Sequence[Report], axes: Sequence[str], behind: Sequence[Mapping[str, Any]]
+    reports: Sequence[Report],
+    axes: Sequence[str],
+    behind: Sequence[Mapping[str, Any]],
+    extras: Mapping[str, str],
 ) -> Table:
     """Several magnifiers: for each value of the axes a row for each, the judged one first.
 
-    Its cells in which another, or the input as it is, does at least as well carry a star.
+    Its cells in which another, or the input as it is, does at least as well carry a star. Arguments
+    as of `score_table`.
     """
     from rich.table import Table
 
-    table = Table("", "", title="gain is the median, the rest are means")
-    for name in ("gain", "within 10 %", "SSIM", "region"):
+    table = Table("", "", title="gain is the median, SSIM the mean")
+    for name in ("gain", *(() if extras else ("within 10 %",)), "SSIM", "region", *extras.values()):
         table.add_column(name, justify="right")
     table.caption = "* not ahead of every other row" if behind else "ahead in every cell"
     starred = {(cell["by"], cell["value"], cell["measure"]) for cell in behind}
-    _section(table, "all", [report["all"] for report in reports], reports, ("all", None), starred)
-    for axis in axes:
-        for index, first in enumerate(reports[0][axis]):
-            rows = [report[axis][index] for report in reports]
-            place = axis, first[axis]
-            _section(table, label(*place), rows, reports, place, starred)
+    first, *_ = reports
+    places = [("all", None), *((axis, row[axis]) for axis in axes for row in first[axis])]
+    for axis, value in places:
+        rows = [_row(report, axis, value) for report in reports]
+        _section(table, rows, reports, (axis, value), starred, extras)
     return table
+
+
+def _row(report: Report, axis: str, value: float | str | None) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = report["all"]
+    if value is not None:
+        found = next(row for row in report[axis] if row[axis] == value)
+    return found
 
 
 def still_line(name: str, still: Mapping[str, float]) -> str:
@@ -168,8 +189,25 @@ def vibration_table(result: Report) -> Table:
     return table
 
 
-def label(axis: str, value: float) -> str:
-    """The label of a row: a value of an axis with its unit."""
+def whole_table(result: Report) -> Table:
+    """Texture ratios and folds of a clip's frames."""
+    from rich.table import Table
+
+    table = Table("", title=f"{result['magnifier']}, x{result['factor']:g}, {result['mode']}")
+    for name in ("lowest", "median", "highest", "mean"):
+        table.add_column(name, justify="right")
+    table.add_row("texture ratio", *(f"{value:.3f}" for value in result["texture"].values()), "")
+    folds = result["folds"]
+    if folds is not None:
+        table.add_row("folds", "", "", f"{folds['max']:.2%}", f"{folds['mean']:.2%}")
+    table.caption = f"texture outside .85 to 1.15 in {result['outside']:.0%} of the frames"
+    return table
+
+
+def label(axis: str, value: float | str) -> str:
+    """The label of a row: a value of an axis with its unit, or a word."""
+    if isinstance(value, str):
+        return value
     if axis == "displacement":
         return f"{value:.2g} px"
     return f"x{value:g}" if axis == "factor" else f"noise {value:.2g}"
@@ -177,26 +215,40 @@ def label(axis: str, value: float) -> str:
 
 def _section(
     table: Table,
-    title: str,
-    rows: Sequence[Mapping[str, float]],
+    rows: Sequence[Mapping[str, Any]],
     reports: Sequence[Report],
-    place: tuple[str, float | None],
-    starred: set[tuple[str, float | None, str]],
+    place: tuple[str, float | str | None],
+    starred: set[tuple[str, float | str | None, str]],
+    extras: Mapping[str, str],
 ) -> None:
+    axis, value = place
+    title = axis if value is None else label(axis, value)
     for index, (row, report) in enumerate(zip(rows, reports, strict=True)):
         marks = ["*" if not index and (*place, m) in starred else "" for m in _MEASURES]
         gain, ssim, region = (f"{row[m]:.3f}{s}" for m, s in zip(_MEASURES, marks, strict=True))
-        near = f"{100 * row['near']:.0f} %"
-        table.add_row("" if index else title, report["name"], gain, near, ssim, region)
+        near = () if extras else (_percent(row["near"]),)
+        cells = gain, *near, ssim, region, *_further(row, extras)
+        table.add_row("" if index else title, report["name"], *cells)
     left = rows[0]
     untouched = f"{left['input_ssim']:.3f}", f"{left['input_region_ssim']:.3f}"
-    table.add_row("", "input", "", "", *untouched, end_section=True)
+    blank = ("",) if extras else ("", "")
+    table.add_row("", "input", *blank, *untouched, end_section=True)
 
 
-def _cells(row: Mapping[str, float]) -> list[str]:
+def _cells(row: Mapping[str, Any], extras: Mapping[str, str]) -> list[str]:
+    if extras:
+        return [*(f"{row[name]:.3f}" for name in _MEASURES), *_further(row, extras)]
     names = ("ssim", "region_ssim", "input_ssim", "input_region_ssim")
-    share = f"{100 * row['near']:.0f} %"
-    return [f"{row['cases']:.0f}", f"{row['gain']:.3f}", share, *(f"{row[n]:.3f}" for n in names)]
+    first = f"{row['cases']:.0f}", f"{row['gain']:.3f}", _percent(row["near"])
+    return [*first, *(f"{row[name]:.3f}" for name in names)]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _further(row: Mapping[str, Any], extras: Mapping[str, str]) -> list[str]:
+    return [f"{row[name]:.2f}" for name in extras]
 
 
 # Of two lines each, so that all of them find room on a terminal.

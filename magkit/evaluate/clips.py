@@ -154,14 +154,14 @@ def measure_still(
         before.append(np.stack(clip[1:]).astype(np.float32))
         after.append(np.stack(made[1:]).astype(np.float32))
     return StillClipScores(
-        noise_gain=_temporal_std(after) / _temporal_std(before),
+        noise_gain=temporal_std(after) / temporal_std(before),
         flicker=_flicker(after),
         input_flicker=_flicker(before),
         seconds=_seconds_per_frame(seconds),
     )
 
 
-def _temporal_std(clips: list[NDArray[np.float32]]) -> float:
+def temporal_std(clips: list[NDArray[np.float32]]) -> float:
     """Return the root of the variance over time, mean over pixels and clips."""
     return math.sqrt(fmean(float(clip.var(0, ddof=1).mean()) for clip in clips))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,11 +56,16 @@ def achieved_gain(
 
     best = float(COARSE[int(np.argmin(errors(COARSE.tolist())))])
     ratios = best + FINE
-    return _minimum(ratios, np.array(errors(ratios.tolist())))
+    return minimum(ratios, np.array(errors(ratios.tolist())))
 
 
-def _minimum(ratios: np.ndarray, errors: np.ndarray) -> float:
-    """Return the minimum of the parabola through the least error and its neighbours."""
+def minimum(ratios: np.ndarray, errors: np.ndarray) -> float:
+    """Return the minimum of the parabola through the least error and its neighbours.
+
+    Args:
+        ratios: evenly spaced places, at least three.
+        errors: at these.
+    """
     k = int(np.clip(np.argmin(errors), 1, len(errors) - 2))
     before, at, after = errors[k - 1 : k + 2]
     bend = before - 2 * at + after
@@ -81,6 +87,7 @@ class Score:
         input_ssim: baseline of `ssim`.
         input_region_ssim: baseline of `region_ssim`.
         photon_noise: variance of the noise on the input over its grey levels, of 255.
+        more: figures of the protocol, by name.
     """
 
     displacement: float
@@ -91,10 +98,13 @@ class Score:
     input_ssim: float
     input_region_ssim: float
     photon_noise: float = 0.0
+    more: Mapping[str, Any] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, float]:
-        """Return the fields by name."""
-        return asdict(self)
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name, and those of `more` beside them."""
+        fields = asdict(self)
+        more = fields.pop("more")
+        return {**fields, **more}
 
 
 Predict = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
@@ -141,6 +151,12 @@ def add_noise(
     """Add Gaussian noise of standard deviation `sigma` to frames in [0, 1], rounded to 8 bit."""
     noisy = frames + sigma * torch.randn(frames.shape, generator=random).to(frames)
     return (noisy.clamp(0, 1) * 255).round() / 255
+
+
+def add_dither(frames: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    """Round frames in [0, 1] to 8 bit after uniform dither, so that no displacement is lost."""
+    dither = torch.rand(frames.shape, generator=random).to(frames)
+    return (frames * 255 + dither).floor().clamp(0, 255) / 255
 
 
 def add_photon_noise(frames: torch.Tensor, level: float, random: torch.Generator) -> torch.Tensor:

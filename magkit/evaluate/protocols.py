@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from magkit.evaluate import cases, clips, magnifier
+from magkit.evaluate import cases, clips, coded, fields, magnifier, moving
 from magkit.evaluate.cases import Case
 from magkit.evaluate.magnifier import Score
 from magkit.progress import Progress, silent
@@ -27,7 +27,37 @@ AXIS_LABELS = {
     "photon_noise": "photon noise: variance over grey level",
 }
 
-Record = Mapping[str, float]
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A figure that a protocol has beside gain and similarity.
+
+    Attributes:
+        name: in `Score.more`, in summaries and in JSON.
+        title: of its column.
+        over: summarises the values of several scores.
+    """
+
+    name: str
+    title: str
+    over: Callable[[Sequence[float]], float] = median
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """How scenes are measured.
+
+    Attributes:
+        noise: standard deviation of Gaussian noise on the input; 1 is white.
+        seed: of that noise.
+        device: where frames are rendered and magnified.
+    """
+
+    noise: float = 0.0
+    seed: int = 0
+    device: torch.device | str = "cpu"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,91 +66,140 @@ class Protocol:
 
     Attributes:
         cases: yields scenes, from sources, the number of repeats, and a seed.
+        scores: yields the score of each scene, of a magnifier on the setting's device.
         axes: fields of a score by which results are grouped; plots are drawn over the first.
         repeats: default number of scenes of each kind.
-        whole_clips: whether a scene is a clip for `magnify`, or two frames.
+        noise: default standard deviation of noise on the input.
+        extras: further figures of a score.
     """
 
-    cases: Callable[[Sources, int, int], Iterator[Case]]
+    cases: Callable[[Sources, int, int], Iterator[Any]]
+    scores: Callable[[Magnifier, Iterable[Any], Sources, Setting], Iterable[Score]]
     axes: Sequence[str]
     repeats: int = 5
-    whole_clips: bool = False
-
-    def scores(
-        self,
-        model: Magnifier,
-        judged: Iterable[Case],
-        sources: Sources,
-        *,
-        noise: float = 0.0,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
-    ) -> Iterable[Score]:
-        """Yield the score of each case.
-
-        Args:
-            model: the magnifier, on `device`.
-            judged: scenes of `cases`.
-            sources: of the scenes.
-            noise: standard deviation of Gaussian noise on the input; 1 is white.
-            seed: of that noise.
-            device: where frames are rendered and magnified.
-
-        Raises:
-            MagkitError: the magnifier's stride doesn't divide the side of the frames.
-        """
-        if self.whole_clips:
-            return clips.evaluate_clips(
-                model, judged, sources, noise=noise, seed=seed, device=device
-            )
-        predict = magnifier.predictor(model)
-        if noise:
-            predict = magnifier.with_noise(predict, noise, seed)
-        return magnifier.evaluate(predict, judged, sources, device)
+    noise: float = 0.0
+    extras: Sequence[Extra] = ()
 
     def report(
         self,
         model: Magnifier,
-        judged: Sequence[Case],
+        judged: Sequence[Any],
         sources: Sources,
-        *,
-        noise: float = 0.0,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
+        setting: Setting,
         progress: Progress = silent,
     ) -> dict[str, Any]:
         """Return a report of all scores (`summarize_by`), with those of still clips as "still".
 
-        Arguments are those of `scores`; `progress` is called with the scenes done.
+        Args:
+            model: the magnifier.
+            judged: scenes of `cases`.
+            sources: of the scenes.
+            setting: of the measurement.
+            progress: called with the scenes done.
+
+        Raises:
+            MagkitError: the magnifier's stride doesn't divide the side of the frames.
         """
         records = []
-        scores = self.scores(model, judged, sources, noise=noise, seed=seed, device=device)
-        for score in scores:
+        for score in self.scores(model, judged, sources, setting):
             records.append(score.as_dict())
             progress(len(records), len(judged))
-        still = clips.measure_still(model, sources, seed=seed, device=device)
-        return {**summarize_by(records, self.axes), "still": still.as_dict()}
+        still = clips.measure_still(model, sources, seed=setting.seed, device=setting.device)
+        return {**summarize_by(records, self.axes, self.extras), "still": still.as_dict()}
+
+
+def _predictor(model: Magnifier, setting: Setting) -> magnifier.Predict:
+    predict = magnifier.predictor(model)
+    return magnifier.with_noise(predict, setting.noise, setting.seed) if setting.noise else predict
+
+
+def _pairs(
+    model: Magnifier, judged: Iterable[Case], sources: Sources, setting: Setting
+) -> Iterable[Score]:
+    return magnifier.evaluate(_predictor(model, setting), judged, sources, setting.device)
+
+
+def _sinusoids(
+    model: Magnifier, judged: Iterable[Case], sources: Sources, setting: Setting
+) -> Iterable[Score]:
+    return clips.evaluate_clips(
+        model,
+        judged,
+        sources,
+        noise=setting.noise,
+        seed=setting.seed,
+        device=setting.device,
+    )
+
+
+def _fields(
+    model: Magnifier, judged: Iterable[fields.FieldCase], sources: Sources, setting: Setting
+) -> Iterable[Score]:
+    return fields.evaluate_fields(_predictor(model, setting), judged, sources, setting.device)
+
+
+def _coded(
+    model: Magnifier, judged: Iterable[coded.CodedCase], sources: Sources, setting: Setting
+) -> Iterable[Score]:
+    return coded.evaluate_coded(model, judged, sources, noise=setting.noise, device=setting.device)
+
+
+def _moving(
+    model: Magnifier, judged: Iterable[moving.MovingCase], sources: Sources, setting: Setting
+) -> Iterable[Score]:
+    return moving.evaluate_moving(
+        model, judged, sources, noise=setting.noise, device=setting.device
+    )
 
 
 PROTOCOLS = {
-    "gain": Protocol(cases=cases.cases, axes=("displacement", "factor")),
-    "subpixel": Protocol(cases=cases.subpixel_cases, axes=("displacement",)),
-    "noise": Protocol(cases=cases.noise_cases, axes=("photon_noise",)),
+    "gain": Protocol(cases=cases.cases, scores=_pairs, axes=("displacement", "factor")),
+    "subpixel": Protocol(cases=cases.subpixel_cases, scores=_pairs, axes=("displacement",)),
+    "noise": Protocol(cases=cases.noise_cases, scores=_pairs, axes=("photon_noise",)),
     "sinusoid": Protocol(
-        cases=cases.sinusoid_cases, axes=("factor",), repeats=10, whole_clips=True
+        cases=cases.sinusoid_cases, scores=_sinusoids, axes=("factor",), repeats=10
+    ),
+    "fields": Protocol(
+        cases=fields.field_cases, scores=_fields, axes=("displacement", "kind"), repeats=3
+    ),
+    "coded": Protocol(
+        cases=coded.coded_cases,
+        scores=_coded,
+        axes=("displacement", "coding", "cell"),
+        repeats=2,
+        noise=coded.NOISE,
+        extras=(
+            Extra("left", "left"),
+            Extra("of_left", "gain\n/left"),
+            Extra("trembling", "trembling"),
+        ),
+    ),
+    "moving": Protocol(
+        cases=moving.moving_cases,
+        scores=_moving,
+        axes=("displacement", "travel"),
+        repeats=3,
+        extras=(
+            Extra("path_error", "path", max),
+            Extra("acceleration_gain", "accel.\ngain"),
+            Extra("acceleration_region_ssim", "accel.\nregion", fmean),
+            Extra("acceleration_path_error", "accel.\npath", max),
+        ),
     ),
 }
 
 
-def summarize(records: Sequence[Record]) -> dict[str, float]:
+def summarize(records: Sequence[Record], extras: Sequence[Extra] = ()) -> dict[str, float]:
     """Summarise scores.
 
     Args:
         records: the scores' fields by name (`Score.as_dict`), at least one.
+        extras: further figures of the records.
 
     Returns:
         cases: their number; gain: the median; near: the share of gains within a tenth of 1;
-        ssim, region_ssim, input_ssim, input_region_ssim: means, and their medians as `median_*`.
+        ssim, region_ssim, input_ssim, input_region_ssim: means, and their medians as `median_*`;
+        the extras by their names.
     """
     gains = [record["gain"] for record in records]
     rows = {"cases": float(len(records)), "gain": median(gains)}
@@ -129,17 +208,21 @@ def summarize(records: Sequence[Record]) -> dict[str, float]:
     columns = {name: [record[name] for record in records] for name in names}
     means = {name: fmean(values) for name, values in columns.items()}
     medians = {f"median_{name}": median(values) for name, values in columns.items()}
-    return {**rows, **means, **medians}
+    more = {extra.name: extra.over([record[extra.name] for record in records]) for extra in extras}
+    return {**rows, **means, **medians, **more}
 
 
 def summarize_by(
-    records: Iterable[Record], axes: Sequence[str] = ("displacement", "factor")
+    records: Iterable[Record],
+    axes: Sequence[str] = ("displacement", "factor"),
+    extras: Sequence[Extra] = (),
 ) -> dict[str, Any]:
     """Summarise all scores, and groups of scores by the values of fields.
 
     Args:
         records: the scores' fields by name, at least one score.
         axes: the fields.
+        extras: further figures of the scores.
 
     Returns:
         all: a summary; by axis: lists of summaries, each with its value, in ascending order;
@@ -147,15 +230,15 @@ def summarize_by(
     """
     scores = [dict(record) for record in records]
     return {
-        "all": summarize(scores),
-        **{key: _by(key, scores) for key in axes},
+        "all": summarize(scores, extras),
+        **{key: _by(key, scores, extras) for key in axes},
         "cases": scores,
     }
 
 
-def _by(key: str, scores: Sequence[Record]) -> list[dict[str, float]]:
+def _by(key: str, scores: Sequence[Record], extras: Sequence[Extra]) -> list[dict[str, Any]]:
     return [
-        {key: value, **summarize([score for score in scores if score[key] == value])}
+        {key: value, **summarize([score for score in scores if score[key] == value], extras)}
         for value in sorted({score[key] for score in scores})
     ]
 

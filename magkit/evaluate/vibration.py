@@ -41,6 +41,11 @@ class Patch:
     right: int
     axis: Axis = "x"
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return x, y, width and height as "at", and the axis, as in JSON records."""
+        at = [self.left, self.top, self.right - self.left, self.bottom - self.top]
+        return {"at": at, "axis": self.axis}
+
     def of(self, frame: Frame, more: int = 0) -> Array:
         """Return luma (across, along), with `more` pixels on either side, edge pixels repeated."""
         rows, columns = np.arange(self.top, self.bottom), np.arange(self.left, self.right)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from magkit.errors import MagkitError
 from magkit.magnify.band import Band, Mode
 from magkit.magnify.pipeline import magnify
 from magkit.protocols import DisplacementMagnifier, Magnifier
@@ -66,21 +68,23 @@ def _determinant(
 
 
 class _Observed:
-    """A magnifier that notes the share of folds of the last field that it has rendered."""
+    """A magnifier that notes the share of folds of the field that it renders."""
 
     def __init__(self, magnifier: Magnifier) -> None:
         self._magnifier = magnifier
         self.stride = magnifier.stride
         self.encode, self.motion = magnifier.encode, magnifier.motion
+        self.still: float | None = None  # of a frame that is not rendered
         if isinstance(magnifier, DisplacementMagnifier):
             self.cell, self.average = magnifier.cell, magnifier.average
-        self.folds: float | None = 0.0
+            self.still = 0.0
+        self.folds = self.still
 
     def render(self, current: Any, motion: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
         frames = self._magnifier.render(current, motion, factor)
-        added = (motion * (factor - 1).view(-1, 1, 1, 1))[0]
-        cell = frames.shape[-1] / motion.shape[-1]
-        self.folds = fold_share(added.float().cpu().numpy(), cell) if len(added) == 2 else None
+        if self.still is not None:
+            added = (motion * (factor - 1).view(-1, 1, 1, 1))[0]
+            self.folds = fold_share(added.float().cpu().numpy(), self.cell)
         return frames
 
 
@@ -92,6 +96,7 @@ def magnify_whole(
     mode: Mode = "static",
     band: Band | None = None,
     rate: float | None = None,
+    times: Sequence[float] | None = None,
     device: torch.device | str = "cpu",
 ) -> Iterator[WholeFrame]:
     """Magnify frames and yield the texture ratio and the share of folds of each.
@@ -101,9 +106,36 @@ def magnify_whole(
     """
     observed = _Observed(magnifier)
     source, copy = itertools.tee(frames)
-    made = magnify(source, observed, factor, mode=mode, band=band, rate=rate, device=device)
+    made = magnify(
+        source, observed, factor, mode=mode, band=band, rate=rate, times=times, device=device
+    )
     for before, after in zip(copy, made, strict=True):
         yield WholeFrame(before, after, _ratio(texture(after), texture(before)), observed.folds)
+        observed.folds = observed.still
+
+
+def summarize_whole(frames: Iterable[WholeFrame]) -> dict[str, Any]:
+    """Summarise the figures of a clip's frames.
+
+    Returns:
+        texture: lowest, median and highest ratio as "min", "median" and "max"; outside: the share
+        of frames whose ratio is outside `TEXTURE_RANGE`; folds: mean and greatest share as "mean"
+        and "max", None without any; frames: texture and folds of each.
+
+    Raises:
+        MagkitError: there are no frames.
+    """
+    rows = [(frame.texture, frame.folds) for frame in frames]
+    if not rows:
+        raise MagkitError("the clip has no frames")
+    ratios, folds = [row[0] for row in rows], [row[1] for row in rows if row[1] is not None]
+    low, high = TEXTURE_RANGE
+    return {
+        "texture": {"min": min(ratios), "median": median(ratios), "max": max(ratios)},
+        "outside": fmean(not low <= ratio <= high for ratio in ratios),
+        "folds": {"mean": fmean(folds), "max": max(folds)} if folds else None,
+        "frames": [{"texture": ratio, "folds": share} for ratio, share in rows],
+    }
 
 
 def _ratio(after: float, before: float) -> float:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from magkit.magnify.lucas_kanade import CELL
+from magkit.magnify.lucas_kanade import CELL, solve
 from magkit.magnify.matching import NOISE, around, residual
 
 LEVELS = 6  # of the pyramid of cells: the coarsest cell is 256 pixels wide
-SPARSE = 0.02  # confidence of "no motion", where no cell around is confident
-TRUST = 0.1  # confidence at which a level counts half
-STRAIN = 1.0  # change of displacement over distance that cells without confidence may have
+DETAIL = 0.1  # pixels: standard deviation of the details that each level may add
+DOUBTFUL = 1.5  # pixels: displacements from this on must explain the change
+STRAIN = 1.0  # change of displacement over distance that cells without certainty may have
 FOLD = 1.5  # likewise of what is shown
 DEFAULT_LIMIT = 0.08  # of the shorter side: how far anything is shown to move
 
 
 def confidence(reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     """Return how well a displacement explains the change between two frames.
+
+    Displacements far below `DOUBTFUL` are trusted: least squares find them, and noise would
+    outweigh the change that they make.
 
     Arguments are those of `matching.residual`.
 
@@ -29,34 +32,55 @@ def confidence(reference: torch.Tensor, current: torch.Tensor, field: torch.Tens
     change = residual(reference, current, torch.zeros_like(field))
     texture = around(F.avg_pool2d(current.square(), CELL // 2), 3)
     allowed = 0.5 * change.minimum(texture) + NOISE
-    certainty: torch.Tensor = (3 - 2 * left / allowed).clamp(0, 1)
+    doubt = 1 - (3 - 2 * left / allowed).clamp(0, 1)
+    large = (field.square().sum(1, keepdim=True) / DOUBTFUL**2).square()
+    certainty: torch.Tensor = 1 - doubt * large / (1 + large)
     return certainty
 
 
-def fill(field: torch.Tensor, certainty: torch.Tensor, strain: float = STRAIN) -> torch.Tensor:
-    """Make a displacement field coherent: cells without confidence take over their neighbours'.
+def fill(
+    field: torch.Tensor,
+    certainty: torch.Tensor,
+    equations: torch.Tensor,
+    noise: torch.Tensor,
+    strain: float = STRAIN,
+) -> torch.Tensor:
+    """Make a displacement field coherent, from coarse cells to fine ones.
 
-    Normalised convolution (Knutsson & Westin, CVPR 1993) over a pyramid of cells, from coarse to
-    fine. A level adds its detail where it is confident, and where its detail is no steeper than
-    `strain`, unless fully confident: jumps between layers stay sharp.
+    Each level of a pyramid of cells adds the detail that its equations support: ridge regression,
+    whose prior is that details are `DETAIL` pixels long. So flat cells, and noisy ones, move as
+    the cells around them, lines keep the motion across them, and nothing else changes. Details
+    steeper than `strain` are left out, unless fully certain: jumps between layers stay sharp.
 
     Args:
-        field: (N, 2, h, w) in pixels.
-        certainty: (N, 1, h, w) in [0, 1].
-        strain: greatest change of displacement over distance without confidence.
+        field: displacement in pixels, (N, 2, h, w).
+        certainty: weight of each cell in [0, 1], (N, 1, h, w).
+        equations: xx, xy and yy of each cell, see `lucas_kanade.NormalEquations`, (N, 3, h, w).
+        noise: mean square of the equations' residual due to noise, (N, 1, 1, 1), above 0.
+        strain: greatest change of displacement over distance of cells without certainty.
     """
-    sums, weights = [field * certainty], [certainty]
+    energy = around(equations, 3) * certainty
+    levels = [(energy, _times(energy, field), certainty)]
     for _ in range(LEVELS):
-        sums.append(_halve(sums[-1]))
-        weights.append(_halve(weights[-1]))
-    coarse = sums[-1] / (weights[-1] + SPARSE)
-    for level in range(LEVELS - 1, -1, -1):
-        weight = weights[level]
+        energy, product, weight = (_halve(maps) for maps in levels[-1])
+        # Sums, not means: a cell of twice the side has four times as much evidence.
+        levels.append((4 * energy, 4 * product, weight))
+    damping = noise / DETAIL**2
+    coarse = solve(torch.cat(levels[-1][:2], 1), damping)
+    for level, (energy, product, weight) in list(enumerate(levels))[-2::-1]:
         coarse = _double(coarse, weight.shape[-2:])
-        detail = sums[level] / weight.clamp(min=1e-6) - coarse
+        rest = torch.cat([energy, product - _times(energy, coarse)], 1)
+        detail = solve(rest, damping)
         limit = strain * CELL * 2**level / (1.02 - weight.clamp(0, 1))
-        coarse = coarse + detail * ((1 + TRUST) * weight / (weight + TRUST)) * _gate(detail, limit)
+        coarse = coarse + detail * _gate(detail, limit)
     return coarse
+
+
+def _times(energy: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+    """Return the products of the symmetric matrices (xx, xy, yy) and the vectors of each cell."""
+    xx, xy, yy = energy.chunk(3, 1)
+    x, y = field.chunk(2, 1)
+    return torch.cat([xx * x + xy * y, xy * x + yy * y], 1)
 
 
 def limited(motion: torch.Tensor, factor: float, limit: float) -> torch.Tensor:

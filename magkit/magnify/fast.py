@@ -21,6 +21,7 @@ from magkit.magnify.lucas_kanade import (
     contrast_gain,
     convex,
     pyramid,
+    residual_after,
     solve,
     splat,
     upsample,
@@ -35,11 +36,13 @@ DILATIONS = (1, 3, 9)  # cells: distances of aggregation, step by step
 COARSE_DILATIONS = (1, 3)  # likewise, for the coarse guess
 SCALES = (3, 2, 1)  # pyramid levels of the coarse guess, in this order
 MIN_GUESS = 0.3  # pixels: guesses far below this are suppressed
+ROUNDING = 2e-4  # mean square of the equations' residual that rounding to 8 bit leaves
 MOTION_UNIT = 0.03  # pixels: unit of displacements in the networks' logarithmic inputs
 MAX_LOG_DAMPING = 12.0  # e^12 of the equations' unit: no motion at all
 SHIFT_UNIT = 2.0  # cells: likewise of magnified displacements
 STILL = 0.02  # pixels: displacements below this are not shown
 DENSE = 0.6  # share of the tiles from which on all are rendered, which is then faster
+BLOCKS = (1, 2, 4, 1)  # cells: dilations of the renderer's layers
 COLOUR, SHARES = 3 * CELL**2, 36  # channels of new colours, and of neighbours' weights
 # New colours and opacity, weights, correction; two unused ones make a multiple of eight channels,
 # which takes half the time.
@@ -153,7 +156,7 @@ class DisplacementEstimator(nn.Module):
         for scale, measure, share in zip(SCALES, self.coarse, self.coarse_share, strict=True):
             if scale != SCALES[0]:
                 guess = upsample(guess, 2) * 2
-            equations, _ = measure(reference[scale], current[scale], guess)
+            equations, _, _ = measure(reference[scale], current[scale], guess)
             none = equations.new_zeros(1, 9 * len(COARSE_DILATIONS), 1, 1)
             guess = solve(share(equations, none), equations.new_full((1, 1, 1, 1), DAMPING))
         return upsample(guess, 2) * 2
@@ -167,14 +170,16 @@ class DisplacementEstimator(nn.Module):
         guess = improve_guess(guess, *pair)
         # Small displacements need no guess, nor the interpolation that comes with it.
         guess = guess * (guess.square() / (guess.square() + MIN_GUESS**2))
-        equations, error = self.equations(reference.details[0], after[0], guess)
+        equations, error, rest = self.equations(reference.details[0], after[0], guess)
         inputs = self.guide_inputs(current.motion, equations, error, guess)
         logits = self.guide(inputs).contiguous()
         damping, bias = (logits[:, -4:-3] - 5).clamp(max=MAX_LOG_DAMPING).exp(), logits[:, -3:-2]
         # Noise and detail near the pixels' own scale bias least squares by a few per cent.
         motion = solve(self.share(equations, logits), damping) * (1 + 0.5 * bias.tanh())
         certainty = confidence(reference.details[1], after[1], motion)
-        return fill(motion, certainty), guess
+        noise = residual_after(equations, rest, motion).flatten(1).median(1).values
+        noise = noise.clamp(min=ROUNDING).view(-1, 1, 1, 1)
+        return fill(motion, certainty, equations[:, :3], noise), guess
 
     def guide_inputs(
         self,
@@ -202,7 +207,7 @@ class Renderer(nn.Module):
             nn.Conv2d(width + 2, 16, 1), nn.ReLU(inplace=True), nn.Conv2d(16, 1, 1)
         )
         self.enter = conv(2 * width + 5, hidden)
-        self.blocks = nn.ModuleList(conv(hidden, hidden, dilation=d) for d in (1, 2, 4, 1))
+        self.blocks = nn.ModuleList(conv(hidden, hidden, dilation=d) for d in BLOCKS)
         # New colours start grey and nearly transparent.
         start = [0.5] * COLOUR + [-3.0] * CELL**2 + [0.0] * sum(OUTPUTS[1:])
         self.leave = constant_init(nn.Conv2d(hidden, sum(OUTPUTS), 1), start)
@@ -217,9 +222,10 @@ class Renderer(nn.Module):
         if self.training:
             return self.render_all(current, flow)
         moving = self.moving(flow)
-        tiles = Tiles(moving, self.reaches()) if len(moving) == 1 else None
-        if tiles is not None and tiles.share < DENSE:
-            return self.render_tiles(current, flow, moving, tiles)
+        if len(moving) == 1 and moving.mean() < DENSE:
+            tiles = Tiles(moving, self.reaches())
+            if tiles.share < DENSE:
+                return self.render_tiles(current, flow, moving, tiles)
         pixels = F.interpolate(moving, scale_factor=CELL).bool()
         return torch.where(pixels, self.render_all(current, flow), current.frames)
 
@@ -254,7 +260,7 @@ class Renderer(nn.Module):
     def reaches(self) -> list[int]:
         """Return how many cells around those shown each step computes, the first step first."""
         # From the output: pixels, field at half resolution, layers from the last to the first.
-        back = [0, 1, 1, *(block.dilation[0] for block in reversed(self.blocks)), 1]
+        back = [0, 1, 1, *reversed(BLOCKS), 1]
         return list(accumulate(back))[::-1]
 
     def render_tiles(
@@ -268,8 +274,9 @@ class Renderer(nn.Module):
         texture = tiles.warp(current.texture, arrived)
         state = join([tiles.take(current.texture, first), texture, tiles.take(flow.logs, first)])
         hidden = F.relu(inner(self.enter, tiles.surround(state, second, 1)), inplace=True)
-        for block, count in zip(self.blocks, counts, strict=True):
-            around = tiles.surround(hidden, count, block.dilation[0])
+        for block, dilation, count in zip(self.blocks, BLOCKS, counts, strict=True):
+            assert isinstance(block, nn.Conv2d)
+            around = tiles.surround(hidden, count, dilation)
             hidden = hidden[:count].add_(F.relu(inner(block, around), inplace=True))
         paint, shares, correction, _ = torch.split(self.leave(hidden), OUTPUTS, 1)
         field = flow.arrived.clone()

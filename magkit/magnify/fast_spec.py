@@ -51,13 +51,5 @@ SPEC = MagnifierSpec(
         "size": 128,
         "factors": (2.0, 100.0),
         "objects": (5, 11),
-        "deform": 0.4,
-        "parallax": 0.2,
-        "far": 0.15,
-        "lines": 0.15,
-        "blur": 0.15,
-        "shutter": 0.1,
-        "light": 0.3,
-        "x264": 0.35,
     },
 )

@@ -168,7 +168,7 @@ class NormalEquations(nn.Module):
 
     def forward(
         self, reference: torch.Tensor, current: torch.Tensor, guess: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Set up the equations.
 
         Args:
@@ -177,8 +177,9 @@ class NormalEquations(nn.Module):
             guess: displacement from A to B where B shows it, pixels, (N, 2, H/4, W/4).
 
         Returns:
-            (xx, xy, yy, xr, yr) a cell (N, 5, H/4, W/4), and the mean square of the
-            residual brightness after the guess (N, 1, H/4, W/4).
+            (xx, xy, yy, xr, yr) a cell (N, 5, H/4, W/4); the mean square of the residual
+            brightness after the guess (N, 1, H/4, W/4); and that of r (N, 1, H/4, W/4), see
+            `residual_after`.
         """
         moved = backward_warp(reference, upsample(guess, CELL), mode="bicubic")
         gradient = _filtered((current + moved) * (BRIGHTNESS_SCALE / 2), self.gradient)
@@ -186,9 +187,24 @@ class NormalEquations(nn.Module):
         gx, gy = gradient.chunk(2, 1)
         x, y = upsample(guess, CELL // STEP).chunk(2, 1)
         rest = gx * x + gy * y - change
-        products = torch.cat([gx * gx, gx * gy, gy * gy, gx * rest, gy * rest, change * change], 1)
-        pooled = F.avg_pool2d(products, CELL // STEP)
-        return pooled[:, :5], pooled[:, 5:]
+        squares = [gx * gx, gx * gy, gy * gy]
+        products = [*squares, gx * rest, gy * rest, change * change, rest * rest]
+        pooled = F.avg_pool2d(torch.cat(products, 1), CELL // STEP)
+        return pooled[:, :5], pooled[:, 5:6], pooled[:, 6:]
+
+
+def residual_after(equations: torch.Tensor, rest: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
+    """Return the mean square of the equations' residual at a displacement, (N, 1, h, w).
+
+    Args:
+        equations: (N, 5, h, w), see `NormalEquations`.
+        rest: mean square of their right-hand side r, (N, 1, h, w).
+        d: displacement in pixels, (N, 2, h, w).
+    """
+    xx, xy, yy, xr, yr = equations.chunk(5, 1)
+    x, y = d.chunk(2, 1)
+    square: torch.Tensor = (xx * x + 2 * xy * y - 2 * xr) * x + (yy * y - 2 * yr) * y + rest
+    return square.clamp(min=0)
 
 
 def _filtered(details: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:

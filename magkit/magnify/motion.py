@@ -226,7 +226,7 @@ def path_kernel(rate: float | Fraction, band: Band | None) -> list[float]:
             f"ask for a band from {lowest:.3g} Hz, or for the mode static",
         )
     path = _low_pass(slow)
-    kept = np.eye(1)[0] if band is None else _low_pass(_KEPT * band.high / float(rate))
+    kept = np.ones(1) if band is None else _low_pass(_KEPT * band.high / float(rate))
     kernel: list[float] = (np.pad(kept, (0, len(path) - len(kept))) - path).tolist()
     return kernel
 
@@ -241,7 +241,7 @@ def _low_pass(frequency: float) -> NDArray[np.float64]:
     reach = _SPREAD / frequency
     steps = np.arange(int(np.ceil(reach)))
     if len(steps) < 3:  # the edge is above all frequencies
-        return np.eye(1)[0]
+        return np.ones(1)
     window = 0.5 + 0.5 * np.cos(np.pi * steps / reach)
     moments = [2 * (window * steps**power).sum() - window[0] * (power == 0) for power in (0, 2, 4)]
     level, curve = np.linalg.solve([moments[:2], moments[1:]], [1, 0])

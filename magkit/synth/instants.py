@@ -37,8 +37,8 @@ def render_scene(
     everything moves as far: blur is not magnified.
 
     Returns:
-        The frames, and the truth of each: the motion (x, y) from A to B of what is seen in the
-        middle of the exposure, and how much of what is seen moves.
+        The frames, and the truth of each: how far (x, y) what is seen stands from A in the
+        middle of the exposure, so in B its motion; and how much of what is seen moves.
     """
     scales = (0.0, 1.0, scene.factor)
     exposures = (scene.exposure[0], scene.exposure[1], scene.exposure[1])

@@ -24,13 +24,10 @@ def test_clips_of_the_folder_and_of_moving(whole_clips: dict[str, Any], tmp_path
 
 def test_the_lowest_the_highest_and_the_last_frame_are_shown(whole_clips: dict[str, Any]) -> None:
     shown = whole_clips["Shown"]()
-    for number, ratio in enumerate((1.0, 0.7, 1.3, 1.1)):
-        before = np.full((2, 3, 3), number, np.uint8)
-        shown.add(WholeFrame(before, before + 100, ratio, None))
+    pictures = [np.full((2, 3, 3), number, np.uint8) for number in range(4)]
+    frames = [
+        WholeFrame(before, before + 100, ratio, None)
+        for before, ratio in zip(pictures, (1.0, 0.7, 1.3, 1.1), strict=True)
+    ]
+    assert list(shown.watch(frames)) == frames
     assert [row[0, [0, -1], 0].tolist() for row in shown.rows()] == [[1, 101], [2, 102], [3, 103]]
-
-
-def test_the_share_of_frames_outside(whole_clips: dict[str, Any]) -> None:
-    outcome = whole_clips["Outcome"]("clip", "static", [1, 0.85, 1.15, 1.16, 0.84], [], 1.0)
-    assert outcome.outside == pytest.approx(2 / 5)
-    assert " 40%" in str(outcome)

@@ -71,6 +71,23 @@ def clip(tmp_path: Path) -> Clip:
     return write
 
 
+SLOW_TRAINING = """
+import os, time
+from magkit.cli import main
+from magkit.training import train
+print(os.getpid(), flush=True)
+step = train._step
+train._step = lambda *given: (time.sleep(0.1), step(*given))[1]
+main()
+"""
+
+
+@pytest.fixture
+def slow_training(preloaded_python: str) -> list[str]:
+    """A command as `magkit` that says its process number and waits before each training step."""
+    return [preloaded_python, "-c", SLOW_TRAINING]
+
+
 @pytest.fixture
 def wait_for() -> Callable[[Callable[[], bool], "subprocess.Popen[Any]"], None]:
     """Waits until something happened while a process is at work."""

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from magkit.cli import run
-from magkit.evaluate import clips
+from magkit.evaluate import clips, coded
 from magkit.evaluate import magnifier as measured
 from magkit.evaluate.cases import Case
 from magkit.evaluate.magnifier import Score, with_noise
@@ -228,3 +228,51 @@ def test_a_clip_is_shown_and_wrong_places_are_refused(tmp_path: Path, capsys: Ca
     for wrong in ("1,2,3", "0,0,500,20", "0,0,4,4"):
         assert run([*given, "--at", wrong]) == 2
     assert run(["evaluate", "clip", "absent.mp4", "--magnifier", "linear"]) == 1
+
+
+def test_a_whole_clip(weights: str, tmp_path: Path, capsys: Captured) -> None:
+    clip, file = str(swinging(tmp_path)), tmp_path / "clip.json"
+    given = ["evaluate", "clip", clip, "--whole", "--factor", "4", "--weights", weights]
+    assert run([*given, "--mode", "dynamic", "-o", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert "texture ratio" in shown
+    assert "folds" in shown
+    result = json.loads(file.read_text())
+    assert result["mode"] == "dynamic"
+    assert len(result["frames"]) == 40
+    assert result["frames"][0] == {"texture": 1, "folds": 0}
+    assert result["texture"]["min"] <= result["texture"]["median"] <= result["texture"]["max"]
+    assert 0 <= result["folds"]["mean"] <= result["folds"]["max"] <= 1
+    assert run([*given, "--at", "8,8,16,16"]) == 2
+    assert run([*given[:-2], "--magnifier", "phase", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["folds"] is None
+
+
+def test_figures_of_a_protocol(
+    weights: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Captured
+) -> None:
+    asked: list[float] = []
+
+    def scores(model: Any, judged: Iterable[Any], *_: Any, noise: float, **__: Any) -> Any:
+        asked.append(noise)
+        for case in judged:
+            found = {"left": 0.5, "of_left": 1.2, "trembling": 2.34}
+            words = {"coding": case.coding, "cell": f"here, {case.coding}"}
+            score = dict.fromkeys(("ssim", "region_ssim", "input_ssim", "input_region_ssim"), 0.9)
+            yield Score(displacement=0.1, factor=15, gain=0.6, **score, more={**found, **words})
+
+    monkeypatch.setattr(coded, "evaluate_coded", scores)
+    monkeypatch.setattr(clips, "STILL_FRAMES", 5)
+    given = [*arguments(weights), "--protocol", "coded", "--repeats", "1", "--plot"]
+    assert run([*given, str(tmp_path / "one.svg"), "-o", str(tmp_path / "one.json")]) == 0
+    shown = capsys.readouterr().out
+    assert "trembling" in shown
+    assert "2.34" in shown
+    result = json.loads((tmp_path / "one.json").read_text())
+    assert result["noise"] == asked[0] == 0.008
+    assert [row["coding"] for row in result["coding"]][:2] == ["CRF 18", "CRF 18, band"]
+    assert result["all"]["of_left"] == 1.2
+    both = [*given, str(tmp_path / "two.svg"), "--against", "linear", "--noise", "0"]
+    assert run(both) == 0
+    assert asked[1:] == [0, 0]
+    assert "2.34" in capsys.readouterr().out

@@ -111,20 +111,20 @@ def test_an_encoder_is_loaded_and_reported(recipe: Path, capsys: Captured) -> No
 
 
 def test_killed_without_warning_and_continued_equals_undisturbed(
-    recipe: Path, capsys: Captured, wait_for: Callable[..., None], preloaded_python: str
+    recipe: Path, capsys: Captured, wait_for: Callable[..., None], slow_training: list[str]
 ) -> None:
-    steps = ("--steps", "30")
-    command = [preloaded_python, "-m", "magkit", "finetune", "--config", str(recipe), *steps]
+    steps = ("--steps", "12")
+    command = [*slow_training, "finetune", "--config", str(recipe), *steps]
     killed = Path("runs") / "finetune-001"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: len(read_metrics(killed / "metrics.jsonl")) >= 12, process)
+    wait_for(lambda: len(read_metrics(killed / "metrics.jsonl")) >= 7, process)
     process.kill()
     process.wait()
     assert not (killed / "model.safetensors").exists()
     assert finetune(recipe, *steps, "--json") == 0
     again = json.loads(capsys.readouterr().out)
     assert Path(again["run"]) == killed
-    assert again["continued_from"] >= 10
+    assert again["continued_from"] >= 5
     assert finetune(recipe, *steps, "-o", "whole") == 0
     left, right = (load_file(folder / "model.safetensors") for folder in (killed, Path("whole")))
     assert all(torch.equal(left[key], right[key]) for key in right)
@@ -134,17 +134,20 @@ def test_killed_without_warning_and_continued_equals_undisturbed(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes to end")
 def test_ended_with_all_its_processes_it_says_nothing_odd(
-    recipe: Path, wait_for: Callable[..., None]
+    recipe: Path, wait_for: Callable[..., None], slow_training: list[str]
 ) -> None:
-    command = [sys.executable, "-m", "magkit", "finetune", "--config", str(recipe)]
+    command = [*slow_training, "finetune", "--config", str(recipe)]
     process = subprocess.Popen(
         [*command, "--steps", "5000", "--workers", "2", "-o", "ended"],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+    assert process.stdout
+    group = int(process.stdout.readline())
     wait_for(lambda: len(read_metrics(Path("ended/metrics.jsonl"))) >= 3, process)
-    os.killpg(process.pid, signal.SIGTERM)
+    os.killpg(group, signal.SIGTERM)
     _, shown = process.communicate(timeout=60)
     assert process.returncode == 143
     assert "error" not in shown

@@ -88,23 +88,23 @@ def test_json_is_one_object_and_help_lists_the_methods_options(
 
 
 def test_killed_without_warning_and_continued_equals_undisturbed(
-    recipe: Path, capsys: Captured, wait_for: Callable[..., None], preloaded_python: str
+    recipe: Path, capsys: Captured, wait_for: Callable[..., None], slow_training: list[str]
 ) -> None:
-    steps = ("--method", "moco", "--opt", "queue=8", "--steps", "25")
+    steps = ("--method", "moco", "--opt", "queue=8", "--steps", "10")
     killed = Path("runs") / "pretrain-001"
     process = subprocess.Popen(
-        command(preloaded_python, recipe, *steps),
+        [*slow_training, "pretrain", "--config", str(recipe), *steps],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_for(lambda: len(read_metrics(killed / "metrics.jsonl")) >= 7, process)
+    wait_for(lambda: len(read_metrics(killed / "metrics.jsonl")) >= 5, process)
     process.kill()
     process.wait()
     assert not (killed / "model.safetensors").exists()
     assert pretrain(recipe, *steps, "--json") == 0
     again = json.loads(capsys.readouterr().out)
     assert Path(again["run"]) == killed
-    assert again["continued_from"] >= 6
+    assert again["continued_from"] >= 4
     assert pretrain(recipe, *steps, "-o", "whole") == 0
     for name in ("model.safetensors", "metrics.jsonl", "best.safetensors"):
         left, right = (folder / name for folder in (killed, Path("whole")))

@@ -127,7 +127,7 @@ def test_scores_of_exact_and_of_untouched_clips(sources: Sources) -> None:
     assert left.gain == pytest.approx(1 / 50, abs=0.01)
     assert left.region_ssim == pytest.approx(left.input_region_ssim, abs=1e-6)
     assert left.region_ssim < made.region_ssim - 0.1
-    assert PROTOCOLS["sinusoid"].whole_clips
+    assert PROTOCOLS["sinusoid"].repeats == 10
 
 
 def test_noise_on_clips(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:

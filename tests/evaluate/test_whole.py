@@ -1,5 +1,6 @@
 """Texture ratios of frames and folds of displacement fields whose values are known."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from magkit.evaluate.whole import fold_share, magnify_whole, texture
+from magkit.errors import MagkitError
+from magkit.evaluate.whole import (
+    WholeFrame,
+    fold_share,
+    magnify_whole,
+    summarize_whole,
+    texture,
+)
+from magkit.magnify import pipeline
 
 CELL = 4
 
@@ -52,16 +61,19 @@ def test_the_share_of_a_fold() -> None:
 class Displaces:
     """Its motion is a field in which the last column moves; frames come back `times` as bright."""
 
-    stride = CELL
+    stride = cell = CELL
 
-    def __init__(self, times: float, channels: int = 2) -> None:
-        self.times, self.channels = times, channels
+    def __init__(self, times: float) -> None:
+        self.times = times
+
+    def average(self, first: torch.Tensor, others: Iterable[torch.Tensor]) -> torch.Tensor:
+        return first
 
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
         return frames
 
     def motion(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
-        field = current.new_zeros(1, self.channels, current.shape[2] // 4, current.shape[3] // 4)
+        field = current.new_zeros(1, 2, current.shape[2] // 4, current.shape[3] // 4)
         field[:, 0, :, -1] = -1.0
         return field
 
@@ -70,8 +82,9 @@ class Displaces:
 
 
 @pytest.mark.parametrize(("factor", "folds"), [(4.0, 0), (6.0, 1 / 9)])
-def test_frames_of_a_clip(factor: float, folds: float) -> None:
-    clip = [noise(seed) for seed in range(3)]
+def test_frames_of_a_clip(factor: float, folds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "limited", lambda motion, *_: motion)
+    clip = [noise() + np.uint8(number) for number in range(3)]
     first, *found = magnify_whole(clip, Displaces(0.5), factor)
     assert (first.texture, first.folds) == (1, 0)
     assert (first.before == first.after).all()
@@ -81,10 +94,42 @@ def test_frames_of_a_clip(factor: float, folds: float) -> None:
         assert frame.folds == pytest.approx(folds)
 
 
+def test_limited_motion_does_not_fold() -> None:
+    clip = [noise() + np.uint8(number) for number in range(2)]
+    assert [frame.folds for frame in magnify_whole(clip, Displaces(0.5), 6)] == [0, 0]
+
+
+class Linear:
+    """A magnifier of brightness."""
+
+    stride = 1
+
+    def encode(self, frames: torch.Tensor) -> torch.Tensor:
+        return frames
+
+    def motion(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+        return current - reference
+
+    def render(self, current: torch.Tensor, *_: Any) -> torch.Tensor:
+        return current
+
+
 def test_motion_that_is_no_field_has_no_folds() -> None:
-    *_, last = magnify_whole([noise(), noise()], Displaces(1, channels=3), 9)
-    assert last.folds is None
-    assert last.texture == 1
+    found = list(magnify_whole([noise(), noise()], Linear(), 9))
+    assert [frame.folds for frame in found] == [None, None]
+    assert found[1].texture == 1
+
+
+def test_the_summary_of_a_clip() -> None:
+    frames = [WholeFrame(noise(), noise(), ratio, ratio / 10) for ratio in (1, 0.86, 1.4, 1.1, 0.8)]
+    found = summarize_whole(frames)
+    assert found["texture"] == {"min": 0.8, "median": 1, "max": 1.4}
+    assert found["outside"] == pytest.approx(2 / 5)
+    assert found["folds"] == {"mean": pytest.approx(0.1032), "max": pytest.approx(0.14)}
+    assert found["frames"][1] == {"texture": 0.86, "folds": pytest.approx(0.086)}
+    assert summarize_whole([WholeFrame(noise(), noise(), 1, None)])["folds"] is None
+    with pytest.raises(MagkitError):
+        summarize_whole([])
 
 
 def test_a_frame_without_texture() -> None:

@@ -56,7 +56,8 @@ def test_one_item_is_made_ahead_and_no_more() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
 def test_an_error_comes_after_the_items_before_it(error: BaseException) -> None:
-    source, seen = Source(3, error), []
+    source = Source(3, error)
+    seen: list[int] = []
     with pytest.raises(type(error)) as caught:
         seen.extend(ahead(source))
     assert caught.value is error
@@ -77,7 +78,8 @@ def test_closing_closes_the_source_and_ends_the_thread() -> None:
 
 def test_nothing_runs_before_the_first_item_is_asked_for() -> None:
     before = threading.active_count()
-    source, started = Source(2), []
+    source = Source(2)
+    started: list[int] = []
     items = ahead(source, lambda: started.append(threading.get_ident()))
     assert threading.active_count() == before
     assert source.made == 0

@@ -1,6 +1,7 @@
 """Clips made by plain ffmpeg command lines: what the package under test must agree with."""
 
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +20,27 @@ def run_ffmpeg(*args: str | Path) -> str:
     return subprocess.run(line, capture_output=True, check=True, text=True).stderr
 
 
-@pytest.fixture
-def ffmpeg() -> Ffmpeg:
-    return run_ffmpeg
+@pytest.fixture(scope="session")
+def ffmpeg(tmp_path_factory: pytest.TempPathFactory) -> Ffmpeg:
+    """Runs ffmpeg, whose last argument is the output; what no file goes into is made once."""
+    folder = tmp_path_factory.mktemp("made")
+    made: dict[tuple[str, ...], tuple[Path, str]] = {}
+
+    def run(*args: str | Path) -> str:
+        given, path = tuple(map(str, args[:-1])), Path(args[-1])
+        key = (*given, path.suffix)
+        if key in made:
+            kept, said = made[key]
+            shutil.copyfile(kept, path)
+            return said
+        said = run_ffmpeg(*args)
+        if path.is_file() and not any(Path(each).exists() for each in given):
+            kept = folder / f"{len(made)}{path.suffix}"
+            shutil.copyfile(path, kept)
+            made[key] = (kept, said)
+        return said
+
+    return run
 
 
 @pytest.fixture
@@ -46,12 +65,12 @@ def count() -> Callable[[Path], int]:
 
 
 @pytest.fixture
-def clip(tmp_path: Path) -> Path:
+def clip(tmp_path: Path, ffmpeg: Ffmpeg) -> Path:
     """Two seconds, 64x48, 25 frames a second, with B-frames, key frames far apart, and a sound."""
     path = tmp_path / "clip.mp4"
     picture = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2"]
     sound = ["-f", "lavfi", "-i", "sine=440:d=2", "-c:a", "aac"]
-    run_ffmpeg(*picture, *sound, "-pix_fmt", "yuv420p", "-g", "20", "-bf", "3", path)
+    ffmpeg(*picture, *sound, "-pix_fmt", "yuv420p", "-g", "20", "-bf", "3", path)
     return path
 
 
@@ -69,10 +88,18 @@ def colourful() -> list[NDArray[np.uint8]]:
 FieldCoded = Callable[[NDArray[np.uint8]], bytes]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def field_coded() -> FieldCoded:
     """Makes bare H.264 in which every picture is a field: no encoder at hand makes such ones."""
-    return _field_coded
+    made: dict[bytes, bytes] = {}
+
+    def code(frames: NDArray[np.uint8]) -> bytes:
+        key = frames.tobytes()
+        if key not in made:
+            made[key] = _field_coded(frames)
+        return made[key]
+
+    return code
 
 
 class _Bits:

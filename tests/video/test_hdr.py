@@ -61,8 +61,7 @@ def _told(listing: str) -> set[str]:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv", ".webm"])
-@pytest.mark.parametrize("height", [48, 47])
-@pytest.mark.parametrize("times", [None, (0.0, 0.1, 0.3, 0.4)])
+@pytest.mark.parametrize(("height", "times"), [(48, None), (47, (0.0, 0.1, 0.3, 0.4))])
 def test_it_stays_in_every_container(
     pq: Callable[[str], Path],
     describe: Describe,

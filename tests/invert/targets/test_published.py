@@ -161,11 +161,11 @@ def test_no_region_at_all_in_the_second_one(second: MaskRCNNTarget) -> None:
 
 
 @pytest.mark.slow
-def test_a_step_at_the_size_of_davis(first: MaskRCNNTarget) -> None:
-    x = torch.rand(1, 3, 480, 854, requires_grad=True)
+def test_a_step_at_half_the_size_of_davis(first: MaskRCNNTarget) -> None:
+    x = torch.rand(1, 3, 240, 427, requires_grad=True)
     statistics = first.statistics()
     with record_moments(statistics) as seen:
-        losses = first.losses(x, first.labels([[bear(480, 854)]]))
+        losses = first.losses(x, first.labels([[bear(240, 427)]]))
     assert set(losses) == {"mask", "class"}
     total = torch.stack([*losses.values(), moments_distance(statistics, seen.of)]).sum()
     (gradient,) = torch.autograd.grad(total, x)

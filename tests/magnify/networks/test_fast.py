@@ -127,8 +127,8 @@ def test_convolutions_stay_well_below_the_bar(network: MagnetFast) -> None:
     a, b = frames(1, 384, 384), frames(1, 384, 384, seed=1)
     with FlopCounterMode(display=False) as counter:
         magnified(network, a, b, 10.0)
-    # The bar of 12 GFLOP is for everything; benchmarks/flops.py counts the rest.
-    assert counter.get_total_flops() < 11e9
+    # The bar of 8 GFLOP is for everything; benchmarks/flops.py counts the rest.
+    assert counter.get_total_flops() < 7e9
 
 
 def test_the_spec_builds_what_its_config_says() -> None:

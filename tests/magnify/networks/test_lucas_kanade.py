@@ -32,7 +32,7 @@ def measured(a: torch.Tensor, b: torch.Tensor, guess: torch.Tensor | None = None
     """The displacement (x, y) of the frame without its border."""
     cells = a.shape[-1] // CELL
     start = torch.zeros(1, 2, cells, cells) if guess is None else guess
-    equations, _ = NormalEquations()(pyramid(a)[0], pyramid(b)[0], start)
+    equations, _, _ = NormalEquations()(pyramid(a)[0], pyramid(b)[0], start)
     whole = equations[..., 3:-3, 3:-3].mean((2, 3), keepdim=True)
     return solve(whole, torch.full((1, 1, 1, 1), 1e-9)).flatten().detach()
 
@@ -85,7 +85,7 @@ def test_a_change_of_light_is_no_motion() -> None:
 def test_still_and_plain_frames_do_not_move() -> None:
     assert measured(pattern(0, 0), pattern(0, 0)).abs().max() < 1e-5
     plain = torch.zeros(1, 1, SIDE, SIDE)
-    equations, error = NormalEquations()(plain, plain, torch.zeros(1, 2, 16, 16))
+    equations, error, _ = NormalEquations()(plain, plain, torch.zeros(1, 2, 16, 16))
     assert solve(equations, torch.full((1, 1, 1, 1), 1e-4)).abs().max() < 1e-6
     assert error.max() < 1e-6
 
@@ -93,10 +93,10 @@ def test_still_and_plain_frames_do_not_move() -> None:
 def test_the_error_says_what_the_guess_leaves() -> None:
     moved, zero = pattern(0.3, 0), torch.zeros(1, 2, 16, 16)
     still, moved = pyramid(pattern(0, 0))[0], pyramid(moved)[0]
-    _, wrong = NormalEquations()(still, moved, zero)
+    _, wrong, _ = NormalEquations()(still, moved, zero)
     right = torch.zeros_like(zero)
     right[:, 0] = 0.3
-    _, left = NormalEquations()(still, moved, right)
+    _, left, _ = NormalEquations()(still, moved, right)
     assert left.mean() < 0.1 * wrong.mean()
 
 
@@ -113,7 +113,7 @@ def test_solve_solves_two_by_two_systems() -> None:
 
 def test_damping_draws_to_nought() -> None:
     a, b = pattern(0, 0), pattern(0.2, 0.1)
-    equations, _ = NormalEquations()(pyramid(a)[0], pyramid(b)[0], torch.zeros(1, 2, 16, 16))
+    equations, _, _ = NormalEquations()(pyramid(a)[0], pyramid(b)[0], torch.zeros(1, 2, 16, 16))
     lengths = [
         solve(equations, torch.full((1, 1, 1, 1), damping)).norm(dim=1).mean().item()
         for damping in (1e-3, 1.0, 100.0)
