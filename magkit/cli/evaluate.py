@@ -70,8 +70,7 @@ def magnifier(
         int | None,
         typer.Option(
             min=1,
-            help="Scenes of each kind: displacement, factor or noise level; the protocol's own "
-            "number if unset.",
+            help="Scenes of each kind; the protocol's own number if unset.",
         ),
     ] = None,
     noise: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -122,8 +122,9 @@ def evaluate_moving(
         clip = add_noise(plain, noise, random) if noise else add_dither(plain, random)
         frames = [to_uint8(frame) for frame in torch.split(clip, 1)]
         judge = WobbleJudge(case, scene)
-        found = judge.measures(magnify(frames, magnifier, FACTOR, mode=mode, device=device))
-        rival = judge.measures(accelerate(frames, magnifier, FACTOR, PERIOD // 4, device))
+        made = list(magnify(frames, magnifier, FACTOR, mode=mode, device=device))
+        found = judge.measures(made[JUDGED])
+        rival = judge.measures(_accelerated(frames, magnifier, device))
         still = judge.similarity(clip[JUDGED])
         rivals = {f"acceleration_{name}": value for name, value in rival.items()}
         yield Score(
@@ -136,6 +137,15 @@ def evaluate_moving(
             input_region_ssim=still[1],
             more={"path_error": found["path_error"], "travel": case.travel, **rivals},
         )
+
+
+def _accelerated(
+    frames: Sequence[Frame], magnifier: Magnifier, device: torch.device | str
+) -> list[Frame]:
+    """Return the judged frames of `accelerate`, tuned to the wobble."""
+    step = PERIOD // 4
+    needed = frames[JUDGED.start - step : JUDGED.stop + step]
+    return list(accelerate(needed, magnifier, FACTOR, step, device))[step:-step]
 
 
 class WobbleJudge:
@@ -156,9 +166,8 @@ class WobbleJudge:
         return found.mean().item(), mean(found, self._region)
 
     def measures(self, made: Iterable[Frame]) -> dict[str, float]:
-        """Return gain, path_error, ssim and region_ssim of a magnified clip."""
-        frames = list(made)[JUDGED]
-        clip = torch.cat([to_tensor(f, 1, self._exact.device) for f in frames])
+        """Return gain, path_error, ssim and region_ssim of the judged frames of a clip."""
+        clip = torch.cat([to_tensor(frame, 1, self._exact.device) for frame in made])
         found = self._scene.locate(clip, self._places).double().cpu()
         gain, error = self._wobble(found - self._path)
         whole, region = self.similarity(clip)

@@ -66,7 +66,9 @@ def test_figures_of_clips_that_are_known(
     off = 1 - torch.linspace(-1, 1, moving.FRAMES, dtype=torch.float64)[:, None] ** 2
     away = bent * off * torch.tensor([0.6, -0.8])
     clip = scene.frames(case.path() + gain * FACTOR * case.swing() + away)
-    found = WobbleJudge(case, scene).measures(to_uint8(frame[None]) for frame in clip)
+    found = WobbleJudge(case, scene).measures(
+        to_uint8(frame[None]) for frame in clip[moving.JUDGED]
+    )
     assert found["gain"] == pytest.approx(gain, abs=0.01)
     assert found["path_error"] == pytest.approx(bent, abs=0.02)
     assert (found["region_ssim"] > 0.99) == (gain == 1)
