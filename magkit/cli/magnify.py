@@ -69,7 +69,7 @@ Limit = Annotated[
     typer.Option(
         metavar="PX",
         help="How far anything is shown to move, softly; 0: no limit. Unset: 8 % of the shorter "
-        "side.",
+        "side, at least 16.",
     ),
 ]
 Average = Annotated[

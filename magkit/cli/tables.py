@@ -114,6 +114,7 @@ def score_table(result: Report, axes: Sequence[str], extras: Mapping[str, str]) 
     """
     from rich.table import Table
 
+    right: tuple[str, ...]
     right = ("scenes", "gain", "within 10 %", "SSIM", "region", "SSIM still", "region still")
     if extras:  # a terminal has no room for all
         right = ("gain", "SSIM", "region", *extras.values())

@@ -100,7 +100,8 @@ class DeformedScene:
         """Return |d(p)| of what each pixel shows, 0 of what stands still, (N, 1, size, size)."""
         points = self._material(scales)
         field = displacement(self._fields(len(points)), points)
-        return field.norm(dim=1, keepdim=True) * self._cover(points)
+        lengths: torch.Tensor = field.norm(dim=1, keepdim=True) * self._cover(points)
+        return lengths
 
     def visible(self, scale: float, at: float) -> torch.Tensor:
         """Return whether the frame at scale `at` shows what each pixel shows at `scale`.

@@ -14,13 +14,11 @@ DOUBTFUL = 1.5  # pixels: displacements from this on must explain the change
 STRAIN = 1.0  # change of displacement over distance that cells without certainty may have
 FOLD = 1.5  # likewise of what is shown
 DEFAULT_LIMIT = 0.08  # of the shorter side: how far anything is shown to move
+MIN_LIMIT = 16.0  # pixels: likewise at least, in small pictures
 
 
-def confidence(reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+def explained(reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     """Return how well a displacement explains the change between two frames.
-
-    Displacements far below `DOUBTFUL` are trusted: least squares find them, and noise would
-    outweigh the change that they make.
 
     Arguments are those of `matching.residual`.
 
@@ -32,8 +30,17 @@ def confidence(reference: torch.Tensor, current: torch.Tensor, field: torch.Tens
     change = residual(reference, current, torch.zeros_like(field))
     texture = around(F.avg_pool2d(current.square(), CELL // 2), 3)
     allowed = 0.5 * change.minimum(texture) + NOISE
-    doubt = 1 - (3 - 2 * left / allowed).clamp(0, 1)
+    share: torch.Tensor = (3 - 2 * left / allowed).clamp(0, 1)
+    return share
+
+
+def confidence(reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+    """Return `explained`, but 1 for displacements far below `DOUBTFUL`.
+
+    Least squares find these, and noise would outweigh the change that they make.
+    """
     large = (field.square().sum(1, keepdim=True) / DOUBTFUL**2).square()
+    doubt = 1 - explained(reference, current, field)
     certainty: torch.Tensor = 1 - doubt * large / (1 + large)
     return certainty
 
@@ -81,6 +88,11 @@ def _times(energy: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     xx, xy, yy = energy.chunk(3, 1)
     x, y = field.chunk(2, 1)
     return torch.cat([xx * x + xy * y, xy * x + yy * y], 1)
+
+
+def default_limit(height: int, width: int) -> float:
+    """Return how far anything in a frame is shown to move where nobody says, in pixels."""
+    return max(DEFAULT_LIMIT * min(height, width), MIN_LIMIT)
 
 
 def limited(motion: torch.Tensor, factor: float, limit: float) -> torch.Tensor:

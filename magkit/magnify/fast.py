@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from magkit.magnify.coherence import confidence, fill
+from magkit.magnify.coherence import confidence, explained, fill
 from magkit.magnify.fast_spec import FastConfig
 from magkit.magnify.lucas_kanade import (
     CELL,
@@ -336,14 +336,14 @@ class MagnetFast(nn.Module):
     def average(self, first: Features, others: Iterable[Features]) -> Features:
         """Return the features of the mean of frames, aligned to the first.
 
-        A frame counts where its displacement explains what changed; see `confidence`.
+        A frame counts where its displacement explains what changed; see `explained`.
         """
         total, weight = first.frames, torch.ones_like(first.frames[:, :1])
         for other in others:
             field = self.motion(other, first)
             gain = contrast_gain(first.details, other.details)
             pair = other.details[1] * gain, first.details[1]
-            certainty = upsample(confidence(*pair, field), CELL)
+            certainty = upsample(explained(*pair, field), CELL)
             moved = backward_warp(other.frames, upsample(field, CELL), mode="bicubic")
             total, weight = total + certainty * moved, weight + certainty
             del other

@@ -15,7 +15,7 @@ import torch
 
 from magkit.errors import UsageError
 from magkit.magnify.band import AVERAGE, Band, Mode, check_request
-from magkit.magnify.coherence import DEFAULT_LIMIT, limited
+from magkit.magnify.coherence import default_limit, limited
 from magkit.magnify.filters import ORDER, BandPass
 from magkit.magnify.motion import (
     Encoded,
@@ -73,7 +73,7 @@ def magnify(
             frames follow the rate.
         order: Of the band's Butterworth filter, in static mode.
         limit: How far anything is shown to move, pixels; 0: no limit; None: 8 % of the shorter
-            side. Only of magnifiers that measure displacements.
+            side, at least 16. Only of magnifiers that measure displacements.
         average: Number of frames whose aligned mean is the reference of static mode; 1: the first
             frame alone; None: 8. Only of magnifiers that measure displacements.
         device: Of the magnifier.
@@ -307,7 +307,7 @@ def _render(item: Shown, magnifier: Magnifier, factor: float, limit: float | Non
     motion, size = item.motion, item.frame.shape[:2]
     assert motion is not None
     if isinstance(magnifier, DisplacementMagnifier):
-        motion = limited(motion, factor, DEFAULT_LIMIT * min(size) if limit is None else limit)
+        motion = limited(motion, factor, default_limit(*size) if limit is None else limit)
     made = magnifier.render(item.features, motion, motion.new_tensor([factor]))
     return to_frame(made, size, deep=item.frame.dtype == np.uint16)
 

@@ -51,7 +51,7 @@ def found(line: str, flag: str) -> Values | None:
         ("finetune", "--encoder", Values(ask=["runs", "pretrain"], paths="files")),
         ("finetune", "--weights", Values(paths="files")),
         ("magnify", "--weights", Values(ask=["weights"], paths="files")),
-        ("magnify", "--mode", Values(words=["static", "dynamic"])),
+        ("magnify", "--mode", Values(words=["static", "dynamic", "follow"])),
         ("magnify", "--opt", Values(ask=["options", "magnifier", "--magnifier", "magnet-fast"])),
         ("magnify", "--device", Values(words=["auto", "cpu", "cuda", "mps"])),
         ("magnify", "-f", Values()),

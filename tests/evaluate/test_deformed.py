@@ -32,7 +32,9 @@ def strip() -> DeformedScene:
     return DeformedScene(SIZE, BEAM, texels(), texels(1), (18.0, 6.0), edge=1.5)
 
 
-def field(scene: DeformedScene, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray:
+def field(
+    scene: DeformedScene, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> NDArray[np.float64]:
     if scene.edge:
         return np.stack([0 * x, 0.5 * np.cos(2 * np.pi * x / 72)])
     shape = np.cos(NUMBER * x) * np.cos(NUMBER * y)
@@ -47,7 +49,9 @@ def exact(scene: DeformedScene, scale: float) -> NDArray[np.float64]:
         dx, dy = scale * field(scene, px, py)
         px, py = x - dx, y - dy
 
-    def spline(image: torch.Tensor | None, x: NDArray, y: NDArray) -> NDArray:
+    def spline(
+        image: torch.Tensor | None, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         assert image is not None
         at = np.stack([y, x]) + (SIDE - 1) / 2
         planes = image.double().numpy()
@@ -61,7 +65,8 @@ def exact(scene: DeformedScene, scale: float) -> NDArray[np.float64]:
     else:
         cover = ((inside[0] >= 0) & (inside[1] >= 0)).astype(float)
     still = spline(scene.behind, x, y)
-    return still + cover * (spline(scene.front, px, py) - still)
+    frame: NDArray[np.float64] = still + cover * (spline(scene.front, px, py) - still)
+    return frame
 
 
 @pytest.mark.parametrize("scene", [square(), strip()])

@@ -11,7 +11,7 @@ import torch
 
 from magkit.errors import UsageError
 from magkit.magnify.band import AVERAGE, Band, Mode
-from magkit.magnify.coherence import DEFAULT_LIMIT, soft_limit
+from magkit.magnify.coherence import DEFAULT_LIMIT, MIN_LIMIT, soft_limit
 from magkit.magnify.motion import PERIOD, path_kernel
 from magkit.magnify.pipeline import magnify
 from magkit.protocols import DisplacementMagnifier
@@ -87,10 +87,10 @@ def test_a_limit_bounds_what_is_shown(mode: Mode, limit: float) -> None:
 
 
 def test_the_default_limit_follows_the_shorter_side() -> None:
-    for height, width in ((40, 56), (200, 100)):
+    for height, width in ((40, 56), (300, 400)):
         model = Greys()
         list(magnify(greys([50, 250], height, width), model, 300, average=1))
-        pixels = DEFAULT_LIMIT * min(height, width)
+        pixels = max(DEFAULT_LIMIT * min(height, width), MIN_LIMIT)
         assert model.added[0].norm(dim=1).max().item() == pytest.approx(pixels, rel=0.01)
 
 
@@ -158,12 +158,12 @@ def test_only_displacements_can_be_followed_limited_and_aligned(
     asked: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
-        magnify(greys([1]), Plain(), 2, **asked)  # type: ignore[arg-type]
+        magnify(greys([1]), Plain(), 2, **asked)
     magnify(greys([1]), Greys(), 2, **asked)
 
 
 def test_other_magnifiers_may_be_told_to_do_neither() -> None:
-    out = magnify(greys([50, 60]), Plain(), 2, limit=0, average=1)  # type: ignore[arg-type]
+    out = magnify(greys([50, 60]), Plain(), 2, limit=0, average=1)
     assert [int(frame[0, 0, 0]) for frame in out] == [50, 70]
 
 

@@ -161,7 +161,7 @@ def test_clips_without_motion(count: int) -> None:
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_steps_in_threads_give_the_same_frames(mode: Mode, threads: int) -> None:
     frames, before = noise(6, 24, 40), torch.get_num_threads()
-    band = {"band": Band(1, 5), "rate": 24} if mode == "static" else {}
+    band: dict[str, Any] = {"band": Band(1, 5), "rate": 24} if mode == "static" else {}
     apart, together = Pixels(), Pixels()
     expected = list(magnify(frames, apart, 4, mode=mode, **band))
     torch.set_num_threads(threads)

@@ -71,7 +71,7 @@ def test_a_magnifier_without_displacements_keeps_the_first_frame() -> None:
         stride, encode, motion, render = 4, Numbers.encode, Numbers.motion, Numbers.render
 
     clip = stream([1, 2, 6, 50, 51], cuts=[3], opening=3)
-    found = motions(since_first(clip, nullcontext(), Plain(), None, repeat(0.1)))  # type: ignore[arg-type]
+    found = motions(since_first(clip, nullcontext(), Plain(), None, repeat(0.1)))
     assert found == [None, 1, 5, None, 1]
 
 

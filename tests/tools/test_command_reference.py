@@ -46,7 +46,7 @@ def test_it_has_every_option_of_help(path: str, capsys: pytest.CaptureFixture[st
 
 def test_what_an_option_says() -> None:
     found = {option.names: option for option in COMMANDS["magkit magnify"].options}
-    assert found["--mode",].value == "static|dynamic"
+    assert found["--mode",].value == "static|dynamic|follow"
     assert found["--factor", "-f"].text.endswith("Default: 10.0.")
     assert found["--order",].text.endswith("From 1 to 8. Default: 2.")
     assert found["--overwrite",].value == ""
@@ -72,7 +72,7 @@ def man_db() -> bool:
 def test_the_page_has_no_fault(tmp_path: Path) -> None:
     lines = shown(ROOT / "man" / "magkit.1").splitlines()
     assert lines[0].startswith("MAGKIT(1)")
-    assert "       --mode static|dynamic" in lines
+    assert "       --mode static|dynamic|follow" in lines
     odd = ".so /etc/passwd and 'x' \\fB `--flag` \\n(.z"
     path = tmp_path / "odd.1"
     path.write_text(source(odd), encoding="utf-8")

@@ -1,10 +1,12 @@
 """Still cells are copied, and only the tiles around moving ones are computed."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from magkit.magnify import fast
@@ -69,8 +71,9 @@ def test_still_cells_are_the_input_to_the_bit(
     network: MagnetFast, most: int, dense: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fast, "DENSE", dense)
-    kind = np.uint8 if most == 255 else np.uint16
-    frame = np.random.default_rng(0).integers(0, most + 1, (HEIGHT, WIDTH, 3)).astype(kind)
+    kind: type[np.unsignedinteger[Any]] = np.uint8 if most == 255 else np.uint16
+    pixels = np.random.default_rng(0).integers(0, most + 1, (HEIGHT, WIDTH, 3))
+    frame: NDArray[np.unsignedinteger[Any]] = pixels.astype(kind)
     current = network.encode(to_tensor(frame, network.stride))
     flow = network.renderer.arrival(current, field(EDGE))
     made = network.renderer(current, field(EDGE))
