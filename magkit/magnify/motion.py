@@ -129,8 +129,8 @@ def off_path(
 
     A place is followed from frame to frame, as far as the kernel reaches in both directions,
     through the displacements between successive frames. The kernel is symmetric, and a path of
-    constant acceleration counts as smooth. Frames near a cut
-    use as many frames on both sides as there are.
+    constant acceleration counts as smooth. Frames near a cut use as many frames on both sides as
+    there are.
 
     Args:
         stream: frames.
