@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -83,9 +84,10 @@ main()
 
 
 @pytest.fixture
-def slow_training(preloaded_python: str) -> list[str]:
+def slow_training() -> list[str]:
     """A command as `magkit` that says its process number and waits before each training step."""
-    return [preloaded_python, "-c", SLOW_TRAINING]
+    # Not by the fork server, whose process would outlive a kill for a while.
+    return [sys.executable, "-c", SLOW_TRAINING]
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_commands_options_and_values(place: Any, shell: Any) -> None:
     assert shell.offers("magkit pretrain --method ") == {"moco", "byol", "scrl"}
     assert shell.offers("magkit invert --video b") == {"bear", "blackswan"}
     assert shell.offers("magkit completion ") == {"bash", "zsh", "fish", "powershell"}
-    assert shell.offers("magkit magnify clip.mp4 --mode ") == {"static", "dynamic"}
+    assert shell.offers("magkit magnify clip.mp4 --mode ") == {"static", "dynamic", "follow"}
     keys = shell.offers("magkit pretrain --method moco --opt ")
     assert {"queue=", "tau="} <= keys
     assert not keys & {"boxes=", "rois="}
