@@ -5,14 +5,20 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from magkit.magnify.lucas_kanade import CELL, solve
+from magkit.magnify.lucas_kanade import CELL, residual_after, solve
 from magkit.magnify.matching import NOISE, around, residual
 
 LEVELS = 6  # of the pyramid of cells: the coarsest cell is 256 pixels wide
 DETAIL = 0.1  # pixels: standard deviation of the details that each level may add
 DOUBTFUL = 1.5  # pixels: displacements from this on must explain the change
+ROUNDING = 2e-4  # mean square of the equations' residual that rounding to 8 bit leaves
+SUPPORT = 5  # cells: side of the window in which displacements are told from noise
+DETECTED = 0.02  # signal over noise of a displacement of which half is kept
 STRAIN = 1.0  # change of displacement over distance that cells without certainty may have
-FOLD = 1.5  # likewise of what is shown
+FOLD = 1.5  # likewise of what is shown, for small displacements
+LARGE_FOLD = 0.4  # likewise, for large ones: no layer hides a torn flame or fills a wide gap
+LARGE = 12.0  # pixels: displacements halfway from small to large
+NEARBY = 9  # cells: window of the greatest displacement around a cell
 DEFAULT_LIMIT = 0.08  # of the shorter side: how far anything is shown to move
 MIN_LIMIT = 16.0  # pixels: likewise at least, in small pictures
 
@@ -90,6 +96,24 @@ def _times(energy: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     return torch.cat([xx * x + xy * y, xy * x + yy * y], 1)
 
 
+def without_noise(field: torch.Tensor, equations: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
+    """Remove displacements that can't be told from noise.
+
+    The signal is the mean square change of brightness that the displacements around a cell make,
+    the noise what they leave of the change. What coding or noise moves is two or three powers of
+    ten below what really moves, so that a wide range of thresholds does the same.
+
+    Args:
+        field: displacement in pixels, (N, 2, h, w).
+        equations: (N, 5, h, w), see `lucas_kanade.NormalEquations`.
+        rest: mean square of their right-hand side, (N, 1, h, w).
+    """
+    change = (field * _times(equations[:, :3], field)).sum(1, keepdim=True)
+    noise = around(residual_after(equations, rest, field), SUPPORT).clamp(min=ROUNDING)
+    ratio = (around(change, SUPPORT) / (DETECTED * noise)).square()
+    return field * (ratio / (1 + ratio))
+
+
 def default_limit(height: int, width: int) -> float:
     """Return how far anything in a frame is shown to move where nobody says, in pixels."""
     return max(DEFAULT_LIMIT * min(height, width), MIN_LIMIT)
@@ -110,15 +134,21 @@ def limited(motion: torch.Tensor, factor: float, limit: float) -> torch.Tensor:
     return without_folds(shift) / (factor - 1)
 
 
-def without_folds(shift: torch.Tensor, strain: float = FOLD) -> torch.Tensor:
-    """Remove details of a shown displacement (N, 2, h, w), in pixels, steeper than `strain`."""
-    levels = [shift]
+def without_folds(shift: torch.Tensor) -> torch.Tensor:
+    """Remove details of a shown displacement (N, 2, h, w), in pixels, that are too steep.
+
+    Jumps of some pixels between layers stay sharp; where more is shown, pictures bend instead.
+    """
+    length = F.max_pool2d(shift.norm(dim=1, keepdim=True), NEARBY, 1, NEARBY // 2)
+    strain = LARGE_FOLD + (FOLD - LARGE_FOLD) / (1 + (length / LARGE) ** 4)
+    levels = [(shift, strain)]
     for _ in range(LEVELS):
-        levels.append(_halve(levels[-1]))
-    coarse = levels[-1]
-    for level in range(LEVELS - 1, -1, -1):
-        coarse = _double(coarse, levels[level].shape[-2:])
-        detail = levels[level] - coarse
+        shift, strain = (_halve(maps) for maps in levels[-1])
+        levels.append((shift, strain))
+    coarse = levels[-1][0]
+    for level, (shift, strain) in list(enumerate(levels))[-2::-1]:
+        coarse = _double(coarse, shift.shape[-2:])
+        detail = shift - coarse
         coarse = coarse + detail * _gate(detail, strain * CELL * 2**level)
     return coarse
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from magkit.magnify.coherence import confidence, explained, fill
+from magkit.magnify.coherence import ROUNDING, confidence, explained, fill, without_noise
 from magkit.magnify.fast_spec import FastConfig
 from magkit.magnify.lucas_kanade import (
     CELL,
@@ -36,7 +36,6 @@ DILATIONS = (1, 3, 9)  # cells: distances of aggregation, step by step
 COARSE_DILATIONS = (1, 3)  # likewise, for the coarse guess
 SCALES = (3, 2, 1)  # pyramid levels of the coarse guess, in this order
 MIN_GUESS = 0.3  # pixels: guesses far below this are suppressed
-ROUNDING = 2e-4  # mean square of the equations' residual that rounding to 8 bit leaves
 MOTION_UNIT = 0.03  # pixels: unit of displacements in the networks' logarithmic inputs
 MAX_LOG_DAMPING = 12.0  # e^12 of the equations' unit: no motion at all
 SHIFT_UNIT = 2.0  # cells: likewise of magnified displacements
@@ -179,7 +178,8 @@ class DisplacementEstimator(nn.Module):
         certainty = confidence(reference.details[1], after[1], motion)
         noise = residual_after(equations, rest, motion).flatten(1).median(1).values
         noise = noise.clamp(min=ROUNDING).view(-1, 1, 1, 1)
-        return fill(motion, certainty, equations[:, :3], noise), guess
+        motion = fill(motion, certainty, equations[:, :3], noise)
+        return without_noise(motion, equations, rest), guess
 
     def guide_inputs(
         self,
