@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -19,20 +20,36 @@ def pixel_grid(field: torch.Tensor) -> torch.Tensor:
     return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
 
 
-def backward_warp(image: torch.Tensor, field: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
-    """Sample `image` (N, C, H, W) at x - field(x), the field in pixels; borders are repeated."""
+def backward_warp(
+    image: torch.Tensor,
+    field: torch.Tensor,
+    mode: str = "bilinear",
+    corner: tuple[int, int] = (0, 0),
+) -> torch.Tensor:
+    """Sample `image` at x - field(x); its borders are repeated.
+
+    Args:
+        image: (N, C, H, W).
+        field: in pixels of the image, (N, 2, h, w).
+        mode: of `grid_sample`.
+        corner: row and column in the image of the field's first pixel.
+
+    Returns:
+        (N, C, h, w).
+    """
     height, width = image.shape[-2:]
     # align_corners=True maps the outer pixels' centres to -1 and 1.
     across, down = 2 / max(width - 1, 1), 2 / max(height - 1, 1)
-    x = torch.arange(width, device=field.device, dtype=field.dtype) * across - 1
-    y = torch.arange(height, device=field.device, dtype=field.dtype)[:, None] * down - 1
+    rows, columns = (torch.arange(side, device=field.device) for side in field.shape[-2:])
+    x = (columns + corner[1]).to(field.dtype) * across - 1
+    y = (rows + corner[0]).to(field.dtype)[:, None] * down - 1
     x, y = torch.sub(x, field[:, 0], alpha=across), torch.sub(y, field[:, 1], alpha=down)
     return _sample(image, torch.stack([x, y], 3), mode)
 
 
 def _sample(image: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
     """Call `grid_sample`, a single picture in strips: on a CPU it uses one thread a picture."""
-    n, channels, height, width = image.shape
+    (n, channels), (height, width) = image.shape[:2], grid.shape[1:3]
     strips = math.gcd(height, STRIPS) if n == 1 else 1
     grid = grid.reshape(n * strips, height // strips, width, 2)
     image = image.expand(n * strips, -1, -1, -1)
@@ -66,7 +83,7 @@ def convex(padded: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Upsample a field that is padded by a pixel, (N, 2, h + 2, w + 2); see `upsample_convex`."""
     n, _, height, width = weights.shape
     shares = weights.view(n, 1, 9, 4, height, width).softmax(2)
-    near = _shifted(padded, 1)[:, :, :, None]
+    near = [maps[:, :, None] for maps in _shifted(padded, 1)]
     return F.pixel_shuffle(weighted_sum(near, shares).flatten(1, 2), 2)
 
 
@@ -98,7 +115,7 @@ def splat(values: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     return out.view(n, height, width, channels).permute(0, 3, 1, 2)
 
 
-def neighbours(maps: torch.Tensor, dilation: int) -> torch.Tensor:
+def neighbours(maps: torch.Tensor, dilation: int) -> list[torch.Tensor]:
     """Return each pixel and its eight neighbours `dilation` pixels away, row by row.
 
     Args:
@@ -106,22 +123,22 @@ def neighbours(maps: torch.Tensor, dilation: int) -> torch.Tensor:
         dilation: distance of the neighbours in pixels.
 
     Returns:
-        (N, C, 9, H, W).
+        Nine views (N, C, H, W).
     """
     return _shifted(F.pad(maps, (dilation,) * 4, mode="replicate"), dilation)
 
 
-def _shifted(padded: torch.Tensor, dilation: int) -> torch.Tensor:
+def _shifted(padded: torch.Tensor, dilation: int) -> list[torch.Tensor]:
     height, width = (side - 2 * dilation for side in padded.shape[-2:])
     starts = [(i * dilation, j * dilation) for i in range(3) for j in range(3)]
-    return torch.stack([padded[..., y : y + height, x : x + width] for y, x in starts], 2)
+    return [padded[..., y : y + height, x : x + width] for y, x in starts]
 
 
-def weighted_sum(maps: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-    """Return (maps * shares).sum(2) without the large intermediate product."""
-    total = maps[:, :, 0] * shares[:, :, 0]
-    for k in range(1, maps.shape[2]):
-        total = torch.addcmul(total, maps[:, :, k], shares[:, :, k])
+def weighted_sum(maps: Sequence[torch.Tensor], shares: torch.Tensor) -> torch.Tensor:
+    """Return the sum of `maps` (each N, C, ...) times their `shares` (N, C or 1, K, ...)."""
+    total = maps[0] * shares[:, :, 0]
+    for index in range(1, len(maps)):
+        total = torch.addcmul(total, maps[index], shares[:, :, index])
     return total
 
 
@@ -235,19 +252,20 @@ class Aggregation(nn.Module):
             solution = solve(equations, equations.new_full((1, 1, 1, 1), DAMPING))
             near = neighbours(torch.cat([equations, solution], 1), dilation)
             noise, slack = self.log_noise[step].exp(), self.log_slack[step].exp()
-            residual = _energy(equations, near[:, 5:] - solution[:, :, None])
-            allowed = noise + slack * _energy(equations, solution[:, :, None])
+            residual = torch.cat([_energy(equations, maps[:, 5:] - solution) for maps in near], 1)
+            allowed = noise + slack * _energy(equations, solution)
             penalty = (1 + residual / allowed).log() * self.log_strictness[step].exp()
             shares = (logits[:, 9 * step : 9 * step + 9] - penalty).softmax(1)
-            equations = weighted_sum(near[:, :5], shares[:, None])
+            equations = weighted_sum([maps[:, :5] for maps in near], shares[:, None])
         return equations
 
 
 def _energy(equations: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
-    """Return d^T (sum g g^T) d for d (N, 2, K, h, w), the squared change of brightness by d."""
-    xx, xy, yy = equations[:, :3].unsqueeze(2).unbind(1)
-    x, y = d.unbind(1)
-    return (xx * x + 2 * xy * y) * x + yy * y * y
+    """Return d^T (sum g g^T) d for d (N, 2, h, w), the squared change of brightness by d."""
+    xx, xy, yy = equations[:, :3].chunk(3, 1)
+    x, y = d.chunk(2, 1)
+    energy: torch.Tensor = (xx * x + 2 * xy * y) * x + yy * y * y
+    return energy
 
 
 def contrast_gain(reference: list[torch.Tensor], current: list[torch.Tensor]) -> torch.Tensor:

@@ -14,6 +14,7 @@ MEAN = 9  # pixels, at every level: window of the mean colour that is subtracted
 NEAR = 3  # pixels: distance of the neighbours whose displacements a finer level tries too
 BETTER = 0.8  # a match replaces a guess if it leaves less than this share of the guess's error
 UNEXPLAINED = 0.5  # share of the change between frames that a good guess doesn't leave
+UNRELATED = 0.25  # share of the texture that is left at least where frames show different things
 NOISE = (1.5 / 255) ** 2  # mean square of changes that need no explanation
 
 
@@ -37,30 +38,44 @@ def around(maps: torch.Tensor, window: int) -> torch.Tensor:
     return F.avg_pool2d(maps, window, 1, window // 2, count_include_pad=False)
 
 
-def improve_guess(
-    guess: torch.Tensor,
-    frames: tuple[torch.Tensor, torch.Tensor],
-    details: tuple[torch.Tensor, torch.Tensor],
+def unexplained(
+    reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor
 ) -> torch.Tensor:
-    """Replace a guessed displacement where it doesn't explain the change and a match does.
+    """Return which pairs of frames have cells whose change a displacement leaves, (N,).
 
-    Frames in which the guess explains everything, as those of small motions, are not searched.
+    Noise is what is left in the tenth of the cells with the least. Arguments are those of
+    `residual`.
+    """
+    with torch.no_grad():
+        left = residual(reference, current, field)
+        change = residual(reference, current, torch.zeros_like(field))
+        texture = around(F.avg_pool2d(current.square(), CELL // 2), 3)
+        noise = NOISE + 2 * left.flatten(1).quantile(0.1, dim=1).view(-1, 1, 1, 1)
+        # Interpolation leaves a part of small changes, but far less than the texture.
+        allowed = torch.maximum(UNEXPLAINED * change, UNRELATED * texture) + noise
+        found: torch.Tensor = (left.minimum(change) > allowed).flatten(1).any(1)
+    return found
+
+
+def better_guess(
+    guess: torch.Tensor,
+    field: torch.Tensor,
+    matched: torch.Tensor,
+    details: tuple[torch.Tensor, torch.Tensor],
+    pairs: torch.Tensor,
+) -> torch.Tensor:
+    """Replace a guessed displacement where a match explains more than what became of the guess.
 
     Args:
         guess: pixels, (N, 2, H/4, W/4).
-        frames: A and B in [0, 1], (N, 3, H, W).
-        details: those of `residual`.
+        field: displacement that was found from the guess.
+        matched: displacement to try, see `match`.
+        details: the frames, see `residual`.
+        pairs: those in which guesses may be replaced, booleans (N,).
     """
     with torch.no_grad():
-        left = residual(*details, guess)
-        change = residual(*details, torch.zeros_like(guess))
-        unexplained = (left > UNEXPLAINED * change + NOISE).flatten(1).any(1)
-        if not unexplained.any():
-            return guess
-        matched = match(*frames)
-        better = around(residual(*details, matched), 5) < BETTER * around(left, 5)
-        # The frames beside it in a batch don't change what becomes of a frame.
-        better = better & unexplained[:, None, None, None]
+        left, rest = (around(residual(*details, d), 5) for d in (field, matched))
+        better = (rest < BETTER * left) & pairs.view(-1, 1, 1, 1)
     return torch.where(better, matched, guess)
 
 

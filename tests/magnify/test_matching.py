@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from magkit.magnify.lucas_kanade import CELL, pyramid
-from magkit.magnify.matching import improve_guess, match, residual
+from magkit.magnify.matching import better_guess, match, residual, unexplained
 
 HEIGHT, WIDTH, MARGIN = 192, 256, 72
+Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 def picture(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> torch.Tensor:
@@ -81,15 +82,23 @@ def test_small_frames(size: tuple[int, int]) -> None:
     assert match(frame, frame).abs().max() == 0
 
 
+def improved(guess: torch.Tensor, frames: Pair, halves: Pair) -> torch.Tensor:
+    """The guess, replaced where it is what was found and a match is better."""
+    lost = unexplained(*halves, guess)
+    if not lost.any():
+        return guess
+    return better_guess(guess, guess, match(*frames), halves, lost)
+
+
 def test_frames_of_a_batch_are_apart() -> None:
     guess = torch.zeros(1, 2, HEIGHT // CELL, WIDTH // CELL)
     # One frame moves far, one by less than what is searched for, one is a little noisy.
     noisy = pair(0, 0, 7)[0], pair(0, 0, 7)[0] + 0.004 * torch.randn(1, 3, HEIGHT, WIDTH)
     pairs = [pair(32, -16, 5), pair(0, 0, 6), noisy]
     frames = torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs])
-    together = improve_guess(guess.expand(3, -1, -1, -1), frames, details(*frames))
+    together = improved(guess.expand(3, -1, -1, -1), frames, details(*frames))
     for index, alone in enumerate(pairs):
-        expected = improve_guess(guess, alone, details(*alone))
+        expected = improved(guess, alone, details(*alone))
         assert torch.equal(together[index], expected[0])
     assert share_right(together[0:1, :, 8:-8, 12:-8], 32, -16) > 0.9
 
@@ -104,10 +113,10 @@ def test_a_guess_that_explains_everything_is_returned_itself() -> None:
     assert (residual(inner[0], inner[1], guess)[..., 3:-3, 3:-3] < 1e-3).all()
     still = before[..., 64:-64, 64:-64]
     pairs = details(still, still)
-    assert improve_guess(guess * 0, (still, still), pairs).abs().max() == 0
+    assert improved(guess * 0, (still, still), pairs).abs().max() == 0
     kept = guess * 0
-    assert improve_guess(kept, (still, still), pairs) is kept
-    moved = improve_guess(kept, (shown[0], shown[1]), (inner[0], inner[1]))
+    assert improved(kept, (still, still), pairs) is kept
+    moved = improved(kept, (shown[0], shown[1]), (inner[0], inner[1]))
     assert share_right(moved[..., 4:-4, 4:-4], 8, -4) > 0.9
 
 
@@ -116,7 +125,7 @@ def test_a_wrong_guess_is_replaced_and_a_right_one_keeps_its_gradient() -> None:
     guess = torch.zeros(1, 2, HEIGHT // CELL, WIDTH // CELL)
     guess[:, 0, : HEIGHT // CELL // 2] = 40
     guess.requires_grad_()
-    made = improve_guess(guess, (before, after), details(before, after))
+    made = improved(guess, (before, after), details(before, after))
     torch.autograd.backward(made.sum())
     assert guess.grad is not None
     upper, lower = (..., slice(4, 18), slice(14, -4)), (..., slice(28, -4), slice(14, -4))

@@ -12,7 +12,8 @@ import scipy.signal
 import torch
 
 from magkit.magnify.band import Band
-from magkit.magnify.fast import Features, MagnetFast
+from magkit.magnify.fast import MagnetFast
+from magkit.magnify.fast_encoder import Features
 from magkit.magnify.fast_spec import FastConfig
 from magkit.magnify.filters import BandPass
 from magkit.magnify.lucas_kanade import backward_warp, upsample

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from magkit.magnify.fast import MagnetFast, join, signed_log
+from magkit.magnify.fast import MagnetFast
+from magkit.magnify.fast_encoder import join, signed_log
 from magkit.magnify.fast_spec import SPEC, FastConfig
 from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources, render

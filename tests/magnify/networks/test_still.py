@@ -9,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from magkit.magnify import fast
-from magkit.magnify.fast import Features, Flow, MagnetFast
+from magkit.magnify import renderer
+from magkit.magnify.fast import MagnetFast
+from magkit.magnify.fast_encoder import Features
 from magkit.magnify.fast_spec import FastConfig
 from magkit.magnify.pipeline import to_frame, to_tensor
+from magkit.magnify.renderer import Flow
 from magkit.magnify.sparse import TILE, Tiles
 
 HEIGHT, WIDTH = 128, 192  # pixels: 32 x 48 cells, 4 x 6 tiles
@@ -47,16 +49,17 @@ EDGE = (slice(0, 32), slice(44, 48))
 
 
 @pytest.mark.parametrize("boxes", [(SPOT,), CORNERS, (EDGE,), (SPOT, *CORNERS, EDGE)])
-def test_tiles_show_what_rendering_all_shows(
+def test_parts_show_what_rendering_all_shows(
     network: MagnetFast, boxes: tuple[tuple[slice, slice], ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     current, shift = features(network), field(*boxes)
-    monkeypatch.setattr(fast, "DENSE", 2.0)
-    sparse = network.renderer(current, shift)
-    monkeypatch.setattr(fast, "DENSE", 0.0)
-    dense = network.renderer(current, shift)
-    torch.testing.assert_close(sparse, dense, atol=1e-4, rtol=0)
-    assert (dense - current.frames).abs().max() > 0.1
+    flow = network.renderer.arrival(current, shift)
+    pixels = F.interpolate(network.renderer.moving(flow), scale_factor=4).bool()
+    whole = torch.where(pixels, network.renderer.render_all(current, flow), current.frames)
+    for speed in (0.0, 100.0):  # a rectangle, and tiles
+        monkeypatch.setattr(renderer, "TILE_SPEED", speed)
+        torch.testing.assert_close(network.renderer(current, shift), whole, atol=1e-4, rtol=0)
+    assert (whole - current.frames).abs().max() > 0.1
 
 
 def test_tiles_are_left_out(network: MagnetFast) -> None:
@@ -66,11 +69,11 @@ def test_tiles_are_left_out(network: MagnetFast) -> None:
 
 
 @pytest.mark.parametrize("most", [255, 65535])
-@pytest.mark.parametrize("dense", [0.0, 2.0])
+@pytest.mark.parametrize("speed", [0.0, 100.0])
 def test_still_cells_are_the_input_to_the_bit(
-    network: MagnetFast, most: int, dense: float, monkeypatch: pytest.MonkeyPatch
+    network: MagnetFast, most: int, speed: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fast, "DENSE", dense)
+    monkeypatch.setattr(renderer, "TILE_SPEED", speed)
     kind: type[np.unsignedinteger[Any]] = np.uint8 if most == 255 else np.uint16
     pixels = np.random.default_rng(0).integers(0, most + 1, (HEIGHT, WIDTH, 3))
     frame: NDArray[np.unsignedinteger[Any]] = pixels.astype(kind)
