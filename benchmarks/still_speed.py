@@ -105,7 +105,7 @@ def compared(
 def timed(clip: Path, checkout: Path, threads: str) -> tuple[float, float]:
     """Return the wall and processor seconds of a whole process."""
     output = clip.with_name("out.mp4")
-    command = [sys.executable, "-m", "magkit", "magnify", str(clip), "-o", str(output)]
+    command = [sys.executable, "-P", "-m", "magkit", "magnify", str(clip), "-o", str(output)]
     command += ["--overwrite", "--threads", threads, "--quiet"]
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     start = time.perf_counter()
