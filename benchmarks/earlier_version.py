@@ -36,7 +36,7 @@ from magkit.video import Frame, open_video, plain_info, write_video
 HERE = Path(__file__).parents[1]
 SHOWN = {"fork": 24, "turn": 22}  # the frame that is drawn
 SIZE, SIDE = 192, 256  # pixels: of the rendered clip, and of its pictures
-FRONT, BEHIND = 40, 12  # of the procedural pictures
+FRONT, BEHIND = 7, 12  # of the procedural pictures
 HALF = (52.0, 40.0)  # pixels: half of the rectangle's sides
 TURN, TRAVEL = math.radians(8), (12.0, -6.0)
 COLOURS = 128
@@ -57,10 +57,10 @@ def turning() -> list[Frame]:
 
 def magnified(clip: Path, checkout: Path) -> Path:
     """Magnify a clip by a checkout's code, in a process of its own."""
-    output = clip.with_name("magnified.mp4")
+    output = clip.with_name(f"{clip.stem}-{'this' if checkout == HERE else 'earlier'}.mp4")
     command = [sys.executable, "-P", "-m", "magkit", "magnify", str(clip), "-o", str(output)]
     environment = os.environ | {"PYTHONPATH": str(checkout)}
-    subprocess.run([*command, "--factor", "10", "--overwrite"], env=environment, check=True)
+    subprocess.run([*command, "--factor", "10"], env=environment, check=True)
     return output
 
 
