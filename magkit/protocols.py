@@ -43,11 +43,15 @@ class DisplacementMagnifier(Magnifier, Protocol):
     """A magnifier whose motion is a displacement in pixels of the frame, (N, 2, h, w).
 
     Its displacements can be limited in length, summed along paths, and used to align frames.
+    `motion` leaves out those that can't be told from noise.
     """
 
     @property
     def cell(self) -> int:
         """The side of a cell of the motion in pixels of the frame."""
+
+    def displacement(self, reference: Any, current: Any, /) -> Tensor:
+        """`motion` with all displacements: filters over time remove noise themselves."""
 
     def average(self, first: Any, others: Iterable[Any], /) -> Any:
         """The features of the mean of frames, aligned to the first."""

@@ -77,6 +77,7 @@ class _Observed:
         self.still: float | None = None  # of a frame that is not rendered
         if isinstance(magnifier, DisplacementMagnifier):
             self.cell, self.average = magnifier.cell, magnifier.average
+            self.displacement = magnifier.displacement
             self.still = 0.0
         self.folds = self.still
 

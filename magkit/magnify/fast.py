@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -60,6 +61,15 @@ class Guide(nn.Module):
         return out
 
 
+class Measured(NamedTuple):
+    """A displacement and how it was found."""
+
+    displacement: torch.Tensor  # pixels, (N, 2, H/4, W/4)
+    guess: torch.Tensor  # what it started from, likewise
+    equations: torch.Tensor  # see `NormalEquations`
+    rest: torch.Tensor  # mean square of their right-hand side
+
+
 class DisplacementEstimator(nn.Module):
     """Maps two frames' features to the displacement between them."""
 
@@ -83,8 +93,8 @@ class DisplacementEstimator(nn.Module):
             guess = solve(share(equations, none), equations.new_full((1, 1, 1, 1), DAMPING))
         return upsample(guess, 2) * 2
 
-    def forward(self, reference: Features, current: Features) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the displacement in pixels and the guess it started from, (N, 2, H/4, W/4)."""
+    def forward(self, reference: Features, current: Features) -> Measured:
+        """Measure the displacement from one frame to another."""
         gain = contrast_gain(reference.details, current.details)
         after = [level * gain for level in current.details]
         details = reference.details[1], after[1]
@@ -102,8 +112,7 @@ class DisplacementEstimator(nn.Module):
         certainty = confidence(*details, motion)
         noise = residual_after(equations, rest, motion).flatten(1).median(1).values
         noise = noise.clamp(min=ROUNDING).view(-1, 1, 1, 1)
-        motion = fill(motion, certainty, equations[:, :3], noise)
-        return without_noise(motion, equations, rest), guess
+        return Measured(fill(motion, certainty, equations[:, :3], noise), guess, equations, rest)
 
     def refine(
         self,
@@ -168,9 +177,14 @@ class MagnetFast(nn.Module):
         return features
 
     def motion(self, reference: Features, current: Features) -> torch.Tensor:
+        """Return the displacement without what can't be told from noise, (N, 2, H/4, W/4)."""
+        found: Measured = self.measure(reference, current)
+        return without_noise(found.displacement, found.equations, found.rest)
+
+    def displacement(self, reference: Features, current: Features) -> torch.Tensor:
         """Return the displacement in pixels from reference to current, (N, 2, H/4, W/4)."""
-        displacement: torch.Tensor = self.measure(reference, current)[0]
-        return displacement
+        found: Measured = self.measure(reference, current)
+        return found.displacement
 
     def average(self, first: Features, others: Iterable[Features]) -> Features:
         """Return the features of the mean of frames, aligned to the first.
@@ -215,7 +229,7 @@ def fast_losses(model: MagnetFast, batch: Triplets) -> dict[str, torch.Tensor]:
     and in units of 0.02 px for the smallest, which would else have no weight.
     """
     a, b = model.encode(batch.a), model.encode(batch.b)
-    motion, guess = model.measure(a, b)
+    motion, guess, *_ = model.measure(a, b)
     frames = model.render(b, motion, batch.factor)
     truth = F.avg_pool2d(batch.motion, CELL)
     error = (frames - batch.m).abs()

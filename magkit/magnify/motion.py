@@ -72,21 +72,29 @@ def since_first(
         make_filter: makes a new filter for each shot; None: motion is not filtered.
         intervals: seconds between successive frames, as far as they are known.
     """
+    measure = _measure(magnifier, filtered=make_filter is not None)
     reference: Any = None
     part: BandPass | None = None
     for item in stream:
         interval = None if reference is None else next(intervals, None)
         with turns:
             if item.opening is None:
-                motion = magnifier.motion(reference, item.features)
+                motion = measure(reference, item.features)
                 shown = motion if part is None else part(motion, interval)
             else:
                 reference, shown = _reference(magnifier, item), None
                 if make_filter is not None:
                     part = make_filter()
-                    part(magnifier.motion(reference, reference))
+                    part(measure(reference, reference))
         yield Shown(item.frame, item.features, shown)
         del item
+
+
+def _measure(magnifier: Magnifier, *, filtered: bool) -> Callable[[Any, Any], torch.Tensor]:
+    """Return the measurement of motion: a filter over time tells small ones from noise itself."""
+    if filtered and isinstance(magnifier, DisplacementMagnifier):
+        return magnifier.displacement
+    return magnifier.motion
 
 
 def _reference(magnifier: Magnifier, first: Encoded) -> Any:
@@ -124,6 +132,8 @@ def off_path(
     magnifier: DisplacementMagnifier,
     kernel: Sequence[float],
     encode: Callable[[Frame], Any],
+    *,
+    filtered: bool = False,
 ) -> Iterator[Shown]:
     """Yield each frame with how far its places are off their smooth paths.
 
@@ -138,7 +148,9 @@ def off_path(
         magnifier: measures displacements.
         kernel: weights of the frames 0, 1, 2, ... before and after; see `path_kernel`.
         encode: encodes a frame again when it is shown, so that no features wait in memory.
+        filtered: whether the kernel lets a band pass, so that it removes noise.
     """
+    measure = _measure(magnifier, filtered=filtered)
     reach = len(kernel) - 1
     moments: deque[_Moment] = deque()
     shown, last = 0, None
@@ -146,8 +158,8 @@ def off_path(
         moment = _Moment(item.frame)
         if item.opening is None:
             with turns:
-                moments[-1].after = -magnifier.motion(item.features, last)
-                moment.before = -magnifier.motion(last, item.features)
+                moments[-1].after = -measure(item.features, last)
+                moment.before = -measure(last, item.features)
         moments.append(moment)
         last = item.features
         if shown + reach < len(moments):

@@ -209,7 +209,10 @@ def _measure(
         assert isinstance(magnifier, DisplacementMagnifier)
         kernel = path_kernel(1.0 if rate is None else rate, band)
         encode = partial(_encode, magnifier, device)
-        return partial(off_path, magnifier=magnifier, kernel=kernel, encode=encode)
+        filtered = band is not None
+        return partial(
+            off_path, magnifier=magnifier, kernel=kernel, encode=encode, filtered=filtered
+        )
     intervals = (later - earlier for earlier, later in pairwise(times or ()))
     filters = None if band is None else partial(BandPass, band, rate or 1.0, order)
     if filters is not None:

@@ -116,9 +116,9 @@ class Renderer(nn.Module):
         made = self.render_all(current, part, (rows.start, columns.start))
         frames = current.frames.clone()
         rows, columns = (slice(side.start * CELL, side.stop * CELL) for side in (rows, columns))
-        shown = cells(frames[..., rows, columns])
+        shown = by_cell(frames[..., rows, columns])
         mask = moving[box].bool()[:, :, :, None, :, None]
-        shown.copy_(cells(made).where(mask, shown))
+        shown.copy_(by_cell(made).where(mask, shown))
         return frames
 
     def reaches(self) -> list[int]:
@@ -132,8 +132,6 @@ class Renderer(nn.Module):
     ) -> torch.Tensor:
         """Render the cells of tiles; see `render_all`."""
         first, second, *counts, doubled, shown = tiles.sizes
-        if not shown:
-            return current.frames
         arrived = tiles.take(flow.arrived, first)
         texture = tiles.warp(current.texture, arrived)
         state = join([tiles.take(current.texture, first), texture, tiles.take(flow.logs, first)])
@@ -154,7 +152,7 @@ class Renderer(nn.Module):
         mask = tiles.take(moving, shown).bool()[:, :, :, None, :, None]
         frames = current.frames.clone()
         before = tiles.take(frames, shown, scale=CELL)
-        tiles.put(frames, cells(made).where(mask, cells(before)).view_as(made), CELL)
+        tiles.put(frames, by_cell(made).where(mask, by_cell(before)).view_as(made), CELL)
         return frames
 
 
@@ -166,7 +164,7 @@ def bounding_box(mask: torch.Tensor, margin: int) -> Box:
     return ..., slice(top, bottom), slice(left, right)
 
 
-def cells(frames: torch.Tensor) -> torch.Tensor:
+def by_cell(frames: torch.Tensor) -> torch.Tensor:
     """Return a view of frames (N, 3, 4h, 4w) by cells, (N, 3, h, 4, w, 4)."""
     n, channels, height, width = frames.shape
     return frames.view(n, channels, height // CELL, CELL, width // CELL, CELL)

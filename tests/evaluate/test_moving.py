@@ -120,6 +120,9 @@ def test_a_sine_is_magnified_whole_at_a_quarter_of_its_period() -> None:
 class Untouched(Brightness):
     cell = 1
 
+    def displacement(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+        return self.motion(reference, current)
+
     def average(self, first: torch.Tensor, others: Iterable[torch.Tensor]) -> torch.Tensor:
         return first
 

@@ -66,6 +66,9 @@ class Displaces:
     def __init__(self, times: float) -> None:
         self.times = times
 
+    def displacement(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+        return self.motion(reference, current)
+
     def average(self, first: torch.Tensor, others: Iterable[torch.Tensor]) -> torch.Tensor:
         return first
 

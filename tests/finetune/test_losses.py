@@ -63,7 +63,7 @@ def test_fast_losses_are_what_their_docstring_says(batch: Triplets) -> None:
     model = MagnetFast(FastConfig(stem=8, width=8, guide=8, hidden=8))
     terms = fast_losses(model, batch)
     a, b = model.encode(batch.a), model.encode(batch.b)
-    motion, guess = model.measure(a, b)
+    motion, guess, *_ = model.measure(a, b)
     made, truth = array(model.render(b, motion, batch.factor)), array(batch.m)
     cells = array(batch.motion).reshape(2, 2, 16, 4, 16, 4).mean((3, 5))
 

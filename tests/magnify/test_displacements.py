@@ -35,6 +35,9 @@ class Greys:
         greys = (current - reference)[:, :2, ::4, ::4] * 255
         return torch.as_tensor(greys * self.speed)
 
+    def displacement(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+        return self.motion(reference, current)
+
     def average(self, first: torch.Tensor, others: Iterable[torch.Tensor]) -> torch.Tensor:
         both = [first, *others]
         self.averaged.append(len(both))

@@ -31,6 +31,9 @@ class Known:
     def motion(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
         return (current - reference).view(1, 2, 1, 1).expand(1, 2, 2, 3).contiguous()
 
+    def displacement(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+        return self.motion(reference, current)
+
     def average(self, first: Any, others: Any) -> Any:
         raise AssertionError("a path has no reference")
 

@@ -17,7 +17,7 @@ from magkit.magnify.fast_encoder import Features
 from magkit.magnify.fast_spec import FastConfig
 from magkit.magnify.filters import BandPass
 from magkit.magnify.lucas_kanade import backward_warp, upsample
-from magkit.magnify.motion import Encoded, Shown, since_first, since_last
+from magkit.magnify.motion import Encoded, Shown, off_path, since_first, since_last
 
 
 class Numbers:
@@ -33,6 +33,9 @@ class Numbers:
 
     def motion(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
         return (current - reference).view(1, 1, 1, 1).expand(1, 2, 1, 1)
+
+    def displacement(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+        return self.motion(reference, current)
 
     def average(self, first: torch.Tensor, others: Iterable[torch.Tensor]) -> torch.Tensor:
         both = [first, *others]
@@ -87,6 +90,37 @@ def test_the_filter_begins_anew_with_each_shot() -> None:
     for part in (slice(0, cut), slice(cut, None)):
         exact = scipy.signal.sosfilt(sos, values[part] - values[part][0])
         assert found[part][1:] == pytest.approx(exact[1:], abs=1e-6)
+
+
+class Uncertain(Numbers):
+    """No displacement of it can be told from noise."""
+
+    def motion(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+        return 0 * super().motion(reference, current)
+
+    def displacement(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+        return Numbers.motion(self, reference, current)
+
+
+def test_a_band_is_filtered_out_of_displacements_below_the_noise() -> None:
+    values = np.random.default_rng(0).normal(size=30)
+    make = partial(BandPass, Band(3, 6), 30.0, 2)
+    shown = {}
+    for magnifier in (Numbers(), Uncertain()):
+        for filters in (None, make):
+            found = since_first(stream(values), nullcontext(), magnifier, filters, repeat(1 / 30))
+            shown[type(magnifier), filters] = motions(found)[1:]
+    assert shown[Uncertain, make] == shown[Numbers, make]
+    assert set(shown[Uncertain, None]) == {0.0}
+
+
+def test_the_path_of_a_band_is_made_of_displacements_below_the_noise() -> None:
+    for filtered in (False, True):
+        items = stream(np.random.default_rng(0).normal(size=9))
+        found = off_path(
+            items, nullcontext(), Uncertain(), [0.5, -0.25], torch.tensor, filtered=filtered
+        )
+        assert any(motion for motion in motions(found)) == filtered
 
 
 def test_intervals_belong_to_frames_whatever_is_cut() -> None:
