@@ -9,7 +9,7 @@ from magkit.magnify.lucas_kanade import CELL, residual_after, solve
 from magkit.magnify.matching import NOISE, around, residual
 
 LEVELS = 6  # of the pyramid of cells: the coarsest cell is 256 pixels wide
-DETAIL = 0.1  # pixels: standard deviation of the details that each level may add
+DETAIL = 0.3  # pixels: standard deviation of the details that each level may add
 DOUBTFUL = 1.5  # pixels: displacements from this on must explain the change
 ROUNDING = 2e-4  # mean square of the equations' residual that rounding to 8 bit leaves
 SUPPORT = 5  # cells: side of the window in which displacements are told from noise
