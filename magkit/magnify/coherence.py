@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from magkit.magnify.lucas_kanade import CELL, residual_after, solve
+from magkit.magnify.lucas_kanade import CELL, residual_after, solve, squared_change
 from magkit.magnify.matching import NOISE, around, residual
 
 LEVELS = 6  # of the pyramid of cells: the coarsest cell is 256 pixels wide
@@ -108,9 +108,9 @@ def without_noise(field: torch.Tensor, equations: torch.Tensor, rest: torch.Tens
         equations: (N, 5, h, w), see `lucas_kanade.NormalEquations`.
         rest: mean square of their right-hand side, (N, 1, h, w).
     """
-    change = (field * _times(equations[:, :3], field)).sum(1, keepdim=True)
+    change = around(squared_change(equations, field), SUPPORT)
     noise = around(residual_after(equations, rest, field), SUPPORT).clamp(min=ROUNDING)
-    ratio = (around(change, SUPPORT) / (DETECTED * noise)).square()
+    ratio = (change / (DETECTED * noise)).square()
     return field * (ratio / (1 + ratio))
 
 

@@ -252,20 +252,22 @@ class Aggregation(nn.Module):
             solution = solve(equations, equations.new_full((1, 1, 1, 1), DAMPING))
             near = neighbours(torch.cat([equations, solution], 1), dilation)
             noise, slack = self.log_noise[step].exp(), self.log_slack[step].exp()
-            residual = torch.cat([_energy(equations, maps[:, 5:] - solution) for maps in near], 1)
-            allowed = noise + slack * _energy(equations, solution)
+            residual = torch.cat(
+                [squared_change(equations, maps[:, 5:] - solution) for maps in near], 1
+            )
+            allowed = noise + slack * squared_change(equations, solution)
             penalty = (1 + residual / allowed).log() * self.log_strictness[step].exp()
             shares = (logits[:, 9 * step : 9 * step + 9] - penalty).softmax(1)
             equations = weighted_sum([maps[:, :5] for maps in near], shares[:, None])
         return equations
 
 
-def _energy(equations: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
+def squared_change(equations: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
     """Return d^T (sum g g^T) d for d (N, 2, h, w), the squared change of brightness by d."""
     xx, xy, yy = equations[:, :3].chunk(3, 1)
     x, y = d.chunk(2, 1)
-    energy: torch.Tensor = (xx * x + 2 * xy * y) * x + yy * y * y
-    return energy
+    total: torch.Tensor = (xx * x + 2 * xy * y) * x + yy * y * y
+    return total
 
 
 def contrast_gain(reference: list[torch.Tensor], current: list[torch.Tensor]) -> torch.Tensor:

@@ -21,7 +21,7 @@ from magkit.magnify.lucas_kanade import (
 )
 from magkit.magnify.sparse import Tiles
 
-SHIFT_UNIT = 2.0  # cells: likewise of magnified displacements
+SHIFT_UNIT = 2.0  # cells: unit of magnified displacements in the network's logarithmic inputs
 STILL = 0.02  # pixels: displacements below this are not shown
 TILE_SPEED = 0.7  # of rendering gathered tiles, over that of as many cells in a rectangle
 BLOCKS = (1, 2, 4, 1)  # cells: dilations of the renderer's layers
