@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from magkit.magnify.lucas_kanade import CELL, residual_after, solve, squared_change
-from magkit.magnify.matching import NOISE, around, residual
+from magkit.magnify.matching import NOISE, Compensation, around
 
 LEVELS = 6  # of the pyramid of cells: the coarsest cell is 256 pixels wide
 DETAIL = 0.3  # pixels: standard deviation of the details that each level may add
@@ -23,30 +23,25 @@ DEFAULT_LIMIT = 0.08  # of the shorter side: how far anything is shown to move
 MIN_LIMIT = 16.0  # pixels: likewise at least, in small pictures
 
 
-def explained(reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+def explained(found: Compensation) -> torch.Tensor:
     """Return how well a displacement explains the change between two frames.
-
-    Arguments are those of `matching.residual`.
 
     Returns:
         (N, 1, H/4, W/4) in [0, 1]: 1 where at most half of the change, or of the texture, is left
         (or noise alone), 0 where more than three quarters are.
     """
-    left = residual(reference, current, field)
-    change = residual(reference, current, torch.zeros_like(field))
-    texture = around(F.avg_pool2d(current.square(), CELL // 2), 3)
-    allowed = 0.5 * change.minimum(texture) + NOISE
-    share: torch.Tensor = (3 - 2 * left / allowed).clamp(0, 1)
+    allowed = 0.5 * found.change.minimum(found.texture) + NOISE
+    share: torch.Tensor = (3 - 2 * found.left / allowed).clamp(0, 1)
     return share
 
 
-def confidence(reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
-    """Return `explained`, but 1 for displacements far below `DOUBTFUL`.
+def confidence(found: Compensation, field: torch.Tensor) -> torch.Tensor:
+    """Return `explained` of a displacement, but 1 for displacements far below `DOUBTFUL`.
 
     Least squares find these, and noise would outweigh the change that they make.
     """
     large = (field.square().sum(1, keepdim=True) / DOUBTFUL**2).square()
-    doubt = 1 - explained(reference, current, field)
+    doubt = 1 - explained(found)
     certainty: torch.Tensor = 1 - doubt * large / (1 + large)
     return certainty
 

@@ -23,7 +23,7 @@ from magkit.magnify.lucas_kanade import (
     solve,
     upsample,
 )
-from magkit.magnify.matching import better_guess, match, unexplained
+from magkit.magnify.matching import better_guess, compensate, match, unexplained
 from magkit.magnify.renderer import Renderer
 from magkit.synth.triplets import Triplets
 from magkit.video.ssim import ssim_map
@@ -100,7 +100,8 @@ class DisplacementEstimator(nn.Module):
         details = reference.details[1], after[1]
         guess = self.guess(reference.details, after)
         motion, equations, rest = self.refine(reference, current, after, guess)
-        lost = unexplained(*details, motion)
+        found = compensate(*details, motion)
+        lost = unexplained(found)
         if lost.any():
             matched = match(reference.frames, current.frames * gain)
             guess = better_guess(guess, motion, matched, details, lost)
@@ -109,7 +110,8 @@ class DisplacementEstimator(nn.Module):
             lost = lost.view(-1, 1, 1, 1)
             motion, equations = again[0].where(lost, motion), again[1].where(lost, equations)
             rest = again[2].where(lost, rest)
-        certainty = confidence(*details, motion)
+            found = compensate(*details, motion)
+        certainty = confidence(found, motion)
         noise = residual_after(equations, rest, motion).flatten(1).median(1).values
         noise = noise.clamp(min=ROUNDING).view(-1, 1, 1, 1)
         return Measured(fill(motion, certainty, equations[:, :3], noise), guess, equations, rest)
@@ -196,7 +198,7 @@ class MagnetFast(nn.Module):
             field = self.motion(other, first)
             gain = contrast_gain(first.details, other.details)
             pair = other.details[1] * gain, first.details[1]
-            certainty = upsample(explained(*pair, field), CELL)
+            certainty = upsample(explained(compensate(*pair, field)), CELL)
             moved = backward_warp(other.frames, upsample(field, CELL), mode="bicubic")
             total, weight = total + certainty * moved, weight + certainty
             del other

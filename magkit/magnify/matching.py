@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch.nn import functional as F
 
@@ -33,28 +35,38 @@ def residual(reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor
     return around(F.avg_pool2d((current - moved).square(), CELL // 2), 3)
 
 
+class Compensation(NamedTuple):
+    """What a displacement leaves of the change around each cell, mean squares (N, 1, H/4, W/4)."""
+
+    left: torch.Tensor  # see `residual`
+    change: torch.Tensor  # the same without compensation
+    texture: torch.Tensor  # of frame B
+
+
+def compensate(reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor) -> Compensation:
+    """Compensate a displacement; arguments are those of `residual`."""
+    left = residual(reference, current, field)
+    change = residual(reference, current, torch.zeros_like(field))
+    return Compensation(left, change, around(F.avg_pool2d(current.square(), CELL // 2), 3))
+
+
 def around(maps: torch.Tensor, window: int) -> torch.Tensor:
     """Return the mean over a square window, at the border over what lies inside."""
     return F.avg_pool2d(maps, window, 1, window // 2, count_include_pad=False)
 
 
-def unexplained(
-    reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor
-) -> torch.Tensor:
+def unexplained(found: Compensation) -> torch.Tensor:
     """Return which pairs of frames have cells whose change a displacement leaves, (N,).
 
-    Noise is what is left in the tenth of the cells with the least. Arguments are those of
-    `residual`.
+    Noise is what is left in the tenth of the cells with the least.
     """
+    left, change, texture = found
     with torch.no_grad():
-        left = residual(reference, current, field)
-        change = residual(reference, current, torch.zeros_like(field))
-        texture = around(F.avg_pool2d(current.square(), CELL // 2), 3)
         noise = NOISE + 2 * left.flatten(1).quantile(0.1, dim=1).view(-1, 1, 1, 1)
         # Interpolation leaves a part of small changes, but far less than the texture.
         allowed = torch.maximum(UNEXPLAINED * change, UNRELATED * texture) + noise
-        found: torch.Tensor = (left.minimum(change) > allowed).flatten(1).any(1)
-    return found
+        lost: torch.Tensor = (left.minimum(change) > allowed).flatten(1).any(1)
+    return lost
 
 
 def better_guess(

@@ -24,6 +24,7 @@ from magkit.magnify.lucas_kanade import (
     solve,
     upsample,
 )
+from magkit.magnify.matching import compensate
 
 SIZES = st.tuples(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40))
 PIXELS = st.floats(-60, 60, width=32)
@@ -197,24 +198,26 @@ def frames(kind: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_the_true_displacement_is_certain_and_a_wrong_one_is_not() -> None:
     first, second, field = frames("texture")
     inside = (..., slice(4, -4), slice(4, -4))
-    right = explained(first, second, field)
+    right = explained(compensate(first, second, field))
     assert right.shape == (1, 1, 32, 48)
     assert right[inside].min() > 0.95
     for wrong in (torch.zeros_like(field), -field, field.flip(1) * 3):
-        assert explained(first, second, wrong)[inside].mean() < 0.1
+        assert explained(compensate(first, second, wrong))[inside].mean() < 0.1
 
 
 def test_small_displacements_are_trusted_and_large_ones_must_explain() -> None:
     first, second, field = frames("texture")
     small, large = torch.zeros_like(field), torch.full_like(field, 20.0)
-    assert confidence(first, second, small).min() == 1
-    found = confidence(first, second, large)
-    torch.testing.assert_close(found, explained(first, second, large), atol=1e-3, rtol=0)
+    assert confidence(compensate(first, second, small), small).min() == 1
+    compensation = compensate(first, second, large)
+    found = confidence(compensation, large)
+    torch.testing.assert_close(found, explained(compensation), atol=1e-3, rtol=0)
 
 
 def test_no_change_needs_no_explanation() -> None:
     for kind in ("texture", "plain"):
         first, _, field = frames(kind)
-        assert confidence(first, first, torch.zeros_like(field)).min() == 1
+        none = torch.zeros_like(field)
+        assert confidence(compensate(first, first, none), none).min() == 1
     first, second, field = frames("plain")
-    assert confidence(first, second, field).min() == 1
+    assert confidence(compensate(first, second, field), field).min() == 1

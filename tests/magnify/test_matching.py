@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from magkit.magnify.lucas_kanade import CELL, pyramid
-from magkit.magnify.matching import better_guess, match, residual, unexplained
+from magkit.magnify.matching import better_guess, compensate, match, residual, unexplained
 
 HEIGHT, WIDTH, MARGIN = 192, 256, 72
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -84,7 +84,7 @@ def test_small_frames(size: tuple[int, int]) -> None:
 
 def improved(guess: torch.Tensor, frames: Pair, halves: Pair) -> torch.Tensor:
     """The guess, replaced where it is what was found and a match is better."""
-    lost = unexplained(*halves, guess)
+    lost = unexplained(compensate(*halves, guess))
     if not lost.any():
         return guess
     return better_guess(guess, guess, match(*frames), halves, lost)
