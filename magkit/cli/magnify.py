@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from magkit.cli.options import Device, MagnifierName, Opt, Overwrite, Threads, WeightsFile
+from magkit.cli.options import (
+    Device,
+    MagnifierName,
+    Opt,
+    Overwrite,
+    Precision,
+    Threads,
+    WeightsFile,
+)
 from magkit.cli.output import Output
 from magkit.errors import UsageError
 from magkit.runtime.files import fitted
@@ -142,6 +150,7 @@ def magnify(
     pix_fmt: PixFmt = None,
     opt: Opt = None,
     device: Device = "auto",
+    precision: Precision = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -195,6 +204,7 @@ def magnify(
                 limit=limit,
                 average=average,
                 device=place,
+                precision=precision,
                 # A folder's frames keep the times of their numbers.
                 options=replace(writing, rate=None if source.is_dir() else rate),
                 progress=progress,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,6 +15,13 @@ Device = Annotated[
 ]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads; chosen by torch if unset.")
+]
+Precision = Annotated[
+    Literal["auto", "full", "bf16"],
+    typer.Option(
+        "--precision",
+        help="Autocast dtype of the networks; auto: bf16 where the device supports it well.",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random draws.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite existing output.")]

@@ -58,7 +58,7 @@ class Guide(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, inputs, h, w) to (N, outputs, h, w), h and w even."""
         out: torch.Tensor = self.leave(F.relu(self.near(x) + upsample(self.far(x), 2)))
-        return out
+        return out.to(x.dtype)
 
 
 class Measured(NamedTuple):

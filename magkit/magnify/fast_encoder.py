@@ -63,11 +63,11 @@ class Encoder(nn.Module):
 
     def forward(self, frames_NCHW: torch.Tensor) -> Features:
         """Encode frames in [0, 1] whose sides are multiples of 32."""
-        red, green, blue = frames_NCHW.unbind(1)
-        details = pyramid(((red + green + blue) / 3)[:, None])
+        details = pyramid(frames_NCHW.mean(1, keepdim=True))
         texture, motion = self.branches(frames_NCHW)
         return Features(frames_NCHW, details, texture, motion)
 
     def branches(self, frames_NCHW: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the features of texture and of motion of frames in [0, 1]."""
-        return self.layers(frames_NCHW - 0.5).split(self.width, 1)  # type: ignore[no-any-return]
+        maps: torch.Tensor = self.layers(frames_NCHW - 0.5).to(frames_NCHW.dtype)
+        return torch.split(maps, self.width, 1)

@@ -37,17 +37,31 @@ def backward_warp(
     Returns:
         (N, C, h, w).
     """
-    height, width = image.shape[-2:]
-    # align_corners=True maps the outer pixels' centres to -1 and 1.
-    across, down = 2 / max(width - 1, 1), 2 / max(height - 1, 1)
+    return sample(image, sampling_grid(field, image.shape[-2:], corner), mode)
+
+
+def sampling_grid(
+    field: torch.Tensor, size: Sequence[int], corner: tuple[int, int] = (0, 0)
+) -> torch.Tensor:
+    """Return where `grid_sample` finds x - field(x).
+
+    Args:
+        field: in pixels of the image, (N, 2, h, w).
+        size: height and width of the image.
+        corner: row and column in the image of the field's first pixel.
+
+    Returns:
+        (N, h, w, 2), -1 and 1 at the centres of the image's outer pixels.
+    """
+    across, down = (2 / max(side - 1, 1) for side in reversed(size))
     rows, columns = (torch.arange(side, device=field.device) for side in field.shape[-2:])
     x = (columns + corner[1]).to(field.dtype) * across - 1
     y = (rows + corner[0]).to(field.dtype)[:, None] * down - 1
     x, y = torch.sub(x, field[:, 0], alpha=across), torch.sub(y, field[:, 1], alpha=down)
-    return _sample(image, torch.stack([x, y], 3), mode)
+    return torch.stack([x, y], 3)
 
 
-def _sample(image: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
+def sample(image: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
     """Call `grid_sample`, a single picture in strips: on a CPU it uses one thread a picture."""
     (n, channels), (height, width) = image.shape[:2], grid.shape[1:3]
     strips = math.gcd(height, STRIPS) if n == 1 else 1
@@ -76,14 +90,9 @@ def upsample_convex(field: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     Returns:
         (N, 2, 2h, 2w), in the unit of `field`.
     """
-    return convex(F.pad(field, (1,) * 4, mode="replicate"), weights)
-
-
-def convex(padded: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Upsample a field that is padded by a pixel, (N, 2, h + 2, w + 2); see `upsample_convex`."""
     n, _, height, width = weights.shape
     shares = weights.view(n, 1, 9, 4, height, width).softmax(2)
-    near = [maps[:, :, None] for maps in _shifted(padded, 1)]
+    near = [maps[:, :, None] for maps in neighbours(field, 1)]
     return F.pixel_shuffle(weighted_sum(near, shares).flatten(1, 2), 2)
 
 
@@ -125,12 +134,9 @@ def neighbours(maps: torch.Tensor, dilation: int) -> list[torch.Tensor]:
     Returns:
         Nine views (N, C, H, W).
     """
-    return _shifted(F.pad(maps, (dilation,) * 4, mode="replicate"), dilation)
-
-
-def _shifted(padded: torch.Tensor, dilation: int) -> list[torch.Tensor]:
-    height, width = (side - 2 * dilation for side in padded.shape[-2:])
-    starts = [(i * dilation, j * dilation) for i in range(3) for j in range(3)]
+    (height, width), d = maps.shape[-2:], dilation
+    padded = F.pad(maps, (d,) * 4, mode="replicate")
+    starts = [(y, x) for y in (0, d, 2 * d) for x in (0, d, 2 * d)]
     return [padded[..., y : y + height, x : x + width] for y, x in starts]
 
 
@@ -226,7 +232,9 @@ def residual_after(equations: torch.Tensor, rest: torch.Tensor, d: torch.Tensor)
 
 def _filtered(details: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
     """Filter details (N, 1, H, W) at every second pixel: (N, filters, H/2, W/2)."""
-    return F.conv2d(F.pad(details, (2, 2, 2, 2), mode="replicate"), filters, stride=STEP)
+    padded = F.pad(details, (2, 2, 2, 2), mode="replicate")
+    with torch.autocast(details.device.type, enabled=False):
+        return F.conv2d(padded, filters, stride=STEP)
 
 
 class Aggregation(nn.Module):
@@ -266,8 +274,7 @@ def squared_change(equations: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
     """Return d^T (sum g g^T) d for d (N, 2, h, w), the squared change of brightness by d."""
     xx, xy, yy = equations[:, :3].chunk(3, 1)
     x, y = d.chunk(2, 1)
-    total: torch.Tensor = (xx * x + 2 * xy * y) * x + yy * y * y
-    return total
+    return torch.addcmul(torch.addcmul(xx * x, xy, y, value=2) * x, yy * y, y)
 
 
 def contrast_gain(reference: list[torch.Tensor], current: list[torch.Tensor]) -> torch.Tensor:

@@ -32,7 +32,12 @@ def residual(reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor
         (N, 1, H/4, W/4), means over 3 x 3 cells.
     """
     moved = backward_warp(reference, upsample(field / 2, CELL // 2))
-    return around(F.avg_pool2d((current - moved).square(), CELL // 2), 3)
+    return _power(current - moved)
+
+
+def _power(details: torch.Tensor) -> torch.Tensor:
+    """Return the mean square of a halved frame's pixels (N, 1, H/2, W/2) around each cell."""
+    return around(F.avg_pool2d(details.square(), CELL // 2), 3)
 
 
 class Compensation(NamedTuple):
@@ -46,8 +51,7 @@ class Compensation(NamedTuple):
 def compensate(reference: torch.Tensor, current: torch.Tensor, field: torch.Tensor) -> Compensation:
     """Compensate a displacement; arguments are those of `residual`."""
     left = residual(reference, current, field)
-    change = residual(reference, current, torch.zeros_like(field))
-    return Compensation(left, change, around(F.avg_pool2d(current.square(), CELL // 2), 3))
+    return Compensation(left, _power(current - reference), _power(current))
 
 
 def around(maps: torch.Tensor, window: int) -> torch.Tensor:
@@ -62,7 +66,8 @@ def unexplained(found: Compensation) -> torch.Tensor:
     """
     left, change, texture = found
     with torch.no_grad():
-        noise = NOISE + 2 * left.flatten(1).quantile(0.1, dim=1).view(-1, 1, 1, 1)
+        flat = left.flatten(1)
+        noise = NOISE + 2 * flat.kthvalue(len(flat[0]) // 10 + 1).values.view(-1, 1, 1, 1)
         # Interpolation leaves a part of small changes, but far less than the texture.
         allowed = torch.maximum(UNEXPLAINED * change, UNRELATED * texture) + noise
         lost: torch.Tensor = (left.minimum(change) > allowed).flatten(1).any(1)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -20,8 +20,19 @@ from magkit.magnify.lucas_kanade import backward_warp
 from magkit.protocols import DisplacementMagnifier, Magnifier
 from magkit.video import Frame
 
-Turns = AbstractContextManager[object]
-"""Held while something is computed: no more threads compute at a time than were asked for."""
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class Work(Protocol):
+    """How things are computed: how many at a time, and with which precision."""
+
+    def turn(self) -> AbstractContextManager[object]:
+        """Return what is held while something is computed."""
+
+    def map(self, function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
+        """Apply a function to items, several at a time; each call has its turn. Keep the order."""
+
 
 PERIOD = 10  # frames: periods up to this are magnified whole, where no band is given
 MAX_REACH = 60  # frames on each side of which a path is made
@@ -54,10 +65,9 @@ class Shown:
     motion: torch.Tensor | None = None
 
 
-@torch.inference_mode()
 def since_first(
     stream: Iterable[Encoded],
-    turns: Turns,
+    work: Work,
     magnifier: Magnifier,
     make_filter: Callable[[], BandPass] | None,
     intervals: Iterator[float],
@@ -66,27 +76,32 @@ def since_first(
 
     Args:
         stream: frames.
-        turns: see `Turns`.
+        work: see `Work`.
         magnifier: measures motion. If it averages references, that of a shot is the aligned mean
             of its opening.
         make_filter: makes a new filter for each shot; None: motion is not filtered.
         intervals: seconds between successive frames, as far as they are known.
     """
     measure = _measure(magnifier, filtered=make_filter is not None)
-    reference: Any = None
+
+    def found(pair: _Pair) -> tuple[Encoded, torch.Tensor | None]:
+        if pair.item.opening is None:
+            return pair.item, measure(pair.reference, pair.item.features)
+        # The shot's first frame stays as it is, and a filter begins with no motion.
+        begins = make_filter is not None
+        return pair.item, measure(pair.reference, pair.reference) if begins else None
+
     part: BandPass | None = None
-    for item in stream:
-        interval = None if reference is None else next(intervals, None)
-        with turns:
-            if item.opening is None:
-                motion = measure(reference, item.features)
-                shown = motion if part is None else part(motion, interval)
-            else:
-                reference, shown = _reference(magnifier, item), None
-                if make_filter is not None:
-                    part = make_filter()
-                    part(measure(reference, reference))
-        yield Shown(item.frame, item.features, shown)
+    interval: float | None = None
+    for item, motion in work.map(found, _to_reference(stream, work, magnifier)):
+        first, shown = item.opening is not None, motion
+        if first and make_filter is not None:
+            part = make_filter()
+        if part is not None and motion is not None:
+            with work.turn():
+                shown = part(motion, None if first else interval)
+        yield Shown(item.frame, item.features, None if first else shown)
+        interval = next(intervals, None)
         del item
 
 
@@ -97,23 +112,49 @@ def _measure(magnifier: Magnifier, *, filtered: bool) -> Callable[[Any, Any], to
     return magnifier.motion
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A frame and the features that it is compared with; those of a first frame are its own."""
+
+    item: Encoded
+    reference: Any
+
+
+def _to_reference(stream: Iterable[Encoded], work: Work, magnifier: Magnifier) -> Iterator[_Pair]:
+    """Pair each frame with the reference of its shot."""
+    reference: Any = None
+    for item in stream:
+        if item.opening is not None:
+            with work.turn():
+                reference = _reference(magnifier, item)
+        yield _Pair(item, reference)
+        del item
+
+
+def _to_last(stream: Iterable[Encoded]) -> Iterator[_Pair]:
+    """Pair each frame with the frame before."""
+    last: Any = None
+    for item in stream:
+        yield _Pair(item, last)
+        last = item.features
+        del item
+
+
 def _reference(magnifier: Magnifier, first: Encoded) -> Any:
     if not isinstance(magnifier, DisplacementMagnifier):
         return first.features
     return magnifier.average(first.features, first.opening or ())
 
 
-@torch.inference_mode()
-def since_last(stream: Iterable[Encoded], turns: Turns, magnifier: Magnifier) -> Iterator[Shown]:
+def since_last(stream: Iterable[Encoded], work: Work, magnifier: Magnifier) -> Iterator[Shown]:
     """Yield each frame with its motion since the frame before, none after a cut."""
-    reference = None
-    for item in stream:
-        with turns:
-            known = item.opening is None
-            motion = magnifier.motion(reference, item.features) if known else None
-        yield Shown(item.frame, item.features, motion)
-        reference = item.features
-        del item
+
+    def found(pair: _Pair) -> Shown:
+        item, known = pair.item, pair.item.opening is None
+        motion = magnifier.motion(pair.reference, item.features) if known else None
+        return Shown(item.frame, item.features, motion)
+
+    return work.map(found, _to_last(stream))
 
 
 @dataclass(slots=True)
@@ -125,10 +166,9 @@ class _Moment:
     after: torch.Tensor | None = None  # to the frame after it, None before a cut
 
 
-@torch.inference_mode()
 def off_path(
     stream: Iterable[Encoded],
-    turns: Turns,
+    work: Work,
     magnifier: DisplacementMagnifier,
     kernel: Sequence[float],
     encode: Callable[[Frame], Any],
@@ -144,35 +184,37 @@ def off_path(
 
     Args:
         stream: frames.
-        turns: see `Turns`.
+        work: see `Work`.
         magnifier: measures displacements.
         kernel: weights of the frames 0, 1, 2, ... before and after; see `path_kernel`.
         encode: encodes a frame again when it is shown, so that no features wait in memory.
         filtered: whether the kernel lets a band pass, so that it removes noise.
     """
     measure = _measure(magnifier, filtered=filtered)
-    reach = len(kernel) - 1
+
+    def steps(pair: _Pair) -> tuple[_Moment, torch.Tensor | None]:
+        moment, features, last = _Moment(pair.item.frame), pair.item.features, pair.reference
+        if pair.item.opening is not None:
+            return moment, None
+        moment.before = -measure(last, features)
+        return moment, -measure(features, last)
+
+    reach, shown = len(kernel) - 1, 0
     moments: deque[_Moment] = deque()
-    shown, last = 0, None
-    for item in stream:
-        moment = _Moment(item.frame)
-        if item.opening is None:
-            with turns:
-                moments[-1].after = -measure(item.features, last)
-                moment.before = -measure(last, item.features)
+    for moment, after in work.map(steps, _to_last(stream)):
+        if after is not None:
+            moments[-1].after = after
         moments.append(moment)
-        last = item.features
         if shown + reach < len(moments):
-            with turns:
+            with work.turn():
                 found = _deviation(moments, shown, kernel, magnifier, encode)
             yield found
             shown += 1
         if shown > reach:
             moments.popleft()
             shown -= 1
-        del item
     for number in range(shown, len(moments)):
-        with turns:
+        with work.turn():
             found = _deviation(moments, number, kernel, magnifier, encode)
         yield found
 

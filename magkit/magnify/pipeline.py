@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
@@ -20,7 +21,7 @@ from magkit.magnify.filters import ORDER, BandPass
 from magkit.magnify.motion import (
     Encoded,
     Shown,
-    Turns,
+    Work,
     off_path,
     path_kernel,
     since_first,
@@ -29,7 +30,8 @@ from magkit.magnify.motion import (
 from magkit.magnify.shots import ShotFrame, split_shots
 from magkit.progress import Progress, silent
 from magkit.protocols import DisplacementMagnifier, Magnifier
-from magkit.runtime.ahead import ahead, close
+from magkit.runtime.ahead import ahead, close, map_ahead
+from magkit.runtime.device import Precision, autocast
 from magkit.video import (
     Frame,
     ReadOptions,
@@ -40,6 +42,9 @@ from magkit.video import (
 )
 
 _T = TypeVar("_T")
+_R = TypeVar("_R")
+
+STEPS = 4  # that compute at a time: frames are encoded, measured two at a time, and rendered
 
 
 def magnify(
@@ -55,6 +60,7 @@ def magnify(
     limit: float | None = None,
     average: int | None = None,
     device: torch.device | str = "cpu",
+    precision: Precision = "auto",
     concurrent: bool = False,
 ) -> Iterator[Frame]:
     """Stream frames in which motion is `factor` times as large.
@@ -77,6 +83,8 @@ def magnify(
         average: Number of frames whose aligned mean is the reference of static mode; 1: the first
             frame alone; None: 8. Only of magnifiers that measure displacements.
         device: Of the magnifier.
+        precision: Of its networks. "auto" is "bf16" where the device multiplies it fast and the
+            magnifier measures displacements: networks make few of its colours.
         concurrent: Read, encode, measure and render different frames at the same time, in threads
             that share those of torch. Close the generator to end them early.
 
@@ -91,13 +99,15 @@ def magnify(
     if not isinstance(magnifier, DisplacementMagnifier):
         _check_displacement(mode, limit, average)
         average = 1
+        precision = "full" if precision == "auto" else precision
     if band is not None and rate is None:
         raise UsageError(f"the band {band} needs the rate at which the frames were filmed")
     measure = _measure(magnifier, mode, band, rate, times, order, torch.device(device))
     if factor == 1:
         return iter(frames)
     shots = split_shots(frames, (average or AVERAGE) if mode == "static" else 1)
-    return _magnified(shots, magnifier, factor, limit, measure, torch.device(device), concurrent)
+    stages = Stages(torch.device(device), precision, concurrent)
+    return _magnified(shots, magnifier, factor, limit, measure, stages)
 
 
 def magnify_file(
@@ -113,6 +123,7 @@ def magnify_file(
     limit: float | None = None,
     average: int | None = None,
     device: torch.device | str = "cpu",
+    precision: Precision = "auto",
     options: WriteOptions = WriteOptions(),  # noqa: B008 - it is frozen
     progress: Progress = silent,
 ) -> int:
@@ -149,6 +160,7 @@ def magnify_file(
         limit=limit,
         average=average,
         device=device,
+        precision=precision,
         concurrent=True,
     )
     try:
@@ -190,7 +202,7 @@ def _check_displacement(mode: Mode, limit: float | None, average: int | None) ->
             raise UsageError(f"{what} needs a magnifier that measures displacements: magnet-fast")
 
 
-Measure = Callable[[Iterable[Encoded], Turns], Iterator[Shown]]
+Measure = Callable[[Iterable[Encoded], Work], Iterator[Shown]]
 
 
 def _measure(
@@ -220,25 +232,40 @@ def _measure(
     return partial(since_first, magnifier=magnifier, make_filter=filters, intervals=intervals)
 
 
-class _Stages:
+class Stages:
     """The steps of magnification, each of which may run ahead of the next in a thread.
 
     A step is faster with one thread than with two, as most operations are too short to share.
     """
 
-    def __init__(self, device: torch.device, concurrent: bool) -> None:
-        steps, self.threads = 3, torch.get_num_threads()
-        self.concurrent = concurrent
+    def __init__(self, device: torch.device, precision: Precision, concurrent: bool) -> None:
+        self.threads = torch.get_num_threads()
+        self.device, self.precision, self.concurrent = device, precision, concurrent
         # The number of steps that compute at a time: no more threads than were asked for.
-        self.turns = Semaphore(min(self.threads, steps) if device.type == "cpu" else 1)
-        self.each = max(1, self.threads // steps)
+        self.slots = Semaphore(min(self.threads, STEPS) if device.type == "cpu" else 1)
+        self.start = partial(torch.set_num_threads, max(1, self.threads // STEPS))
         self.running: list[Iterator[Any]] = []
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """See `Work`."""
+        with self.slots, torch.inference_mode(), autocast(self.device, self.precision):
+            yield
+
+    def map(self, function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
+        """See `Work`."""
+
+        def call(item: _T) -> _R:
+            with self.turn():
+                return function(item)
+
+        return map_ahead(call, items, 2, self.start) if self.concurrent else map(call, items)
 
     def split(self, items: Iterable[_T]) -> Iterator[_T]:
         """Iterate over the items of a step in a thread of its own."""
         if not self.concurrent:
             return iter(items)
-        self.running.append(ahead(items, partial(torch.set_num_threads, self.each)))
+        self.running.append(ahead(items, self.start))
         return self.running[-1]
 
     def close(self) -> None:
@@ -255,13 +282,11 @@ def _magnified(
     factor: float,
     limit: float | None,
     measure: Measure,
-    device: torch.device,
-    concurrent: bool,
+    stages: Stages,
 ) -> Iterator[Frame]:
-    stages = _Stages(device, concurrent)
-    encoded = _encoded(stages.split(shots), magnifier, device, stages.turns)
-    measured = measure(stages.split(encoded), stages.turns)
-    rendered = _rendered(stages.split(measured), magnifier, factor, limit, stages.turns)
+    encoded = _encoded(stages.split(shots), magnifier, stages)
+    measured = measure(stages.split(encoded), stages)
+    rendered = _rendered(stages.split(measured), magnifier, factor, limit, stages)
     try:
         yield from stages.split(rendered)
     finally:
@@ -272,34 +297,30 @@ def _encode(magnifier: Magnifier, device: torch.device, frame: Frame) -> Any:
     return magnifier.encode(to_tensor(frame, magnifier.stride, device))
 
 
-@torch.inference_mode()
-def _encoded(
-    shots: Iterable[ShotFrame], magnifier: Magnifier, device: torch.device, turns: Turns
-) -> Iterator[Encoded]:
+def _encoded(shots: Iterable[ShotFrame], magnifier: Magnifier, stages: Stages) -> Iterator[Encoded]:
     """Yield frames with their features."""
-    encode = partial(_encode, magnifier, device)
+    encode = partial(_encode, magnifier, stages.device)
     for item in shots:
-        with turns:
+        with stages.turn():
             features = encode(item.frame)
         opening = None if item.opening is None else map(encode, item.opening[1:])
         yield Encoded(item.frame, features, opening)
         del item, features, opening
 
 
-@torch.inference_mode()
 def _rendered(
     measured: Iterable[Shown],
     magnifier: Magnifier,
     factor: float,
     limit: float | None,
-    turns: Turns,
+    work: Work,
 ) -> Iterator[Frame]:
     """Yield frames that show the motion `factor` times; those without one as they are."""
     for item in measured:
         if item.motion is None:
             yield item.frame
         else:
-            with turns:
+            with work.turn():
                 picture = _render(item, magnifier, factor, limit)
             yield picture
             del picture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
 from types import EllipsisType
 
 import torch
@@ -14,17 +13,19 @@ from magkit.magnify.fast_encoder import Features, constant_init, conv, join, sig
 from magkit.magnify.lucas_kanade import (
     CELL,
     backward_warp,
-    convex,
+    sample,
+    sampling_grid,
     splat,
     upsample,
     upsample_convex,
 )
-from magkit.magnify.sparse import Tiles
 
 SHIFT_UNIT = 2.0  # cells: unit of magnified displacements in the network's logarithmic inputs
 STILL = 0.02  # pixels: displacements below this are not shown
-TILE_SPEED = 0.7  # of rendering gathered tiles, over that of as many cells in a rectangle
 BLOCKS = (1, 2, 4, 1)  # cells: dilations of the renderer's layers
+REACH = sum(BLOCKS) + 3  # cells: how far a rendered cell depends on those around it
+ALIGNED = 8  # cells, which divides the sides of maps of cells
+DENSE = 0.7  # share of cells from which on painting all of them is faster than gathering some
 Box = tuple[EllipsisType, slice, slice]  # index of a rectangle of maps (N, C, h, w)
 COLOUR, SHARES = 3 * CELL**2, 36  # channels of new colours, and of neighbours' weights
 # New colours and opacity, weights, correction; two unused ones make a multiple of eight channels,
@@ -65,21 +66,14 @@ class Renderer(nn.Module):
         if self.training:
             return self.render_all(current, flow)
         moving = self.moving(flow)
-        if not moving.any():
-            return current.frames
-        box = bounding_box(moving, self.reaches()[0])
-        # Gathered tiles take longer than as many cells in one piece.
-        if len(moving) == 1 and moving.mean() < TILE_SPEED:
-            tiles = Tiles(moving, self.reaches())
-            if tiles.share < TILE_SPEED * moving[box].numel() / moving.numel():
-                return self.render_tiles(current, flow, moving, tiles)
-        return self.render_box(current, flow, moving, box)
+        return self.render_moving(current, flow, moving) if moving.any() else current.frames
 
     def arrival(self, current: Features, shift: torch.Tensor) -> Flow:
         """Splat the displacement."""
         cells = shift / CELL
         log_shift = signed_log(cells / SHIFT_UNIT)
-        nearness = self.order(join([current.texture, log_shift])).clamp(-8, 8).exp()
+        logits = self.order(join([current.texture, log_shift])).to(cells.dtype)
+        nearness = logits.clamp(-8, 8).exp()
         splatted = splat(torch.cat([cells * nearness, nearness], 1), cells)
         weight = splatted[:, 2:] + 1e-3
         arrived = splatted[:, :2] / weight
@@ -87,14 +81,50 @@ class Renderer(nn.Module):
         return Flow(cells, arrived, torch.cat(logs, 1))
 
     def moving(self, flow: Flow) -> torch.Tensor:
-        """Return 0 for still cells and 1 for others, (N, 1, h, w)."""
+        """Return which cells aren't still, booleans (N, h, w)."""
         lengths = torch.stack([flow.cells, flow.arrived]).square().sum(2, keepdim=True).amax(0)
-        return F.max_pool2d((lengths >= (STILL / CELL) ** 2).float(), 3, 1, 1)
+        return F.max_pool2d((lengths >= (STILL / CELL) ** 2).float(), 3, 1, 1)[:, 0].bool()
 
-    def render_all(
+    def render_all(self, current: Features, flow: Flow) -> torch.Tensor:
+        """Render every cell."""
+        paint, grid = self.plan(current, flow)
+        colour, opacity = torch.split(F.pixel_shuffle(paint, CELL), [3, 1], 1)
+        return blend(sample(current.frames, grid, "bicubic"), colour, opacity)
+
+    def render_moving(self, current: Features, flow: Flow, moving: torch.Tensor) -> torch.Tensor:
+        """Render the cells that move, (N, h, w); the networks see the rectangle around them."""
+        if len(moving) > 1 or moving.float().mean() > DENSE:
+            shown = moving.repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)[:, None]
+            return self.render_all(current, flow).where(shown, current.frames)
+        box = bounding_box(moving, REACH)
+        _, rows, columns = box
+        part = Flow(flow.cells[box], flow.arrived[box], flow.logs[box])
+        paint, grid = self.plan(current, part, (rows.start, columns.start))
+        y, x = moving[0, rows, columns].nonzero(as_tuple=True)
+        # (1, 4h, 4w, 2) to the M moving cells, one upon another: (1, 4M, 4, 2).
+        places = grid.view(len(paint[0, 0]), CELL, -1, CELL, 2)[y, :, x].view(1, -1, CELL, 2)
+        warped = sample(current.frames, places, "bicubic").view(3, -1, CELL, CELL)
+        painted = paint.permute(0, 2, 3, 1)[0, y, x].view(-1, 4, CELL, CELL)
+        made = blend(warped.transpose(0, 1), *torch.split(painted, [3, 1], 1))
+        frames = current.frames.clone()
+        cells = frames.view(3, -1, CELL, frames.shape[-1] // CELL, CELL)
+        cells[:, y + rows.start, :, x + columns.start] = made
+        return frames
+
+    def plan(
         self, current: Features, flow: Flow, corner: tuple[int, int] = (0, 0)
-    ) -> torch.Tensor:
-        """Render every cell of a flow: that of the frame, or of a part that begins at a cell."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what to paint and where the frame is sampled.
+
+        Args:
+            current: the frame.
+            flow: of the frame, or of a part.
+            corner: row and column of the part's first cell.
+
+        Returns:
+            Colours and opacity of each pixel of a cell (N, 64, h, w), and the grid to sample
+            (N, 4h, 4w, 2), see `sampling_grid`.
+        """
         texture = backward_warp(current.texture, flow.arrived, corner=corner)
         (y, x), (height, width) = corner, texture.shape[-2:]
         state = join([current.texture[..., y : y + height, x : x + width], texture, flow.logs])
@@ -102,80 +132,28 @@ class Renderer(nn.Module):
         for block in self.blocks:
             hidden = hidden + F.relu(block(hidden), inplace=True)
         paint, shares, correction, _ = torch.split(self.leave(hidden), OUTPUTS, 1)
-        field = upsample_convex((flow.arrived + correction) * CELL, shares.contiguous())
-        field = upsample(field, CELL // 2)
-        warped = backward_warp(current.frames, field, "bicubic", (CELL * y, CELL * x))
-        return painted(paint, warped)
-
-    def render_box(
-        self, current: Features, flow: Flow, moving: torch.Tensor, box: Box
-    ) -> torch.Tensor:
-        """Render the cells of a box that contains those moving; see `bounding_box`."""
-        _, rows, columns = box
-        part = Flow(flow.cells[box], flow.arrived[box], flow.logs[box])
-        made = self.render_all(current, part, (rows.start, columns.start))
-        frames = current.frames.clone()
-        rows, columns = (slice(side.start * CELL, side.stop * CELL) for side in (rows, columns))
-        shown = by_cell(frames[..., rows, columns])
-        mask = moving[box].bool()[:, :, :, None, :, None]
-        shown.copy_(by_cell(made).where(mask, shown))
-        return frames
-
-    def reaches(self) -> list[int]:
-        """Return how many cells around those shown each step computes, the first step first."""
-        # From the output: pixels, field at half resolution, layers from the last to the first.
-        back = [0, 1, 1, *reversed(BLOCKS), 1]
-        return list(accumulate(back))[::-1]
-
-    def render_tiles(
-        self, current: Features, flow: Flow, moving: torch.Tensor, tiles: Tiles
-    ) -> torch.Tensor:
-        """Render the cells of tiles; see `render_all`."""
-        first, second, *counts, doubled, shown = tiles.sizes
-        arrived = tiles.take(flow.arrived, first)
-        texture = tiles.warp(current.texture, arrived)
-        state = join([tiles.take(current.texture, first), texture, tiles.take(flow.logs, first)])
-        hidden = F.relu(inner(self.enter, tiles.surround(state, second, 1)), inplace=True)
-        for block, dilation, count in zip(self.blocks, BLOCKS, counts, strict=True):
-            assert isinstance(block, nn.Conv2d)
-            around = tiles.surround(hidden, count, dilation)
-            hidden = hidden[:count].add_(F.relu(inner(block, around), inplace=True))
-        paint, shares, correction, _ = torch.split(self.leave(hidden), OUTPUTS, 1)
-        field = flow.arrived.clone()
-        tiles.put(field, arrived[: len(hidden)] + correction)
-        around = tiles.take(field, doubled, halo=1) * CELL
-        half = field.new_empty(1, 2, 2 * tiles.height, 2 * tiles.width)
-        tiles.put(half, convex(around, shares[:doubled].contiguous()), 2)
-        field = upsample(tiles.take(half, shown, halo=1, scale=2), CELL // 2)[..., 2:-2, 2:-2]
-        warped = tiles.warp(current.frames, field, mode="bicubic")
-        made = painted(paint[:shown], warped)
-        mask = tiles.take(moving, shown).bool()[:, :, :, None, :, None]
-        frames = current.frames.clone()
-        before = tiles.take(frames, shown, scale=CELL)
-        tiles.put(frames, by_cell(made).where(mask, by_cell(before)).view_as(made), CELL)
-        return frames
+        arrived = (flow.arrived + correction) * CELL
+        half = upsample_convex(arrived, shares.to(arrived.dtype).contiguous())
+        size = current.frames.shape[-2:]
+        grid = sampling_grid(upsample(half, CELL // 2), size, (CELL * y, CELL * x))
+        return paint.to(arrived.dtype), grid
 
 
 def bounding_box(mask: torch.Tensor, margin: int) -> Box:
-    """Return the index of the least rectangle around the ones of (N, 1, h, w), and a margin."""
-    rows, columns = mask.amax((0, 1, 3)).nonzero(), mask.amax((0, 1, 2)).nonzero()
-    top, left = (max(int(inside[0]) - margin, 0) for inside in (rows, columns))
-    bottom, right = (int(inside[-1]) + margin + 1 for inside in (rows, columns))
-    return ..., slice(top, bottom), slice(left, right)
+    """Return the index of a rectangle around what is true in (N, h, w), and a margin.
+
+    It begins and ends at multiples of `ALIGNED`: convolutions are compiled for each size.
+    """
+    return ..., _span(mask.any(0).any(1), margin), _span(mask.any(0).any(0), margin)
 
 
-def by_cell(frames: torch.Tensor) -> torch.Tensor:
-    """Return a view of frames (N, 3, 4h, 4w) by cells, (N, 3, h, 4, w, 4)."""
-    n, channels, height, width = frames.shape
-    return frames.view(n, channels, height // CELL, CELL, width // CELL, CELL)
+def _span(line: torch.Tensor, margin: int) -> slice:
+    inside = line.nonzero()
+    first, last = int(inside[0]) - margin, int(inside[-1]) + margin
+    blocks = max(first, 0) // ALIGNED, min(last, len(line) - 1) // ALIGNED + 1
+    return slice(blocks[0] * ALIGNED, blocks[1] * ALIGNED)
 
 
-def inner(layer: nn.Conv2d, maps: torch.Tensor) -> torch.Tensor:
-    """Apply a convolution where it needs no padding."""
-    return F.conv2d(maps, layer.weight, layer.bias, dilation=layer.dilation)
-
-
-def painted(paint: torch.Tensor, warped: torch.Tensor) -> torch.Tensor:
-    """Blend new colours and their opacity (N, 64, h, w) into pictures (N, 3, 4h, 4w)."""
-    colour, opacity = torch.split(F.pixel_shuffle(paint, CELL), [3, 1], 1)
-    return warped + opacity.sigmoid() * (colour - warped)
+def blend(warped: torch.Tensor, colour: torch.Tensor, opacity: torch.Tensor) -> torch.Tensor:
+    """Blend new colours into pictures (N, 3, H, W); opacity (N, 1, H, W) in logits."""
+    return torch.lerp(warped, colour, opacity.sigmoid())

@@ -12,9 +12,13 @@ import torch
 from magkit.errors import UsageError
 from magkit.magnify.band import AVERAGE, Band, Mode
 from magkit.magnify.coherence import DEFAULT_LIMIT, MIN_LIMIT, soft_limit
+from magkit.magnify.load import load_magnifier
+from magkit.magnify.lucas_kanade import backward_warp
 from magkit.magnify.motion import PERIOD, path_kernel
-from magkit.magnify.pipeline import magnify
+from magkit.magnify.pipeline import magnify, to_frame
 from magkit.protocols import DisplacementMagnifier
+from magkit.runtime import device
+from magkit.runtime.device import Precision
 from magkit.video import Frame
 
 
@@ -208,3 +212,69 @@ def test_frames_are_let_go_as_they_pass() -> None:
     # `reach` frames before the one that is shown and as many after it, and two in passing.
     assert most_alive("follow") <= 2 * reach + 3
     assert most_alive("static", average=5) <= 5 + 3
+
+
+class Noted(Greys):
+    """Notes whether each step runs under autocast."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.half: list[bool] = []
+
+    def encode(self, frames: torch.Tensor) -> torch.Tensor:
+        self.half.append(torch.is_autocast_enabled("cpu"))
+        return super().encode(frames)
+
+    def motion(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+        self.half.append(torch.is_autocast_enabled("cpu"))
+        return super().motion(reference, current)
+
+    def render(self, current: Any, motion: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        self.half.append(torch.is_autocast_enabled("cpu"))
+        return super().render(current, motion, factor)
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+@pytest.mark.parametrize(
+    ("precision", "fast", "half"),
+    [("auto", True, True), ("auto", False, False), ("full", True, False), ("bf16", False, True)],
+)
+def test_every_step_has_the_precision_asked_for(
+    precision: Precision, fast: bool, half: bool, concurrent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "has_fast_bf16", lambda _: fast)
+    model = Noted()
+    frames = [np.full((8, 8, 3), grey, np.uint8) for grey in (10, 12, 14)]
+    list(magnify(frames, model, 3, precision=precision, concurrent=concurrent))
+    assert len(model.half) > 6
+    assert set(model.half) == {half}
+
+
+def test_other_magnifiers_keep_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    class Looked(Plain):
+        def motion(self, reference: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return super().motion(reference, current)
+
+    monkeypatch.setattr(device, "has_fast_bf16", lambda _: True)
+    frames = [np.full((8, 8, 3), grey, np.uint8) for grey in (10, 12, 14)]
+    list(magnify(frames, Looked(), 3))
+    assert seen == [False, False]
+    list(magnify(frames, Looked(), 3, precision="bf16"))
+    assert seen[2:] == [True, True]
+
+
+def test_bf16_changes_frames_by_far_less_than_a_grey_level() -> None:
+    magnifier = load_magnifier()
+    texture = torch.from_numpy(np.random.default_rng(0).random((1, 3, 24, 32), np.float32))
+    texture = torch.nn.functional.interpolate(texture, scale_factor=4, mode="bicubic").clamp(0, 1)
+    moved = backward_warp(texture, torch.full((1, 2, 96, 128), 0.3), mode="bicubic").clamp(0, 1)
+    frames = [to_frame(each, (96, 128)) for each in (texture, moved)]
+    full, half = (
+        np.array(list(magnify(frames, magnifier, 8, precision=each)), np.float64)
+        for each in ("full", "bf16")
+    )
+    assert 0 < np.abs(half - full).mean() < 0.1
+    assert np.abs(full[1] - frames[1]).mean() > 5

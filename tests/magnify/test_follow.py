@@ -1,7 +1,6 @@
 """How far places are off their smooth paths, against the same sum over known positions."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from fractions import Fraction
 from typing import Any
 
@@ -15,6 +14,9 @@ from numpy.typing import NDArray
 from magkit.errors import UsageError
 from magkit.magnify.band import Band
 from magkit.magnify.motion import PERIOD, Encoded, Shown, off_path, path_kernel
+from magkit.magnify.pipeline import Stages
+
+WORK = Stages(torch.device("cpu"), "full", concurrent=False)
 
 Path = NDArray[np.float64]  # positions (T, 2) in pixels
 CELL = 4
@@ -49,7 +51,7 @@ def stream(path: Path, cuts: Sequence[int] = ()) -> list[Encoded]:
 
 
 def measured(path: Path, kernel: Sequence[float], cuts: Sequence[int] = ()) -> list[Shown]:
-    return list(off_path(stream(path, cuts), nullcontext(), Known(), kernel, lambda frame: frame))
+    return list(off_path(stream(path, cuts), WORK, Known(), kernel, lambda frame: frame))
 
 
 def deviations(path: Path, kernel: Sequence[float], cuts: Sequence[int] = ()) -> Path:
@@ -119,7 +121,7 @@ def test_a_place_is_followed_through_fields_that_vary() -> None:
         for i in range(5)
     ]
     kernel = [0.0, 1.0, 1.0]
-    found = list(off_path(clip, nullcontext(), Growing(), kernel, lambda frame: frame))[2].motion
+    found = list(off_path(clip, WORK, Growing(), kernel, lambda frame: frame))[2].motion
     assert found is not None
     x = CELL * np.arange(300.0)
     wanted = x * sum(1.05**k + 1.05**-k - 2 for k in (1, 2))

@@ -171,7 +171,7 @@ def test_steps_in_threads_give_the_same_frames(mode: Mode, threads: int) -> None
     finally:
         torch.set_num_threads(before)
     np.testing.assert_array_equal(made, expected)
-    assert together.pairs == apart.pairs
+    assert sorted(together.pairs) == sorted(apart.pairs)  # two are measured at a time
 
 
 def test_an_error_in_a_step_ends_the_others() -> None:

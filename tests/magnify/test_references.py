@@ -1,7 +1,6 @@
 """What motion is measured from: a shot's first frames, or the frame before."""
 
 from collections.abc import Iterable
-from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise, repeat
 from typing import Any
@@ -18,6 +17,9 @@ from magkit.magnify.fast_spec import FastConfig
 from magkit.magnify.filters import BandPass
 from magkit.magnify.lucas_kanade import backward_warp, upsample
 from magkit.magnify.motion import Encoded, Shown, off_path, since_first, since_last
+from magkit.magnify.pipeline import Stages
+
+WORK = Stages(torch.device("cpu"), "full", concurrent=False)
 
 
 class Numbers:
@@ -64,7 +66,7 @@ def motions(shown: Iterable[Shown]) -> list[float | None]:
 def test_the_reference_is_the_mean_of_its_shot_alone() -> None:
     model = Numbers()
     clip = stream([1, 2, 6, 10, 100, 104, 103], cuts=[4], opening=3)
-    found = motions(since_first(clip, nullcontext(), model, None, repeat(0.1)))
+    found = motions(since_first(clip, WORK, model, None, repeat(0.1)))
     assert model.averaged == [[1, 2, 6], [100, 104, 103]]
     mean = 307 / 3
     assert found == pytest.approx([None, -1, 3, 7, None, 104 - mean, 103 - mean])
@@ -75,7 +77,7 @@ def test_a_magnifier_without_displacements_keeps_the_first_frame() -> None:
         stride, encode, motion, render = 4, Numbers.encode, Numbers.motion, Numbers.render
 
     clip = stream([1, 2, 6, 50, 51], cuts=[3], opening=3)
-    found = motions(since_first(clip, nullcontext(), Plain(), None, repeat(0.1)))
+    found = motions(since_first(clip, WORK, Plain(), None, repeat(0.1)))
     assert found == [None, 1, 5, None, 1]
 
 
@@ -84,7 +86,7 @@ def test_the_filter_begins_anew_with_each_shot() -> None:
     values = rng.normal(size=60) + np.where(np.arange(60) < cut, 0, 1e3)
     make = partial(BandPass, Band(3, 6), rate, 2)
     clip = stream(values, cuts=[cut])
-    found = motions(since_first(clip, nullcontext(), Numbers(), make, repeat(1 / rate)))
+    found = motions(since_first(clip, WORK, Numbers(), make, repeat(1 / rate)))
     assert found[0] is found[cut] is None
     sos = scipy.signal.butter(2, [3, 6], "bandpass", fs=rate, output="sos")
     for part in (slice(0, cut), slice(cut, None)):
@@ -108,7 +110,7 @@ def test_a_band_is_filtered_out_of_displacements_below_the_noise() -> None:
     shown = {}
     for magnifier in (Numbers(), Uncertain()):
         for filters in (None, make):
-            found = since_first(stream(values), nullcontext(), magnifier, filters, repeat(1 / 30))
+            found = since_first(stream(values), WORK, magnifier, filters, repeat(1 / 30))
             shown[type(magnifier), filters] = motions(found)[1:]
     assert shown[Uncertain, make] == shown[Numbers, make]
     assert set(shown[Uncertain, None]) == {0.0}
@@ -117,9 +119,7 @@ def test_a_band_is_filtered_out_of_displacements_below_the_noise() -> None:
 def test_the_path_of_a_band_is_made_of_displacements_below_the_noise() -> None:
     for filtered in (False, True):
         items = stream(np.random.default_rng(0).normal(size=9))
-        found = off_path(
-            items, nullcontext(), Uncertain(), [0.5, -0.25], torch.tensor, filtered=filtered
-        )
+        found = off_path(items, WORK, Uncertain(), [0.5, -0.25], torch.tensor, filtered=filtered)
         assert any(motion for motion in motions(found)) == filtered
 
 
@@ -134,14 +134,14 @@ def test_intervals_belong_to_frames_whatever_is_cut() -> None:
         return filtered
 
     clip = stream(range(5), cuts=[2])
-    list(since_first(clip, nullcontext(), Numbers(), make, iter([0.1, 0.2, 0.3])))
+    list(since_first(clip, WORK, Numbers(), make, iter([0.1, 0.2, 0.3])))
     # The first of a shot rests; between frames 1 and 2 lies the cut; the last is not known.
     assert asked == [None, 0.1, None, 0.3, None]
 
 
 def test_nothing_is_measured_across_a_cut() -> None:
     clip = stream([0, 1, 3, 100, 104], cuts=[3])
-    assert motions(since_last(clip, nullcontext(), Numbers())) == [None, 1, 2, None, 4]
+    assert motions(since_last(clip, WORK, Numbers())) == [None, 1, 2, None, 4]
 
 
 # The mean of frames by magnet-fast, untrained: least squares.

@@ -1,5 +1,7 @@
 """When layers work with 16 bits."""
 
+import platform
+
 import pytest
 import torch
 
@@ -28,8 +30,27 @@ def test_layers_work_with_as_many_bits_as_asked_for(
     assert layer(x).dtype == layer.weight.dtype == torch.float32
 
 
-def test_what_the_processor_says() -> None:
-    assert has_fast_bf16(CPU) == torch.ops.mkldnn._is_mkldnn_bf16_supported()
+@pytest.mark.parametrize(
+    ("machine", "amx", "known", "fast"),
+    [
+        ("x86_64", True, True, True),
+        ("x86_64", False, True, False),  # emulated, which takes several times as long
+        ("x86_64", True, False, False),
+        ("aarch64", False, True, True),
+        ("arm64", False, False, False),
+    ],
+)
+def test_what_the_processor_says(
+    machine: str, amx: bool, known: bool, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: known)
+    assert has_fast_bf16(CPU) == fast
+
+
+def test_this_processor_is_asked() -> None:
+    assert isinstance(has_fast_bf16(CPU), bool)
 
 
 def test_a_device_that_is_not_known_to_be_faster() -> None:
