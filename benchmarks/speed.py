@@ -15,6 +15,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 # (height, width): how many times as fast, at least, with the reference cached.
@@ -74,6 +75,7 @@ def passes(name: str, height: int, width: int) -> dict[str, Callable[[], Any]]:
 
     from magkit.magnify.pipeline import to_frame, to_tensor
     from magkit.plugins import registry
+    from magkit.runtime.device import Precision, autocast
 
     torch.manual_seed(0)
     spec = registry().magnifier(name)
@@ -84,18 +86,21 @@ def passes(name: str, height: int, width: int) -> dict[str, Callable[[], Any]]:
     frames = rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8)
     factor = torch.tensor([10.0])
 
-    @torch.inference_mode()
+    # As in `magkit magnify`.
+    precision: Precision = "auto" if name == "magnet-fast" else "full"
+
     def encode(index: int) -> Any:
         return network.encode(to_tensor(frames[index], network.stride))
 
-    @torch.inference_mode()
-    def shown(reference: Any) -> Any:
-        current = encode(1)
-        made = network.render(current, network.motion(reference, current), factor)
-        return to_frame(made, (height, width))
+    def shown(both: bool) -> Any:
+        with torch.inference_mode(), autocast(torch.device("cpu"), precision):
+            reference, current = encode(0) if both else first, encode(1)
+            made = network.render(current, network.motion(reference, current), factor)
+            return to_frame(made, (height, width))
 
-    first = encode(0)
-    return {"static": lambda: shown(first), "both_encoded": lambda: shown(encode(0))}
+    with torch.inference_mode(), autocast(torch.device("cpu"), precision):
+        first = encode(0)
+    return {"static": partial(shown, False), "both_encoded": partial(shown, True)}
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from magkit.cli.finetune import finetune
 from magkit.cli.gen_data import gen_data
 from magkit.cli.invert import invert
 from magkit.cli.magnify import demo, magnify
+from magkit.cli.measure import measure
 from magkit.cli.plugins import plugins
 from magkit.cli.pretrain import pretrain
 from magkit.cli.stitch import stitch
@@ -46,6 +47,7 @@ def _root(version: Version = False) -> None:
 
 add(app, demo)
 add(app, magnify)
+add(app, measure)
 add(app, pretrain)
 add(app, finetune)
 add(app, gen_data)

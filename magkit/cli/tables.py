@@ -327,3 +327,35 @@ def metrics_table(metrics: dict[str, float], steps: int) -> Table:
     for name, value in metrics.items():
         table.add_row(name, f"{value:.5f}")
     return table
+
+
+MOST_TONES = 3  # of a region
+
+
+def measure_table(record: Mapping[str, Any]) -> Table:
+    """A row for each tone of a region, or one that says that there is only noise."""
+    from rich import box
+    from rich.table import Table
+
+    unit, title = record["unit"], f"{record['frames']} frames at {record['rate']:g} per second"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("region")
+    table.add_column("", justify="left")
+    for name in ("Hz", f"{record['reading']} ({unit})", "limit"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for region in record["regions"]:
+        tones = region["tones"][:MOST_TONES]
+        for tone in tones:
+            table.add_row(
+                region["name"],
+                tone["direction"],
+                f"{tone['frequency']:.2f}",
+                f"{tone['amplitude']:.3g} \u00b1 {tone['amplitude_error']:.1g}",
+                f"{tone['limit']:.2g}",
+                tone["cause"],
+            )
+        if not tones:
+            least = min(region["limit"])
+            table.add_row(region["name"], "", "", "", f"{least:.2g}", "noise", style="dim")
+    return table

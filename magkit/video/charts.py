@@ -143,7 +143,7 @@ def check_plot(path: Path) -> None:
     """
     if path.suffix.lower() not in PLOT_FORMATS:
         raise UsageError(f"{path} must end in .png or .svg")
-    _matplotlib()
+    load_matplotlib()
 
 
 def save_plot(path: Path, panels: Sequence[Panel], x_label: str, *, overwrite: bool) -> None:
@@ -159,7 +159,7 @@ def save_plot(path: Path, panels: Sequence[Panel], x_label: str, *, overwrite: b
         UsageError, MagkitError: as `check_plot`, or the file exists or can't be written.
     """
     check_plot(path)
-    figure = _matplotlib().Figure(figsize=(9, 3.6), layout="constrained")
+    figure = load_matplotlib().Figure(figsize=(9, 3.6), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for curve in panel.curves:
             style = {"color": "grey", "linestyle": "--"} if curve.baseline else {}
@@ -184,7 +184,12 @@ def _style(axes: Axes, ticks: Sequence[float], x_label: str, title: str) -> None
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _matplotlib() -> ModuleType:
+def load_matplotlib() -> ModuleType:
+    """Return `matplotlib.figure`.
+
+    Raises:
+        MagkitError: matplotlib is not installed.
+    """
     try:
         # pyplot would open windows and keep global state.
         from matplotlib import figure

@@ -1,0 +1,209 @@
+"""Spectra of displacements: noise floor, detection limit, and the tones above it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.ndimage
+import scipy.optimize
+import scipy.signal
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+
+MIN_FRAMES = 16  # of a spectrum
+FALSE_ALARMS = 1e-3  # of a region of pure noise: chance of a tone, in one direction
+MIN_CYCLES = 3.0  # in the clip: slower changes are drift
+NEIGHBOURS = 16  # bins on each side over which the floor is estimated
+GUARD, TRAINING = 2, 6  # bins on each side: of a peak, and beside it, whose mean it must exceed
+PROMINENCE = 3.0  # of a peak's amplitude over that beside it
+TONES = 8  # most of one direction
+APART = 1.5  # bins: closer tones aren't told apart
+PADDED = 4  # length of the transform over that of the clip
+MEDIAN = math.log(2)  # of the power of noise, whose mean is one
+NORMAL = 1.96  # standard deviations of a 95 % interval
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """A sine in one direction.
+
+    Attributes:
+        frequency: Hz.
+        amplitude: half of peak to peak, pixels.
+        phase: of its sine at the first frame, radians.
+        frequency_error: half of the 95 % interval, Hz.
+        amplitude_error: likewise, pixels.
+        limit: amplitude from which on it would have been found, pixels.
+    """
+
+    frequency: float
+    amplitude: float
+    phase: float
+    frequency_error: float
+    amplitude_error: float
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """The spectrum of a displacement in one direction.
+
+    Attributes:
+        frequencies: Hz, (F,), from 0 to half the rate.
+        amplitudes: pixels, (F,): a sine of a bin's frequency has its own amplitude (Hann window).
+        floor: root mean square of the amplitudes that noise has, pixels, (F,).
+        limit: amplitudes from which on a tone is no noise, pixels, (F,); infinite for drift and at
+            half the rate.
+        tones: above the limit, the greatest first.
+    """
+
+    frequencies: Array
+    amplitudes: Array
+    floor: Array
+    limit: Array
+    tones: tuple[Tone, ...]
+
+
+def analyze(displacement: Array, rate: float, deviation: float) -> Spectrum:
+    """Find the tones of a displacement that noise doesn't explain.
+
+    The strongest tone is fitted by least squares and subtracted until none is above the limit. Of
+    what is left, the floor is the greatest of three: what the Cramer-Rao limit predicts, the median
+    over the whole spectrum, and that over the bins around each frequency.
+
+    Args:
+        displacement: pixels, at even times, (T,), at least 16.
+        rate: frames per second.
+        deviation: standard deviation of the noise of a displacement, pixels; see `Track`.
+    """
+    time = np.arange(len(displacement)) / rate
+    frequencies = np.fft.rfftfreq(PADDED * len(time), 1 / rate)
+    left = scipy.signal.detrend(displacement)
+    amplitudes = hann_amplitudes(left)
+    found: list[float] = []
+    while True:
+        rest = left - _sines(left, time, found)
+        seen, floor = hann_amplitudes(rest), noise_floor(rest, deviation)
+        limit = _limit(rest, floor, frequencies, rate)
+        height = np.where(_near(frequencies, found, APART * rate / len(time)), 0, seen / limit)
+        if height.max() < 1 or len(found) == TONES:
+            break
+        found.append(_refined(rest, time, frequencies[height.argmax()], rate))
+    tones = _tones(left, time, found, frequencies, floor, limit)
+    return Spectrum(frequencies, amplitudes, floor, limit, tones)
+
+
+def hann_amplitudes(values: Array) -> Array:
+    """Return the amplitudes of the padded spectrum, scaled so that a sine has its own."""
+    window = scipy.signal.windows.hann(len(values), sym=False)
+    seen = np.fft.rfft(values * window, PADDED * len(values))
+    amplitudes: Array = 2 * np.abs(seen) / window.sum()
+    return amplitudes
+
+
+def noise_floor(rest: Array, deviation: float) -> Array:
+    """Return the root mean square amplitude of noise at each frequency of the padded spectrum.
+
+    Args:
+        rest: displacement without its tones, pixels, (T,).
+        deviation: standard deviation of its noise at least, pixels.
+    """
+    # A Hann window has 1.5 times the noise bandwidth of none (Harris, Proc. IEEE 1978, table 1).
+    least = 6 * deviation**2 / len(rest)
+    power = hann_amplitudes(rest) ** 2
+    bins = power[::PADDED]
+    local = scipy.ndimage.median_filter(bins, min(2 * NEIGHBOURS + 1, len(bins)), mode="reflect")
+    local = np.maximum(local, np.median(bins)) / MEDIAN
+    floor: Array = np.sqrt(np.maximum(local, least))
+    return np.interp(np.arange(len(power)) / PADDED, np.arange(len(floor)), floor)
+
+
+def _limit(rest: Array, floor: Array, frequencies: Array, rate: float) -> Array:
+    """Return the amplitude that the greatest of all bins of noise seldom reaches."""
+    # The power of noise is exponentially distributed, in some count / 2 independent bins.
+    limit = math.sqrt(math.log(len(rest) / 2 / FALSE_ALARMS)) * floor
+    bin_width = rate / len(rest)
+    # At half the rate, sine and cosine aren't told apart.
+    unknown = (frequencies < MIN_CYCLES * bin_width) | (frequencies > rate / 2 - bin_width)
+    return np.where(unknown, np.inf, np.maximum(limit, PROMINENCE * _beside(rest)))
+
+
+def _beside(rest: Array) -> Array:
+    """Return the amplitude beside each frequency, of the side that has more.
+
+    A peak on the slope of red noise isn't a tone: greatest-of constant false alarm rate detection
+    (Hansen & Sawyers, IEEE Transactions on Aerospace and Electronic Systems 1980).
+    """
+    power = hann_amplitudes(rest) ** 2
+    first, last = GUARD * PADDED, (GUARD + TRAINING) * PADDED
+    padded = np.pad(power, last, mode="reflect")
+    sums = np.concatenate([[0], padded.cumsum()])
+    centre = np.arange(len(power)) + last
+    below = sums[centre - first] - sums[centre - last]
+    above = sums[centre + last + 1] - sums[centre + first + 1]
+    beside: Array = np.sqrt(np.maximum(below, above) / (last - first))
+    return beside
+
+
+def _near(frequencies: Array, found: list[float], distance: float) -> NDArray[np.bool_]:
+    near = np.zeros(len(frequencies), bool)
+    for frequency in found:
+        near |= np.abs(frequencies - frequency) < distance
+    return near
+
+
+def _refined(values: Array, time: Array, frequency: float, rate: float) -> float:
+    """Return the frequency near a peak whose sine fits best: the maximum likelihood estimate."""
+    step = rate / len(values) / PADDED
+    found = scipy.optimize.minimize_scalar(
+        lambda each: ((values - _sines(values, time, [each])) ** 2).sum(),
+        bounds=(frequency - 2 * step, frequency + 2 * step),
+        method="bounded",
+        options={"xatol": step * 1e-4},
+    )
+    return float(found.x)
+
+
+def _design(time: Array, found: list[float]) -> Array:
+    angles = 2 * np.pi * np.outer(time, found)
+    return np.hstack([np.sin(angles), np.cos(angles), np.ones((len(time), 1)), time[:, None]])
+
+
+def _sines(values: Array, time: Array, found: list[float]) -> Array:
+    """Return the least-squares fit of sines and a trend."""
+    design = _design(time, found)
+    fit: Array = design @ np.linalg.lstsq(design, values, rcond=None)[0]
+    return fit
+
+
+def _tones(
+    values: Array, time: Array, found: list[float], frequencies: Array, floor: Array, limit: Array
+) -> tuple[Tone, ...]:
+    """Fit all tones together, and state their intervals."""
+    solution = np.linalg.lstsq(_design(time, found), values, rcond=None)[0]
+    span, tones = len(time) * (time[1] - time[0]), []
+    for number, frequency in enumerate(found):
+        sine, cosine = solution[number], solution[number + len(found)]
+        amplitude = math.hypot(sine, cosine)
+        # Without a window, the amplitude's variance is 2 s^2 / T; the floor's square is 6 s^2 / T.
+        error = NORMAL * float(np.interp(frequency, frequencies, floor)) / math.sqrt(3)
+        # Rife & Boorstyn, IEEE Transactions on Information Theory 1974, equation 34.
+        slope = math.sqrt(3) / (math.pi * span * amplitude)
+        limited = float(np.interp(frequency, frequencies, limit))
+        if amplitude < limited:
+            continue
+        tones.append(
+            Tone(
+                frequency,
+                amplitude,
+                math.atan2(cosine, sine),
+                error * slope,
+                error,
+                limited,
+            )
+        )
+    return tuple(sorted(tones, key=lambda tone: -tone.amplitude))

@@ -1,0 +1,96 @@
+"""Floors, limits and tones of displacements, against closed forms and simulated noise."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from magkit.measure.spectrum import FALSE_ALARMS, analyze, hann_amplitudes, noise_floor
+from tests.measure.textures import Array, sine
+
+RATE = 50.0
+
+
+def noise(count: int, deviation: float, seed: int = 0) -> Array:
+    values: Array = deviation * np.random.default_rng(seed).standard_normal(count)
+    return values
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(6, 180), st.floats(-5, 1), st.floats(0, 2 * math.pi), st.integers(400, 900))
+def test_a_sine_is_found_with_its_amplitude(
+    cycles: float, exponent: float, phase: float, count: int
+) -> None:
+    amplitude = 10**exponent
+    spectrum = analyze(sine(count, amplitude, cycles, phase), RATE, 1e-7)
+    tone = spectrum.tones[0]
+    assert tone.frequency == pytest.approx(cycles * RATE / count, rel=1e-4)
+    assert tone.amplitude == pytest.approx(amplitude, rel=1e-3)
+    assert math.cos(tone.phase - phase) > 0.999
+
+
+def test_two_tones_and_a_drift() -> None:
+    drift = np.linspace(0, 5, 600)
+    moves = drift + sine(600, 1.0, 40.3) + sine(600, 0.02, 47.8) + noise(600, 0.003)
+    tones = analyze(moves, RATE, 0.003).tones
+    assert [round(t.frequency * 600 / RATE, 1) for t in tones] == [40.3, 47.8]
+    assert tones[1].amplitude == pytest.approx(0.02, rel=0.05)
+
+
+def test_a_strong_tone_has_no_side_lobes_among_the_tones() -> None:
+    assert len(analyze(sine(300, 1.0, 33.7) + noise(300, 1e-4), RATE, 1e-4).tones) == 1
+
+
+@pytest.mark.parametrize("count", [64, 300])
+def test_noise_has_tones_as_seldom_as_stated(count: int) -> None:
+    alarms = sum(bool(analyze(noise(count, 0.01, n), RATE, 0.01).tones) for n in range(200))
+    assert alarms <= 2
+    assert FALSE_ALARMS <= 1e-3
+
+
+def test_understated_noise_is_seen_in_the_spectrum() -> None:
+    assert not analyze(noise(300, 0.01), RATE, 1e-6).tones
+
+
+def test_red_noise_has_no_tones() -> None:
+    alarms = 0
+    for seed in range(60):
+        alarms += bool(analyze(np.cumsum(noise(300, 0.003, seed)), RATE, 1e-4).tones)
+    assert alarms <= 2
+
+
+def test_the_floor_is_that_of_white_noise() -> None:
+    floors = [noise_floor(noise(512, 0.02, seed), 0).mean() for seed in range(20)]
+    assert np.mean(floors) == pytest.approx(0.02 * math.sqrt(6 / 512), rel=0.1)
+    assert noise_floor(np.zeros(512), 0.02) == pytest.approx(0.02 * math.sqrt(6 / 512))
+
+
+def test_tones_above_the_limit_are_found_with_their_intervals() -> None:
+    found = covered = frequencies = 0
+    rng = np.random.default_rng(3)
+    for seed in range(150):
+        cycles = rng.uniform(8, 130)
+        amplitude = rng.uniform(1.5, 5) * 0.01 * math.sqrt(6 / 300 * math.log(150 / FALSE_ALARMS))
+        tones = analyze(sine(300, amplitude, cycles) + noise(300, 0.01, seed), RATE, 0.01).tones
+        for tone in [t for t in tones if abs(t.frequency - cycles / 6) < 1 / 6][:1]:
+            found += 1
+            covered += abs(tone.amplitude - amplitude) < tone.amplitude_error
+            frequencies += abs(tone.frequency - cycles / 6) < tone.frequency_error
+    assert found > 145
+    assert 0.9 < covered / found <= 0.99
+    assert 0.88 < frequencies / found <= 0.99
+
+
+def test_what_is_slower_than_three_cycles_or_at_half_the_rate_is_no_tone() -> None:
+    assert not analyze(sine(300, 1.0, 2.0) + noise(300, 0.001), RATE, 0.001).tones
+    assert not analyze(sine(300, 1.0, 150, 0.5 * math.pi), RATE, 0.001).tones
+
+
+def test_the_spectrum_has_a_sines_own_amplitude() -> None:
+    amplitudes = hann_amplitudes(sine(200, 0.7, 25))
+    assert amplitudes[100] == pytest.approx(0.7)
+    spectrum = analyze(sine(200, 0.7, 25), RATE, 1e-6)
+    assert spectrum.frequencies[100] == pytest.approx(25 / 4)
+    assert spectrum.frequencies[-1] == RATE / 2
