@@ -288,13 +288,13 @@ def _jobs(inputs: list[Path], output: Path | None, mark: str) -> list[tuple[Path
 def _name(source: Path, mark: str) -> str:
     """The name of a result; an input's name that is too long is cut."""
     from magkit.video.encode import CONTAINERS
-    from magkit.video.formats import clip_format
+    from magkit.video.formats import RECORDINGS, clip_format
 
     path = source.resolve()
     if path.is_dir():
         # A dot would make it the name of a file.
         return fitted(path.name, mark).replace(".", "_")
-    if path.is_file() and clip_format(path) not in {None, "TIFF"}:
+    if path.is_file() and clip_format(path) not in {None, "TIFF", *RECORDINGS}:
         return fitted(path.stem, f"{mark}.gif")
     suffix = path.suffix.lower()
     return fitted(path.stem, mark + (suffix if suffix in CONTAINERS else ".mp4"))

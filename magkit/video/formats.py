@@ -196,11 +196,34 @@ def format_by_suffix(path: Path) -> str | None:
     return None if path.suffix.lower() in SUFFIXES else _SUFFIX_KINDS.get(path.suffix.lower())
 
 
+RECORDINGS = frozenset({"Photron", "Cine", "NumPy"})
+"""The formats of uncompressed frames: of two makers of high-speed cameras, and arrays."""
+
+_CINE = b"CI\x2c\0"  # the mark, and the size of the header
+_NUMPY = b"\x93NUMPY"
+_PHOTRON = b"#Camera Information Header"
+
+# A .cihx begins with bytes that no standard tells, and frames have no header at all.
+_PHOTRON_SUFFIXES = frozenset({".cih", ".cihx", ".mraw"})
+
+
+def recording_format(path: Path) -> str | None:
+    """Which of `RECORDINGS` a file is, by its first bytes or, of Photron's, its suffix; or None."""
+    if path.suffix.lower() in _PHOTRON_SUFFIXES:
+        return "Photron"
+    with path.open("rb") as file:
+        head = file.read(len(_PHOTRON))
+    marks = {_CINE: "Cine", _NUMPY: "NumPy", _PHOTRON: "Photron"}
+    return next((kind for mark, kind in marks.items() if head.startswith(mark)), None)
+
+
 def clip_format(path: Path) -> str | None:
-    """The format of a clip that is a picture file, still or animated; None: ffmpeg reads it.
+    """The format of a clip of pictures or uncompressed frames; None: ffmpeg reads it.
 
     Concatenated pictures, such as raw motion JPEG, are a video.
     """
+    if recording := recording_format(path):
+        return recording
     kind = image_format(path)
     return kind if kind is not None and raw_image_demuxer(path) is None else None
 

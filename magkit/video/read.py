@@ -1,4 +1,4 @@
-"""Clips opened as streams of frames: video files, folders of frames and animated images."""
+"""Clips opened as streams of frames: videos, recordings, animated images, folders of frames."""
 
 import logging
 import math
@@ -11,18 +11,24 @@ from pathlib import Path
 
 from magkit.errors import MagkitError, UsageError
 from magkit.video.animation import open_animation
+from magkit.video.cine import open_cine
 from magkit.video.decode import FrameRange, decode
 from magkit.video.folder import open_folder
 from magkit.video.formats import clip_format
 from magkit.video.info import Frame, FrameRangeReader, ReadOptions, VideoInfo
+from magkit.video.npy import open_npy
+from magkit.video.photron import open_photron
 from magkit.video.probe import probe
 from magkit.video.sound import Sound
 
 _log = logging.getLogger(__name__)
 
-_TOLERANCE = 1e-5  # seconds, for times that are rounded fractions of a frame
+# Of times that are rounded fractions of a frame: seconds, and at most a part of a frame.
+_TOLERANCE, _TOLERANCE_FRAMES = 1e-5, 0.1
 _END_TOLERANCE = 0.1  # seconds, for ends taken from rounded durations
 _MAX_DURATION = 1e9  # seconds that ffmpeg can still count
+
+_RECORDINGS = {"Photron": open_photron, "Cine": open_cine, "NumPy": open_npy}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ def open_video(
     start: float | None = None,
     end: float | None = None,
 ) -> VideoSource:
-    """Open a video file, an animated image or a folder of frames.
+    """Open a video, a recording of a high-speed camera, an animated image or a folder of frames.
 
     Times count from the clip's start as players show it. Frames are rotated upright; transparent
     pixels are composited on black.
@@ -80,7 +86,10 @@ def open_video(
     kind = clip_format(path)
     if kind is None:
         return _open_file(path, options, start, end)
-    info, frames = open_animation(path, kind, options)
+    if kind in _RECORDINGS:
+        info, frames = _RECORDINGS[kind](path, options)
+    else:
+        info, frames = open_animation(path, kind, options)
     return _still_frames(path, _with_rate(path, info, options.rate), frames, start, end)
 
 
@@ -191,7 +200,8 @@ def _number(info: VideoInfo, time: float) -> int:
     assert info.frames is not None
     if info.times is not None:
         return bisect_left(info.times, time - _TOLERANCE, hi=info.frames)
-    return min(max(0, math.ceil((time - _TOLERANCE) * info.rate)), info.frames)
+    tolerance = min(_TOLERANCE * info.rate, _TOLERANCE_FRAMES)
+    return min(max(0, math.ceil(time * info.rate - tolerance)), info.frames)
 
 
 def _still_frames(

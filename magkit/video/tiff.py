@@ -1,6 +1,5 @@
 """TIFF stacks of one directory, and the descriptions that ImageJ and OME write."""
 
-import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,6 @@ from magkit.errors import MagkitError
 from magkit.video.depth import Depth, find_depth
 from magkit.video.formats import still_picture
 from magkit.video.info import (
-    DEFAULT_RATE,
     FrameRangeReader,
     ReadOptions,
     VideoInfo,
@@ -26,6 +24,7 @@ from magkit.video.info import (
     snap_rate,
 )
 from magkit.video.pictures import ImageHeader, PictureFile, open_picture
+from magkit.video.raw_frames import rate_or_default
 
 _DESCRIPTION = 270  # TIFF 6.0: ImageDescription
 
@@ -194,7 +193,9 @@ def open_stack(
     _check_pages(stack)
     depth = _find_depth(stack, options.bits)
     width, height = stack.headers[0].size
-    info = plain_info(width, height, options.rate or _rate(stack), len(stack.pages))
+    info = plain_info(
+        width, height, rate_or_default(path, options.rate, stack.text.rate), len(stack.pages)
+    )
     stream = partial(_stream, stack, depth, options.deep and depth.bits > 8)
     return replace(info, bits=depth.bits), stream
 
@@ -247,13 +248,3 @@ def _check_pages(stack: _Stack) -> None:
             f"{stack.path} is no clip of single pictures: it holds {held}",
             hint="save one channel of one slice as a stack",
         )
-
-
-def _rate(stack: _Stack) -> Fraction:
-    if (told := stack.text.rate) is not None:
-        return told
-    logging.getLogger(__name__).warning(
-        "%s tells no rate: it plays at %s frames a second; --fps states another",
-        *(stack.path, DEFAULT_RATE),
-    )
-    return DEFAULT_RATE
