@@ -6,6 +6,7 @@ each of which begins with a block of annotations and the size of its pixels. All
 """
 
 import math
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -166,8 +167,8 @@ def _find_pixels(file: BinaryIO, head: _Head, number: int) -> tuple[int, int]:
     """Where the pixels of a frame begin, and how many bytes they have."""
     part = f"frame {number + 1} of {head.count}"
     (start,) = _unpack(file, head.table + number * _OFFSET.size, _OFFSET, part)
-    if start < 0:
-        raise MagkitError(f"the offset of {part} is negative")
+    if not 0 <= start < os.fstat(file.fileno()).st_size:
+        raise MagkitError(f"{part} lies outside the file", hint="copy it once more")
     (annotation,) = _unpack(file, start, _WORD, part)
     if annotation < 2 * _WORD.size:
         raise MagkitError(f"the annotation of {part} has {annotation} bytes")

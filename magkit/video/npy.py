@@ -50,7 +50,7 @@ def _map(path: Path) -> NDArray[Any]:
 
 
 def _check(array: NDArray[Any]) -> None:
-    if array.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
+    if array.dtype.newbyteorder("=") not in (np.uint8, np.uint16, np.float32, np.float64):
         raise MagkitError(
             f"its values are {array.dtype}", hint="uint8, uint16, and floats from 0 to 1 are read"
         )
@@ -64,7 +64,7 @@ def _check(array: NDArray[Any]) -> None:
 def _find_depth(path: Path, array: NDArray[Any], bits: int | None) -> Depth:
     if array.dtype == np.uint8:
         return require_8_bit(path, bits)
-    if array.dtype != np.uint16:
+    if array.dtype.kind == "f":
         return Depth(16)
     places = np.linspace(0, len(array) - 1, min(len(array), _SAMPLED)).astype(int)
     return find_depth(path, [None] * len(places), bits, lambda n: np.asarray(array[places[n]]))
