@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 Inputs = Annotated[
     list[Path],
-    typer.Argument(metavar="INPUT...", help="Video files, animated images, folders of frames."),
+    typer.Argument(
+        metavar="INPUT...",
+        help="Video files, recordings of high-speed cameras, animated images, folders of frames.",
+    ),
 ]
 To = Annotated[
     Path | None,

@@ -130,7 +130,7 @@ def magnify_file(
     """Magnify a clip into another of the same size, times, length, colours and sound.
 
     Args:
-        source: A video file, an animated image or a folder of frames, or a `VideoSource`.
+        source: A clip that `open_video` opens, or a `VideoSource`.
         output: A video by its suffix, or a folder of PNG frames without one.
         capture_rate: Frames per second of filming, if the clip plays at another speed: the band is
             in hertz of the scene.

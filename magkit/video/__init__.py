@@ -1,4 +1,4 @@
-"""Videos, animated images and folders of frames, read and written as streams of RGB frames."""
+"""Videos, recordings, animated images, folders of frames: read and written as RGB frames."""
 
 from magkit.video.encode import WriteOptions
 from magkit.video.info import DEFAULT_RATE, Frame, ReadOptions, VideoInfo, plain_info

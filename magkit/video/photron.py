@@ -67,8 +67,8 @@ def open_photron(
     clip = RawClip(frames, told.frames, told.layout, lambda _, number: number * told.layout.size)
     if told.step > 1 and options.rate is None and told.rate is not None:
         logging.getLogger(__name__).warning(
-            "%s: every %dth frame was saved, says the header: at the %g frames a second of "
-            "recording, --fps %g is the rate of what is left",
+            "%s: one of %d frames was saved, says the header: if so, their rate isn't the %.10g a "
+            "second of recording, but --fps %.10g",
             *(header, told.step, told.rate, told.rate / told.step),
         )
     rate = rate_or_default(path, options.rate, told.rate)

@@ -44,6 +44,14 @@ def test_a_high_rate_comes_back(
     assert ("1 ms" in caplog.text) == (rate > 1000 and suffix in {".mkv", ".webm"})
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_the_rate_of_the_fastest_cameras_comes_back(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"fast{suffix}"
+    write_steps(path, plain_info(32, 32, Fraction(1_000_000)))
+    info = open_video(path).info
+    assert (info.rate, info.frames, info.times) == (Fraction(1_000_000), COUNT, None)
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".webm", ".mp4", ".mov"])
 @pytest.mark.parametrize("shortest", [0.0004, 0.001, 0.002])
 def test_times_that_ticks_can_not_tell_are_warned_of(

@@ -51,6 +51,13 @@ def test_pages_are_frames(tmp_path: Path, compression: str) -> None:
     assert [int(frame[0, 0, 0]) for frame in stream(1, 3)] == [round(2000 * 255 / 4095), 255]
 
 
+def test_every_code_of_twelve_bits_survives(tmp_path: Path) -> None:
+    codes = np.arange(4096, dtype=np.uint16).reshape(2, 32, 64)
+    path = save(tmp_path / "a.tif", list(codes))
+    deep = np.stack(list(open_video(path, ReadOptions(bits=12, deep=True))))
+    assert (np.rint(deep * (4095 / 65535)) == codes[..., None]).all()
+
+
 def test_colour_pages_are_read_one_after_another(tmp_path: Path) -> None:
     pages = [np.full((4, 6, 3), tone, np.uint8) for tone in range(9)]
     _, stream = open_stack(save(tmp_path / "a.tif", pages))
