@@ -8,7 +8,7 @@ pixel by pixel. Known from the files and from the readers pyMRAW and readmraw.
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -30,7 +30,6 @@ _NUMBER = re.compile(r"\d{1,12}(\.\d{0,12})?", re.ASCII)
 _XML = {
     "Record Rate(fps)": "recordInfo/recordRate",
     "Total Frame": "frameInfo/totalFrame",
-    "Save Step": "frameInfo/saveStep",
     "Image Width": "imageDataInfo/resolution/width",
     "Image Height": "imageDataInfo/resolution/height",
     "Color Type": "imageDataInfo/colorInfo/type",
@@ -64,7 +63,6 @@ def open_photron(
         told = _Header.parse(_entries(header))
     with decode_errors(frames):
         _check_size(frames, told)
-    clip = RawClip(frames, told.frames, told.layout, lambda _, number: number * told.layout.size)
     if told.step > 1 and options.rate is None and told.rate is not None:
         logging.getLogger(__name__).warning(
             "%s: one of %d frames was saved, says the header: if so, their rate isn't the %.10g a "
@@ -72,7 +70,10 @@ def open_photron(
             *(header, told.step, told.rate, told.rate / told.step),
         )
     rate = rate_or_default(path, options.rate, told.rate)
-    depth = raw_depth(path, told.layout.bits, told.significant, options.bits)
+    stored = told.layout.bits
+    depth = raw_depth(path, stored, told.significant, options.bits)
+    layout = replace(told.layout, shift=max(stored - depth.bits, 0) if told.higher else 0)
+    clip = RawClip(frames, told.frames, layout, lambda _, number: number * layout.size)
     return clip.open(rate, depth, deep=options.deep)
 
 
@@ -89,11 +90,21 @@ def _beside(path: Path, suffixes: tuple[str, ...]) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """What a header tells; `significant` bits are those in use of each stored value."""
+    """What a header tells.
+
+    Args:
+        frames: How many there are.
+        layout: Of each.
+        significant: Bits in use of a stored value.
+        higher: Whether these are the upper ones.
+        rate: Of recording, in frames a second; None: untold.
+        step: One of how many frames was saved.
+    """
 
     frames: int
     layout: Layout
     significant: int
+    higher: bool
     rate: Fraction | None
     step: int
 
@@ -104,31 +115,40 @@ class _Header:
                 f"its frames are {form:.20}, not MRaw",
                 hint="give the video or the folder of pictures that was saved with it",
             )
-        width, height = _whole(entries, "Image Width"), _whole(entries, "Image Height")
-        kind = entries.get("Color Type", "Mono")
-        if kind.lower() not in {"mono", "color"}:
-            raise MagkitError(
-                f"its colours are {kind:.20}, not Mono or Color", hint="save it as colours (RGB)"
-            )
-        shape = (height, width, 3) if kind.lower() == "color" else (height, width)
-        stored = _stored(_whole(entries, "Color Bit"), len(shape) == 3)
-        if stored == 12 and height * width % 2:
-            raise MagkitError(f"{width}x{height} pixels of 12 bits don't fill whole bytes")
-        # Of what is stored with 8 bits, the header may still tell the depth of the camera.
-        stated = "EffectiveBit Depth" in entries
-        depth = min(_whole(entries, "EffectiveBit Depth"), stored) if stated else stored
-        if depth < 8:
-            raise MagkitError(f"it says that {depth} bits are in use, not 8 to 16")
-        higher = entries.get("EffectiveBit Side", "Lower").lower() == "higher"
-        layout = Layout(shape, stored, shift=stored - depth if higher else 0)
+        layout = _layout(entries)
         step = entries.get("Save Step", "1")
         return cls(
             frames=_whole(entries, "Total Frame"),
             layout=layout,
-            significant=depth,
+            significant=_significant(entries, layout.bits),
+            higher=entries.get("EffectiveBit Side", "Lower").lower() == "higher",
             rate=_rate(entries),
-            step=int(step) if step.isdecimal() and len(step) < 10 else 1,
+            step=int(step) if re.fullmatch(r"\d{1,9}", step, re.ASCII) else 1,
         )
+
+
+def _layout(entries: Mapping[str, str]) -> Layout:
+    width, height = _whole(entries, "Image Width"), _whole(entries, "Image Height")
+    kind = entries.get("Color Type", "Mono").lower()
+    if kind not in {"mono", "color"}:
+        raise MagkitError(
+            f"its colours are {kind:.20}, not Mono or Color", hint="save it as colours (RGB)"
+        )
+    stored = _stored(_whole(entries, "Color Bit"), kind == "color")
+    if stored == 12 and height * width % 2:
+        raise MagkitError(f"{width}x{height} pixels of 12 bits don't fill whole bytes")
+    return Layout((height, width, 3) if kind == "color" else (height, width), stored)
+
+
+def _significant(entries: Mapping[str, str], stored: int) -> int:
+    """Bits in use of a stored value."""
+    if "EffectiveBit Depth" not in entries:
+        return stored
+    # Of what is stored with 8 bits, the header may still tell the depth of the camera.
+    depth = min(_whole(entries, "EffectiveBit Depth"), stored)
+    if depth < 8:
+        raise MagkitError(f"it says that {depth} bits are in use, not 8 to 16")
+    return depth
 
 
 def _stored(bits: int, colour: bool) -> int:

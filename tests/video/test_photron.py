@@ -127,6 +127,9 @@ def test_the_significant_bits_may_be_the_upper_ones(tmp_path: Path) -> None:
     path = save(tmp_path, codes * np.uint16(16), 16, **told)
     assert (codes_of(path, 12) == codes[..., None]).all()
     assert open_video(path, DEEP).info.bits == 12
+    stated = ReadOptions(deep=True, bits=12)
+    path = save(tmp_path, codes * np.uint16(16), 16, EffectiveBit_Depth=16, **told)
+    assert (codes_of(path, 12, stated) == codes[..., None]).all()
     # The depth of the camera says nothing of frames that were saved with 8 bits.
     path = save(tmp_path, ramp(8, 2, 3, 4), 8, EffectiveBit_Depth=12, **told)
     assert open_video(path, DEEP).info.bits == 8
@@ -233,7 +236,7 @@ def test_a_file_of_another_size_is_warned_of(
         ({"Image_Width": 10**9, "Image_Height": 10**9}, "breaks off after 0 of 3"),
         ({"Image_Width": 10**4000}, "'Image Width'"),
         ({"Color_Bit": 7}, "7 bits a pixel"),
-        ({"Color_Type": "Bayer"}, "Bayer, not Mono"),
+        ({"Color_Type": "Bayer"}, "bayer, not Mono"),
         ({"File_Format": "AVI"}, "AVI, not MRaw"),
         ({"EffectiveBit_Depth": 3}, "3 bits are in use"),
         ({"EffectiveBit_Depth": "x"}, "'EffectiveBit Depth'"),
