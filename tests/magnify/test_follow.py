@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from magkit.errors import UsageError
 from magkit.magnify.band import Band
 from magkit.magnify.motion import PERIOD, Encoded, Shown, off_path, path_kernel
-from magkit.magnify.pipeline import Stages
+from magkit.magnify.stages import Stages
 
 WORK = Stages(torch.device("cpu"), "full", concurrent=False)
 

@@ -17,7 +17,7 @@ from magkit.magnify.fast_spec import FastConfig
 from magkit.magnify.filters import BandPass
 from magkit.magnify.lucas_kanade import backward_warp, upsample
 from magkit.magnify.motion import Encoded, Shown, off_path, since_first, since_last
-from magkit.magnify.pipeline import Stages
+from magkit.magnify.stages import Stages
 
 WORK = Stages(torch.device("cpu"), "full", concurrent=False)
 
