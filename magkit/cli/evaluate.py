@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 
 from magkit.cli.command import add, group
+from magkit.cli.controls import parse_rectangle
 from magkit.cli.evaluate_inversion import inversion
 from magkit.cli.magnify import FromFrame
 from magkit.cli.options import (
@@ -199,7 +200,7 @@ def clip(
     check_request(factor, mode, frequencies)
     if whole and at is not None:
         raise UsageError("--at names the place of a vibration, --whole measures whole frames")
-    place = None if at is None else _rectangle(at)
+    place = None if at is None else parse_rectangle(at, "--at")
     _check_new(output, overwrite)
 
     from magkit.evaluate.vibration import measure
@@ -307,14 +308,6 @@ def encoder(
         wrote=[output] if output else [],
         then=f"magkit finetune --magnifier {found['magnifier']} --encoder {path}",
     )
-
-
-def _rectangle(text: str) -> tuple[int, int, int, int]:
-    try:
-        x, y, width, height = (int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"'{text}' is no place", "--at X,Y,W,H, four whole numbers") from None
-    return x, y, width, height
 
 
 def _counted(frames: Iterable[T], progress: Progress, total: int | None) -> Iterator[T]:

@@ -8,6 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from magkit.cli.controls import (
+    Axis,
+    Compare,
+    MaskFile,
+    Ramped,
+    Roi,
+    Slice,
+    SliceAt,
+    parse_slice,
+    read_controls,
+)
 from magkit.cli.options import (
     Device,
     MagnifierName,
@@ -22,7 +33,9 @@ from magkit.errors import UsageError
 from magkit.runtime.files import fitted
 
 if TYPE_CHECKING:
-    from magkit.magnify.band import Band
+    from magkit.magnify.band import Band, Ramp
+
+FACTOR = 10.0
 
 Inputs = Annotated[
     list[Path],
@@ -42,7 +55,10 @@ To = Annotated[
     ),
 ]
 Factor = Annotated[
-    float, typer.Option("--factor", "-f", help="Magnification factor, 0 to 300; 0 removes motion.")
+    float | None,
+    typer.Option(
+        "--factor", "-f", help="Magnification factor, 0 to 300; 0 removes motion. 10 if unset."
+    ),
 ]
 FromFrame = Annotated[
     Literal["static", "dynamic", "follow"],
@@ -132,13 +148,20 @@ def magnify(
     inputs: Inputs,
     *,
     output: To = None,
-    factor: Factor = 10.0,
+    factor: Factor = None,
+    ramp: Ramped = None,
     mode: FromFrame = "static",
     band: Frequencies = None,
     capture_fps: CaptureFps = None,
     order: Order = 2,
     limit: Limit = None,
     average: Average = None,
+    axis: Axis = None,
+    mask: MaskFile = None,
+    roi: Roi = None,
+    compare: Compare = False,
+    slice_file: Slice = None,
+    slice_at: SliceAt = None,
     magnifier: MagnifierName = "magnet-fast",
     weights: WeightsFile = None,
     start: Start = None,
@@ -166,9 +189,11 @@ def magnify(
     from magkit.magnify.band import check_request, parse_band
 
     frequencies = None if band is None else parse_band(band)
-    check_request(factor, mode, frequencies, limit, average)
-    jobs = _jobs(inputs, output, _mark(factor, mode, frequencies))
+    times = _factor(factor, ramp)
+    check_request(times, mode, frequencies, limit, average)
+    jobs = _jobs(inputs, output, _mark(times, mode, frequencies))
     _check_outputs(jobs, overwrite)
+    picture = parse_slice(slice_file, slice_at, inputs, overwrite=overwrite)
     if capture_fps is not None and frequencies is None:
         raise UsageError("the rate of filming matters to a band alone", "add --band LO-HI")
 
@@ -184,6 +209,8 @@ def magnify(
     if frequencies is not None:
         for video in videos:
             frequencies.check_rate(video.info.rate if capture_fps is None else capture_fps)
+    controls = read_controls(videos, axis, mask, roi)
+    line = None if picture is None else picture.line_of(videos[0], controls[0])
 
     from magkit.magnify.load import load_magnifier
     from magkit.magnify.pipeline import magnify_file
@@ -193,19 +220,21 @@ def magnify(
     place = resolve_device(device)
     model = load_magnifier(magnifier, weights, opt or (), place)
     results = []
-    for video, (source, target) in zip(videos, jobs, strict=True):
+    for video, chosen, (source, target) in zip(videos, controls, jobs, strict=True):
         with out.progress(str(source)) as progress:
             frames = magnify_file(
                 video,
                 target,
                 model,
-                factor,
+                times,
+                controls=chosen,
                 mode=mode,
                 band=frequencies,
                 capture_rate=capture_fps,
                 order=order,
                 limit=limit,
                 average=average,
+                compare=compare,
                 device=place,
                 precision=precision,
                 # A folder's frames keep the times of their numbers.
@@ -213,10 +242,24 @@ def magnify(
                 progress=progress,
             )
         results.append({"input": source, "output": target, "frames": frames})
-    settings = {"factor": factor, "mode": mode, "band": frequencies and asdict(frequencies)}
+    if picture is not None and line is not None:
+        picture.write(line, videos[0], jobs[0][1], compare=compare)
+    settings = {
+        **_factor_settings(times),
+        "mode": mode,
+        "band": frequencies and asdict(frequencies),
+        "limit": limit,
+        "average": average,
+        "axis": axis,
+        "mask": mask,
+        "roi": controls[0].roi,
+        "compare": compare,
+        "slice": slice_file,
+        "slice_at": line and str(line),
+    }
     out.finish(
         {"results": results, **settings, "magnifier": magnifier, "device": str(place)},
-        wrote=[target for _, target in jobs],
+        wrote=[*(target for _, target in jobs), *([slice_file] if slice_file else [])],
         then="look at it; another --factor, or a --band, may show more",
     )
 
@@ -257,10 +300,28 @@ def demo(
     )
 
 
-def _mark(factor: float, mode: str, band: Band | None) -> str:
-    """The suffix of a result's name: "_x10", "_x10_dynamic", "_x50_72-92Hz"."""
+def _factor(factor: float | None, ramp: str | None) -> float | Ramp:
+    """What is asked for by --factor or --ramp; UsageError: both are given."""
+    from magkit.magnify.band import parse_ramp
+
+    if ramp is None:
+        return FACTOR if factor is None else factor
+    if factor is not None:
+        raise UsageError("--ramp replaces --factor", "leave out one of them")
+    return parse_ramp(ramp)
+
+
+def _factor_settings(factor: float | Ramp) -> dict[str, object]:
+    if isinstance(factor, float):
+        return {"factor": factor, "ramp": None}
+    return {"factor": None, "ramp": [factor.first, factor.last]}
+
+
+def _mark(factor: float | Ramp, mode: str, band: Band | None) -> str:
+    """The suffix of a result's name: "_x10", "_x1-20", "_x10_dynamic", "_x50_72-92Hz"."""
     how = "" if mode == "static" else f"_{mode}"
-    return f"_x{factor:g}{how}" + (f"_{band}".replace(" ", "") if band else "")
+    times = f"{factor:g}" if isinstance(factor, float) else str(factor)
+    return f"_x{times}{how}" + (f"_{band}".replace(" ", "") if band else "")
 
 
 def _jobs(inputs: list[Path], output: Path | None, mark: str) -> list[tuple[Path, Path]]:

@@ -15,7 +15,11 @@ from magkit.errors import UsageError, did_you_mean
 from magkit.options import invalid_choice, option_key, option_pairs
 from magkit.runtime.text import read_toml
 
-OUTPUTS = ("output", "plot")  # parameters that name what is written; other paths are read
+OUTPUTS = (
+    "output",
+    "plot",
+    "slice_file",
+)  # parameters that name what is written; other paths are read
 # "-", what ffmpeg calls it, and the names of a process' open files.
 _STANDARD = re.compile(r"-|pipe:\d*|/dev/(stdin|stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
 # A path has one slash where the URL had two; a single letter is a drive of Windows.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -62,8 +63,53 @@ def parse_band(text: str) -> Band:
     return Band(float(match[1]), float(match[2]))
 
 
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A factor that grows, or falls, linearly with time from the first frame to the last.
+
+    Raises:
+        UsageError: a factor isn't from 0 to 300.
+    """
+
+    first: float
+    last: float
+
+    def __post_init__(self) -> None:
+        for factor in (self.first, self.last):
+            _check_factor(factor)
+
+    def __str__(self) -> str:
+        return f"{self.first:g}-{self.last:g}"
+
+    def factors(self, times: Sequence[float]) -> list[float]:
+        """Return the factor at each of ascending times; that of a single one is the first."""
+        begin, length = times[0], times[-1] - times[0]
+        parts = [(time - begin) / length if length else 0.0 for time in times]
+        return [(1 - part) * self.first + part * self.last for part in parts]
+
+
+def parse_ramp(text: str) -> Ramp:
+    """Parse the factors of the first and the last frame, written A-B.
+
+    Raises:
+        UsageError: the text has another form, or a factor isn't from 0 to 300.
+    """
+    match = re.fullmatch(rf"{_NUMBER}-{_NUMBER}", text.strip().lower())
+    if match is None:
+        raise UsageError(f"'{text}' is no ramp of factors", "A-B, 1-20 for example")
+    return Ramp(float(match[1]), float(match[2]))
+
+
+def _check_factor(factor: float) -> None:
+    if not 0 <= factor <= MAX_FACTOR:
+        raise UsageError(
+            f"the factor must be from 0 to {MAX_FACTOR:g}, not {factor:g}",
+            "1 leaves a clip as it is, 0 removes its motion",
+        )
+
+
 def check_request(
-    factor: float,
+    factor: float | Ramp,
     mode: Mode,
     band: Band | None = None,
     limit: float | None = None,
@@ -76,11 +122,8 @@ def check_request(
             to 64 or not of mode static, or there is a band in dynamic mode or one from 0 Hz in mode
             follow.
     """
-    if not 0 <= factor <= MAX_FACTOR:
-        raise UsageError(
-            f"the factor must be from 0 to {MAX_FACTOR:g}, not {factor:g}",
-            "1 leaves a clip as it is, 0 removes its motion",
-        )
+    if not isinstance(factor, Ramp):
+        _check_factor(factor)
     if limit is not None and not 0 <= limit < math.inf:
         raise UsageError(f"the limit must not be negative: {limit:g}", "0 means no limit")
     if average is not None and not 1 <= average <= MAX_AVERAGE:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from magkit.errors import UsageError
-from magkit.magnify.band import AVERAGE, Band, Mode, check_request
+from magkit.magnify.band import AVERAGE, Band, Mode, Ramp, check_request
 from magkit.magnify.coherence import default_limit, limited
 from magkit.magnify.filters import ORDER, BandPass
 from magkit.magnify.motion import (
@@ -25,6 +25,7 @@ from magkit.magnify.motion import (
     since_first,
     since_last,
 )
+from magkit.magnify.region import Controls, Region
 from magkit.magnify.shots import ShotFrame, split_shots
 from magkit.magnify.stages import Stages
 from magkit.progress import Progress, silent
@@ -34,18 +35,23 @@ from magkit.runtime.device import Precision
 from magkit.video import (
     Frame,
     ReadOptions,
+    VideoInfo,
     VideoSource,
     WriteOptions,
     open_video,
     write_video,
 )
+from magkit.video.compare import compared, compared_info
+
+EVERYTHING = Controls()
 
 
 def magnify(
     frames: Iterable[Frame],
     magnifier: Magnifier,
-    factor: float,
+    factor: float | Sequence[float],
     *,
+    controls: Controls = EVERYTHING,
     mode: Mode = "static",
     band: Band | None = None,
     rate: float | Fraction | None = None,
@@ -64,7 +70,10 @@ def magnify(
     Args:
         frames: (H, W, 3) uint8 or uint16 RGB, of any size, all of one.
         magnifier: The magnifier, on `device`.
-        factor: 0 removes the motion, 1 passes the frames through, up to 300.
+        factor: 0 removes the motion, 1 passes the frames through, up to 300; or the factor of each
+            frame, of which the last one also goes for frames after it.
+        controls: Which part of the motion is magnified; all of it by default. An axis is only of
+            magnifiers that measure displacements.
         mode: "static" measures motion from a shot's first frames, "dynamic" from the previous
             frame, "follow" from each place's smooth path (`motion.off_path`).
         band: Only motion of these frequencies is magnified.
@@ -86,36 +95,41 @@ def magnify(
         As many frames, of the same size and type.
 
     Raises:
-        UsageError: The factor, the band, the limit or the average is impossible, or the mode does
-            not suit the band or the magnifier.
+        UsageError: A factor, the band, the limit or the average is impossible, or the mode does
+            not suit the band or the magnifier; with the first frame, if a control doesn't fit it.
     """
-    check_request(factor, mode, band, limit, average)
+    factors = [factor] if isinstance(factor, float | int) else list(factor)
+    for each in factors:
+        check_request(each, mode, band, limit, average)
     if not isinstance(magnifier, DisplacementMagnifier):
-        _check_displacement(mode, limit, average)
+        _check_displacement(mode, limit, average, controls.axis)
         average = 1
         precision = "full" if precision == "auto" else precision
     if band is not None and rate is None:
         raise UsageError(f"the band {band} needs the rate at which the frames were filmed")
     measure = _measure(magnifier, mode, band, rate, times, order, torch.device(device))
-    if factor == 1:
+    if all(each == 1 for each in factors):
         return iter(frames)
     shots = split_shots(frames, (average or AVERAGE) if mode == "static" else 1)
     stages = Stages(torch.device(device), precision, concurrent)
-    return _magnified(shots, magnifier, factor, limit, measure, stages)
+    render = Rendering(magnifier, factors, limit, controls, torch.device(device))
+    return _magnified(shots, magnifier, render, measure, stages)
 
 
 def magnify_file(
     source: Path | VideoSource,
     output: Path,
     magnifier: Magnifier,
-    factor: float,
+    factor: float | Ramp,
     *,
+    controls: Controls = EVERYTHING,
     mode: Mode = "static",
     band: Band | None = None,
     capture_rate: float | None = None,
     order: int = ORDER,
     limit: float | None = None,
     average: int | None = None,
+    compare: bool = False,
     device: torch.device | str = "cpu",
     precision: Precision = "auto",
     options: WriteOptions = WriteOptions(),  # noqa: B008 - it is frozen
@@ -126,8 +140,11 @@ def magnify_file(
     Args:
         source: A clip that `open_video` opens, or a `VideoSource`.
         output: A video by its suffix, or a folder of PNG frames without one.
+        factor: As of `magnify`, or one that changes with time from the first frame to the last.
         capture_rate: Frames per second of filming, if the clip plays at another speed: the band is
             in hertz of the scene.
+        compare: Whether the output shows the input and the result side by side, see
+            `video.compare`.
         options: How the output is written.
         progress: Called after every frame.
 
@@ -137,15 +154,19 @@ def magnify_file(
         Number of frames written.
 
     Raises:
-        UsageError: As `magnify`, or the output asked for is impossible.
+        UsageError: As `magnify`, but a control that doesn't fit is refused before the first frame;
+            or the output asked for is impossible.
         MagkitError: The clip can't be read, or the output exists or can't be written.
     """
     video = open_video(source, ReadOptions(deep=True)) if isinstance(source, Path) else source
+    info = video.info
+    controls.check_size(info.height, info.width)
     filmed, times = filming(video, capture_rate)
     frames = magnify(
         video,
         magnifier,
-        factor,
+        _factors(factor, info) if isinstance(factor, Ramp) else factor,
+        controls=controls,
         mode=mode,
         band=band,
         rate=filmed,
@@ -157,15 +178,25 @@ def magnify_file(
         precision=precision,
         concurrent=True,
     )
+    labels = ("original", f"x{factor}" if isinstance(factor, Ramp) else f"x{factor:g}")
+    shown = compared(video, frames, info, labels) if compare else frames
     try:
         return write_video(
-            *(output, frames, video.info, options),
+            *(output, shown, compared_info(info) if compare else info, options),
             sound=video.sound,
             source=video.path,
             progress=progress,
         )
     finally:
+        close(shown)
         close(frames)
+
+
+def _factors(ramp: Ramp, info: VideoInfo) -> list[float]:
+    """Return the factor of each frame of a clip."""
+    if info.frames is None:
+        raise UsageError("a ramp needs a clip whose length is known", "give one factor")
+    return ramp.factors([info.time_of(number) for number in range(info.frames)])
 
 
 def filming(
@@ -184,12 +215,15 @@ def filming(
     return capture_rate, [time * float(info.rate) / capture_rate for time in info.times]
 
 
-def _check_displacement(mode: Mode, limit: float | None, average: int | None) -> None:
+def _check_displacement(
+    mode: Mode, limit: float | None, average: int | None, axis: float | None
+) -> None:
     """Refuse what only a magnifier that measures displacements can do."""
     asked = {
         "the mode follow": mode == "follow",
         "a limit": limit,
         "a mean of frames": (average or 1) > 1,
+        "an axis": axis is not None,
     }
     for what, given in asked.items():
         if given:
@@ -229,14 +263,13 @@ def _measure(
 def _magnified(
     shots: Iterable[ShotFrame],
     magnifier: Magnifier,
-    factor: float,
-    limit: float | None,
+    render: Rendering,
     measure: Measure,
     stages: Stages,
 ) -> Iterator[Frame]:
     encoded = _encoded(stages.split(shots), magnifier, stages)
     measured = measure(stages.split(encoded), stages)
-    rendered = _rendered(stages.split(measured), magnifier, factor, limit, stages)
+    rendered = _rendered(stages.split(measured), render, stages)
     try:
         yield from stages.split(rendered)
     finally:
@@ -258,32 +291,66 @@ def _encoded(shots: Iterable[ShotFrame], magnifier: Magnifier, stages: Stages) -
         del item, features, opening
 
 
-def _rendered(
-    measured: Iterable[Shown],
-    magnifier: Magnifier,
-    factor: float,
-    limit: float | None,
-    work: Work,
-) -> Iterator[Frame]:
-    """Yield frames that show the motion `factor` times; those without one as they are."""
-    for item in measured:
+def _rendered(measured: Iterable[Shown], render: Rendering, work: Work) -> Iterator[Frame]:
+    """Yield frames that show the motion magnified; those without one as they are."""
+    for number, item in enumerate(measured):
+        if number == 0:
+            render.begin(item.frame)
         if item.motion is None:
             yield item.frame
         else:
             with work.turn():
-                picture = _render(item, magnifier, factor, limit)
+                picture = render(item, number)
             yield picture
             del picture
         del item
 
 
-def _render(item: Shown, magnifier: Magnifier, factor: float, limit: float | None) -> Frame:
-    motion, size = item.motion, item.frame.shape[:2]
-    assert motion is not None
-    if isinstance(magnifier, DisplacementMagnifier):
-        motion = limited(motion, factor, default_limit(*size) if limit is None else limit)
-    made = magnifier.render(item.features, motion, motion.new_tensor([factor]))
-    return to_frame(made, size, deep=item.frame.dtype == np.uint16)
+class Rendering:
+    """Renders the frames of a clip with the part of their motion that is asked for magnified."""
+
+    def __init__(
+        self,
+        magnifier: Magnifier,
+        factors: Sequence[float],
+        limit: float | None,
+        controls: Controls,
+        device: torch.device,
+    ) -> None:
+        self.magnifier, self.factors, self.limit = magnifier, factors, limit
+        self.controls, self.device = controls, device
+        self.region: Region | None = None
+
+    def begin(self, frame: Frame) -> None:
+        """Fit the region to the frames; UsageError: it doesn't."""
+        amount = self.controls.amount(*frame.shape[:2])
+        displaced = isinstance(self.magnifier, DisplacementMagnifier)
+        stride = self.magnifier.stride
+        if amount is not None:
+            self.region = Region(amount, stride, self.device, displaced=displaced)
+
+    def __call__(self, item: Shown, number: int) -> Frame:
+        """Render frame `number` of the clip, which has a motion."""
+        factor = self.factors[min(number, len(self.factors) - 1)]
+        if factor == 1:
+            return item.frame
+        assert item.motion is not None
+        motion, size = self._shown(item.motion, factor, item.frame.shape[:2]), item.frame.shape[:2]
+        made = self.magnifier.render(item.features, motion, motion.new_tensor([factor]))
+        if self.region is not None:
+            frames = to_tensor(item.frame, self.magnifier.stride, self.device)
+            made = self.region.composite(frames, made)
+        return to_frame(made, size, deep=item.frame.dtype == np.uint16)
+
+    def _shown(self, motion: torch.Tensor, factor: float, size: tuple[int, ...]) -> torch.Tensor:
+        """Return the part of displacements that is magnified, limited; other motion as it is."""
+        if not isinstance(self.magnifier, DisplacementMagnifier):
+            return motion
+        motion = self.controls.along_axis(motion)
+        if self.region is not None:
+            motion = self.region.scaled(motion, self.magnifier.cell)
+        limit = default_limit(*size) if self.limit is None else self.limit
+        return limited(motion, factor, limit)
 
 
 def to_tensor(frame: Frame, stride: int, device: torch.device | str = "cpu") -> torch.Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +33,12 @@ Frame = NDArray[np.uint8]
 
 
 def time_slice(
-    frames: Iterable[Frame], position: int, along: Literal["row", "column"] = "column"
-) -> Frame:
+    frames: Iterable[NDArray[Any]], position: int, along: Literal["row", "column"] = "column"
+) -> NDArray[Any]:
     """Lay one row or column of every frame side by side.
 
     Args:
-        frames: (H, W, 3) uint8 RGB, streamed; only one line of each is kept.
+        frames: (H, W, 3) RGB, streamed; only one line of each is kept.
         position: Which row or column, in pixels from the top or left.
         along: A column shows vertical motion, a row horizontal motion.
 
@@ -56,16 +56,18 @@ def time_slice(
     return np.stack(lines, axis)
 
 
-def _line(frame: Frame, position: int, along: str, axis: int) -> Frame:
+def _line(frame: NDArray[Any], position: int, along: str, axis: int) -> NDArray[Any]:
     if not 0 <= position < frame.shape[axis]:
         raise UsageError(f"a frame has the {along}s 0 to {frame.shape[axis] - 1}, not {position}")
-    return frame[position] if axis == 0 else frame[:, position]
+    # A view would keep the whole frame.
+    return (frame[position] if axis == 0 else frame[:, position]).copy()
 
 
-def side_by_side(pictures: Sequence[Frame], gap: int = 8) -> Frame:
-    """Concatenate pictures (H, W, 3) of one height horizontally, `gap` white pixels apart."""
+def side_by_side(pictures: Sequence[NDArray[Any]], gap: int = 8) -> NDArray[Any]:
+    """Concatenate pictures (H, W, 3) of one height and type, `gap` white pixels apart."""
     height, _, channels = pictures[0].shape
-    white = np.full((height, gap, channels), 255, np.uint8)
+    kind = pictures[0].dtype
+    white = np.full((height, gap, channels), np.iinfo(kind).max, kind)
     parts = [part for picture in pictures for part in (white, picture)]
     return np.concatenate(parts[1:], 1)
 

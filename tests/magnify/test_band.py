@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magkit.errors import UsageError
-from magkit.magnify.band import MAX_AVERAGE, Band, Mode, check_request, parse_band
+from magkit.magnify.band import MAX_AVERAGE, Band, Mode, Ramp, check_request, parse_band, parse_ramp
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,18 @@ def test_a_path_is_no_band() -> None:
     check_request(10, "follow", Band(2, 3))
     with pytest.raises(UsageError, match="includes the path"):
         check_request(10, "follow", Band(0, 3))
+
+
+def test_a_ramp_is_linear_in_time() -> None:
+    ramp = parse_ramp("1-9")
+    assert ramp.factors([0, 1, 2, 3, 4]) == pytest.approx([1, 3, 5, 7, 9])
+    assert ramp.factors([5, 6, 9]) == pytest.approx([1, 3, 9])
+    assert Ramp(20, 2.5).factors([0, 0.5, 1]) == pytest.approx([20, 11.25, 2.5])
+    assert ramp.factors([3]) == [1]
+    assert str(Ramp(20, 2.5)) == "20-2.5"
+
+
+@pytest.mark.parametrize("text", ["", "5", "1-", "-1-5", "1-nan", "1-2-3", "a-b", "1-301", "400-1"])
+def test_what_is_no_ramp(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_ramp(text)

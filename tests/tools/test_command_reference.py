@@ -47,7 +47,7 @@ def test_it_has_every_option_of_help(path: str, capsys: pytest.CaptureFixture[st
 def test_what_an_option_says() -> None:
     found = {option.names: option for option in COMMANDS["magkit magnify"].options}
     assert found["--mode",].value == "static|dynamic|follow"
-    assert found["--factor", "-f"].text.endswith("Default: 10.0.")
+    assert found["--audio",].text.endswith("Default: all.")
     assert found["--order",].text.endswith("From 1 to 8. Default: 2.")
     assert found["--overwrite",].value == ""
     assert COMMANDS["magkit magnify"].usage == "[OPTIONS] INPUT..."
