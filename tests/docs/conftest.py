@@ -39,6 +39,7 @@ def taken_for_granted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save(folder / "DAVIS" / "Annotations" / "480p" / video, [mask(n) for n in range(3)])
         save(folder / "DAVIS" / "JPEGImages" / "480p" / video, [noise(n) for n in range(3)], "jpg")
     save(folder / "masks", [mask(n) for n in range(2)])
+    Image.fromarray(mask(0)).save(folder / "mask.png")
     copytree(ROOT / "recipes", folder / "recipes")
     shipped = Path("magkit", "weights", "magnet-fast.safetensors")
     (folder / shipped).parent.mkdir(parents=True)
