@@ -182,7 +182,7 @@ def magnify(
 ) -> None:
     """Make the motion in a clip larger.
 
-    The result has the clip's size, rate, length, colours and sound.
+    The result has the clip's size, rate, length, colours and sound; with --compare, it is wider.
 
     Several clips are magnified one after another, until one fails.
     """

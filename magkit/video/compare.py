@@ -124,7 +124,8 @@ def save_slices(
 ) -> None:
     """Write a picture of a line of pixels over time, of one clip above that of another.
 
-    Time runs to the right; a row is turned, so that its left end is at the top.
+    Time runs to the right; a row is turned, so that its left end is at the top. Both clips are as
+    wide, however many frames they have.
 
     Args:
         path: a PNG file, written atomically.
@@ -137,8 +138,10 @@ def save_slices(
         MagkitError: the file exists or can't be written, or there are no frames.
     """
     slices = [_over_time(frames, line) for frames in (before, after)]
-    wider = max(1, SLICE_LENGTH // len(slices[0]))
-    picture = side_by_side([each.repeat(wider, 0) for each in slices], GAP).swapaxes(0, 1)
+    length = len(slices[0]) * max(1, SLICE_LENGTH // len(slices[0]))
+    # A clip that was written at another rate has another number of frames.
+    stretched = [each[np.arange(length) * len(each) // length] for each in slices]
+    picture = side_by_side(stretched, GAP).swapaxes(0, 1)
     with atomic_path(path, overwrite=overwrite) as temporary:
         Image.fromarray(np.ascontiguousarray(picture)).save(temporary, "PNG")
 

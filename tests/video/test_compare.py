@@ -102,6 +102,14 @@ def test_time_runs_to_the_right(tmp_path: Path, along: str, kind: type) -> None:
             assert np.abs(part - exact[:, None]).max() <= 0.5 + 1e-6
 
 
+def test_slices_of_different_lengths_are_as_wide(tmp_path: Path) -> None:
+    before, after = clip(0), [*clip(1), *clip(2)]
+    save_slices(tmp_path / "slice.png", before, after, Line("column", 3))
+    picture = np.asarray(Image.open(tmp_path / "slice.png"))
+    np.testing.assert_array_equal(picture[:HEIGHT, ::120].swapaxes(0, 1), [f[:, 3] for f in before])
+    np.testing.assert_array_equal(picture[-HEIGHT:, ::60].swapaxes(0, 1), [f[:, 3] for f in after])
+
+
 def test_a_picture_is_not_replaced_unasked(tmp_path: Path) -> None:
     path, line = tmp_path / "slice.png", parse_line("x=0")
     path.write_text("mine")

@@ -1,5 +1,10 @@
 """Lines of pixels over time."""
 
+import gc
+import weakref
+from collections.abc import Iterator
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 
@@ -21,6 +26,22 @@ def test_a_row_shows_time_downwards() -> None:
     assert picture.shape == (6, 5, 3)
     for time, frame in enumerate(FRAMES):
         np.testing.assert_array_equal(picture[time], frame[3])
+
+
+@pytest.mark.parametrize("along", ["column", "row"])
+def test_frames_are_let_go_as_they_pass(along: Literal["column", "row"]) -> None:
+    alive: list[weakref.ref[Any]] = []
+
+    def source() -> Iterator[Any]:
+        for frame in FRAMES:
+            held = frame.copy()
+            alive.append(weakref.ref(held))
+            yield held
+            del held
+            gc.collect()
+            assert sum(ref() is not None for ref in alive) <= 1  # the consumer's
+
+    time_slice(source(), 2, along)
 
 
 @pytest.mark.parametrize(("position", "along"), [(5, "column"), (4, "row"), (-1, "row")])
