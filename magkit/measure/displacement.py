@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 from magkit.measure.regions import Region
 
 Array = NDArray[np.floating[Any]]
+Places = NDArray[np.int64]
 
 ORDER = 5  # of the spline
 TAPS = np.arange(-3, 4)  # pixels of the spline that a sample within half a pixel needs
 MARGIN = 16  # pixels around a region whose neighbours the spline's filter needs
 AVERAGE = 16  # frames of the reference
 ITERATIONS = 12
-CONVERGED = 1e-5  # pixels
+CONVERGED = 1e-4  # pixels: the last step's length, of which the next is a small part
 REACH = 24  # pixels: range of the search for a region that is lost
 LOST = 0.7  # correlation below which a region is searched
 BASIS = scipy.interpolate.BSpline.basis_element(np.arange(ORDER + 2) - (ORDER + 1) / 2, False)
@@ -92,6 +93,7 @@ class _References:
 
     def __init__(self, pictures: Array, regions: Sequence[Region], count: int) -> None:
         self.count = count
+        self.searched = np.ones(len(regions), bool)  # those with texture, if they are lost
         filtered = scipy.ndimage.spline_filter1d(pictures, ORDER, 1, mode="mirror")
         filtered = scipy.ndimage.spline_filter1d(filtered, ORDER, 2, mode="mirror")
         cut = MARGIN + int(TAPS[0])
@@ -99,41 +101,55 @@ class _References:
         self.rows = np.array([r.top + np.arange(r.height) for r in regions])
         self.columns = np.array([r.left + np.arange(r.width) for r in regions])
 
-    def sample(self, part: Array) -> tuple[Array, Array, Array]:
-        """Return the references at x - part, and their gradients in x and y, (R, h, w) each.
+    def sample(self, part: Array, chosen: Places) -> tuple[Array, Array, Array]:
+        """Return references at x - part, and their gradients in x and y, (R, h, w) each.
 
         Args:
             part: pixels, (R, 2), each within half a pixel.
+            chosen: which references.
         """
+        coefficients = self.coefficients[chosen]
         columns, slopes_x = _weights(part[:, 0], self.columns.shape[1])
         rows, slopes_y = _weights(part[:, 1], self.rows.shape[1])
-        across = self.coefficients @ columns.transpose(0, 2, 1)
-        slope_x = rows @ (self.coefficients @ slopes_x.transpose(0, 2, 1))
+        across = coefficients @ columns.transpose(0, 2, 1)
+        slope_x = rows @ (coefficients @ slopes_x.transpose(0, 2, 1))
         return rows @ across, slope_x, slopes_y @ across
 
-    def cut(self, frame: Array, whole: NDArray[np.int64]) -> Array:
-        """Return the regions displaced by whole pixels (R, 2), (R, h, w); borders are repeated."""
-        rows = (self.rows + whole[:, 1:]).clip(0, frame.shape[0] - 1)
-        columns = (self.columns + whole[:, :1]).clip(0, frame.shape[1] - 1)
+    def cut(self, frame: Array, whole: Places, chosen: Places) -> Array:
+        """Return chosen regions displaced by whole pixels (R, 2); borders are repeated."""
+        rows = (self.rows[chosen] + whole[:, 1:]).clip(0, frame.shape[0] - 1)
+        columns = (self.columns[chosen] + whole[:, :1]).clip(0, frame.shape[1] - 1)
         parts: Array = frame[rows[:, :, None], columns[:, None]]
         return parts
 
     def fit(self, frame: Array, start: Array) -> _Fit:
         """Fit displacements, starting from `start` (R, 2) in pixels."""
-        d: Array = start.copy()
-        variance: Array = np.zeros(len(start))
+        count = len(start)
+        zeros = (np.zeros(count) for _ in range(3))
+        found = _Fit(start.copy(), next(zeros), np.zeros((count, 2, 2)), *zeros)
+        moving = np.arange(count)
         for _ in range(ITERATIONS):
-            whole = np.rint(d).astype(np.int64)
-            value, x, y = self.sample(d - whole)
-            seen = self.cut(frame, whole)
-            noise = _noise_slope(d - whole) * (variance / (self.count + 1))[:, None]
-            model = _solved(seen, value, x, y, noise)
-            variance = model.variance
-            # A step beyond a pixel leaves the range of the linear model.
-            d = d + model.step.clip(-1, 1)
-            if np.abs(model.step).max() < CONVERGED:
+            moving = moving[self._step(frame, found, moving)]
+            if not len(moving):
                 break
-        return _Fit(d, model.variance, model.information, model.correlation, model.contrast)
+        return found
+
+    def _step(self, frame: Array, found: _Fit, chosen: Places) -> NDArray[np.bool_]:
+        """Improve the fits of chosen regions in place; return which have not converged."""
+        d = found.displacement[chosen]
+        whole = np.rint(d).astype(np.int64)
+        before = found.variance[chosen]
+        noise = _noise_slope(d - whole) * (before / (self.count + 1))[:, None]
+        seen = self.cut(frame, whole, chosen)
+        model = _solved(seen, *self.sample(d - whole, chosen), noise)
+        # A step beyond a pixel leaves the range of the linear model.
+        found.displacement[chosen] = d + model.step.clip(-1, 1)
+        for name in ("variance", "information", "correlation", "contrast"):
+            getattr(found, name)[chosen] = getattr(model, name)
+        # As long as the residual falls, it isn't noise, and `noise` was too large.
+        falls = model.variance < 0.5 * before
+        moves: NDArray[np.bool_] = falls | (np.abs(model.step).max(1) >= CONVERGED)
+        return moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +256,13 @@ def _reference(opening: Sequence[Array], regions: Sequence[Region]) -> _Referenc
     total: Array = np.zeros(1)
     last: Array = np.zeros((len(regions), 2))
     for frame in opening:
-        last = _follow(first, frame, last).displacement
+        fit = _follow(first, frame, last)
+        last = fit.displacement
+        first.searched &= fit.correlation >= LOST
         total = total + _pictures(frame, regions, last)
-    return _References(total / len(opening), regions, len(opening))
+    mean = _References(total / len(opening), regions, len(opening))
+    mean.searched = first.searched
+    return mean
 
 
 def _pictures(frame: Array, regions: Sequence[Region], d: Array) -> Array:
@@ -281,7 +301,7 @@ def _fits(frames: Iterable[Array], references: Sequence[_References]) -> Iterato
 def _follow(group: _References, frame: Array, last: Array) -> _Fit:
     """Fit a frame from the displacements of the one before; search what is lost."""
     fit = group.fit(frame, last)
-    lost = fit.correlation < LOST
+    lost = (fit.correlation < LOST) & group.searched
     if not lost.any():
         return fit
     start = np.where(lost[:, None], _search(group, frame, last, lost), fit.displacement)
@@ -298,7 +318,7 @@ def _follow(group: _References, frame: Array, last: Array) -> _Fit:
 
 def _search(group: _References, frame: Array, last: Array, lost: NDArray[np.bool_]) -> Array:
     """Return the whole displacements within `REACH` pixels of the last whose squares fit best."""
-    value, _, _ = group.sample(np.zeros_like(last))
+    value, _, _ = group.sample(np.zeros_like(last), np.arange(len(last)))
     found = last.copy()
     for index in np.flatnonzero(lost):
         centre = np.rint(last[index]).astype(int)

@@ -80,18 +80,25 @@ def grid(height: int, width: int, columns: int, rows: int) -> list[Region]:
     return places
 
 
-def textured(frame: Array, taken: Sequence[Region] = ()) -> list[Region]:
+def textured(
+    frame: Array,
+    taken: Sequence[Region] = (),
+    parts: tuple[int, int] = PARTS,
+    side: int = SIDE,
+) -> list[Region]:
     """Return places all over a frame where displacements in both directions are best measured.
 
-    The frame is divided into 4 x 3 parts; each gives its best place, if it has texture. Places
-    overlap neither each other nor regions that are taken. The measure is the smaller eigenvalue of
-    the structure tensor (Shi & Tomasi, CVPR 1994).
+    The frame is divided into parts; each gives its best place, if it has texture. Places overlap
+    neither each other nor regions that are taken. The measure is the smaller eigenvalue of the
+    structure tensor (Shi & Tomasi, CVPR 1994).
 
     Args:
         frame: brightness (H, W).
         taken: regions to keep clear of.
+        parts: rows and columns of parts.
+        side: of the squares, pixels.
     """
-    side = min(SIDE, *frame.shape)
+    side = min(side, *frame.shape)
     if side < MIN_SIDE:
         return []
     score = _corners(frame, side)
@@ -99,8 +106,8 @@ def textured(frame: Array, taken: Sequence[Region] = ()) -> list[Region]:
     for region in taken:
         _clear(score, region, side)
     found: list[Region] = []
-    for rows in np.array_split(np.arange(score.shape[0]), PARTS[0]):
-        for columns in np.array_split(np.arange(score.shape[1]), PARTS[1]):
+    for rows in np.array_split(np.arange(score.shape[0]), parts[0]):
+        for columns in np.array_split(np.arange(score.shape[1]), parts[1]):
             part = score[rows[:, None], columns]
             if part.max(initial=0) < least:
                 continue

@@ -139,13 +139,17 @@ def _beside(rest: Array) -> Array:
     (Hansen & Sawyers, IEEE Transactions on Aerospace and Electronic Systems 1980).
     """
     power = hann_amplitudes(rest) ** 2
-    first, last = GUARD * PADDED, (GUARD + TRAINING) * PADDED
-    padded = np.pad(power, last, mode="reflect")
-    sums = np.concatenate([[0], padded.cumsum()])
-    centre = np.arange(len(power)) + last
-    below = sums[centre - first] - sums[centre - last]
-    above = sums[centre + last + 1] - sums[centre + first + 1]
-    beside: Array = np.sqrt(np.maximum(below, above) / (last - first))
+    sums = np.concatenate([[0], power.cumsum()])
+    near, far = GUARD * PADDED, (GUARD + TRAINING) * PADDED
+    bins = np.arange(len(power))
+
+    def mean(start: NDArray[np.int64], stop: NDArray[np.int64]) -> Array:
+        start, stop = (each.clip(0, len(power)) for each in (start, stop))
+        total: Array = (sums[stop] - sums[start]) / (stop - start).clip(1)
+        return total
+
+    below, above = mean(bins - far, bins - near), mean(bins + near + 1, bins + far + 1)
+    beside: Array = np.sqrt(np.maximum(below, above))
     return beside
 
 

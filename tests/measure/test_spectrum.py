@@ -94,3 +94,14 @@ def test_the_spectrum_has_a_sines_own_amplitude() -> None:
     spectrum = analyze(sine(200, 0.7, 25), RATE, 1e-6)
     assert spectrum.frequencies[100] == pytest.approx(25 / 4)
     assert spectrum.frequencies[-1] == RATE / 2
+
+
+@pytest.mark.parametrize("count", [64, 256])
+@pytest.mark.parametrize("bins", [3.1, 3.5, 4, 6])
+@pytest.mark.parametrize("end", ["slow", "fast"])
+def test_tones_near_both_ends_of_the_spectrum(count: int, bins: float, end: str) -> None:
+    cycles = bins if end == "slow" else count / 2 - bins
+    moves = sine(count, 0.3, cycles, 0.7) + noise(count, 1e-3)
+    tone = analyze(moves, RATE, 1e-3).tones[0]
+    assert tone.frequency == pytest.approx(cycles * RATE / count, abs=0.05 * RATE / count)
+    assert tone.amplitude == pytest.approx(0.3, rel=0.03)
