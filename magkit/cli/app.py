@@ -14,6 +14,7 @@ from magkit.cli.gen_data import gen_data
 from magkit.cli.invert import invert
 from magkit.cli.magnify import demo, magnify
 from magkit.cli.measure import measure
+from magkit.cli.plan import plan
 from magkit.cli.plugins import plugins
 from magkit.cli.pretrain import pretrain
 from magkit.cli.stitch import stitch
@@ -48,6 +49,7 @@ def _root(version: Version = False) -> None:
 add(app, demo)
 add(app, magnify)
 add(app, measure)
+add(app, plan)
 add(app, pretrain)
 add(app, finetune)
 add(app, gen_data)

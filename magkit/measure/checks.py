@@ -13,6 +13,7 @@ PERIOD = 5  # frames in a period from which on a waveform is well sampled
 MAINS = (100.0, 120.0)  # Hz: light flickers at twice the frequency of the mains
 REPEATED = 0.5  # share of equal pixels from which on a codec has removed changes
 ROLLING = 5.0  # Hz: from here on, the time to read a frame is a visible part of a period
+X264 = "x264 leaves half of a motion of 0.2 px at CRF 23, a seventh of 0.1 px"
 HIGH_SPEED = 500.0  # frames per second: cameras of this rate expose all rows at once
 
 
@@ -101,9 +102,8 @@ def _coding(found: Measurement, bits_per_pixel: float | None) -> list[str]:
         return []
     note = (
         f"{100 * found.repeated:.0f} % of the pixels repeat from frame to frame, at "
-        f"{bits_per_pixel:.2g} bits per pixel: the codec has removed small changes. x264 leaves "
-        "half of a motion of 0.2 px at CRF 23, a seventh of 0.1 px. Record at a high rate, or "
-        "uncompressed"
+        f"{bits_per_pixel:.2g} bits per pixel: the codec has removed small changes. {X264}. Record "
+        "at a high rate, or uncompressed"
     )
     return [note]
 

@@ -112,8 +112,7 @@ def noise_floor(rest: Array, deviation: float) -> Array:
         rest: displacement without its tones, pixels, (T,).
         deviation: standard deviation of its noise at least, pixels.
     """
-    # A Hann window has 1.5 times the noise bandwidth of none (Harris, Proc. IEEE 1978, table 1).
-    least = 6 * deviation**2 / len(rest)
+    least = white_noise_floor(deviation, len(rest)) ** 2
     power = hann_amplitudes(rest) ** 2
     bins = power[::PADDED]
     local = scipy.ndimage.median_filter(bins, min(2 * NEIGHBOURS + 1, len(bins)), mode="reflect")
@@ -122,10 +121,25 @@ def noise_floor(rest: Array, deviation: float) -> Array:
     return np.interp(np.arange(len(power)) / PADDED, np.arange(len(floor)), floor)
 
 
-def _limit(rest: Array, floor: Array, frequencies: Array, rate: float) -> Array:
-    """Return the amplitude that the greatest of all bins of noise seldom reaches."""
+def white_noise_floor(deviation: float, count: int) -> float:
+    """Return the root mean square amplitude of white noise in a spectrum of `count` values."""
+    # A Hann window has 1.5 times the noise bandwidth of none (Harris, Proc. IEEE 1978, table 1).
+    return math.sqrt(6 / count) * deviation
+
+
+def threshold(count: int) -> float:
+    """Return the amplitude that the greatest of all bins of noise seldom reaches, over its floor.
+
+    Args:
+        count: number of values in time.
+    """
     # The power of noise is exponentially distributed, in some count / 2 independent bins.
-    limit = math.sqrt(math.log(len(rest) / 2 / FALSE_ALARMS)) * floor
+    return math.sqrt(math.log(count / 2 / FALSE_ALARMS))
+
+
+def _limit(rest: Array, floor: Array, frequencies: Array, rate: float) -> Array:
+    """Return the amplitude from which on a tone is no noise."""
+    limit = threshold(len(rest)) * floor
     bin_width = rate / len(rest)
     # At half the rate, sine and cosine aren't told apart.
     unknown = (frequencies < MIN_CYCLES * bin_width) | (frequencies > rate / 2 - bin_width)

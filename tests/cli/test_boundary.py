@@ -90,7 +90,7 @@ def test_commands_that_do_not_exist(magkit: Magkit) -> None:
     done = magkit("plugns")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "no such command 'plugns'. Did you mean 'plugins'?" in done.stderr
+    assert "no such command 'plugns'. Did you mean 'plugins', 'plan'?" in done.stderr
     assert "hint: see 'magkit --help'" in done.stderr
 
 
