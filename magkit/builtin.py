@@ -8,7 +8,7 @@ from typing import Any
 from magkit.hookspecs import hookimpl
 from magkit.invert.targets import maskrcnn_spec, segmenter_spec
 from magkit.magnify import fast_spec, magnet_spec
-from magkit.magnify.classical_spec import LINEAR_SPEC, PHASE_SPEC
+from magkit.magnify.classical_spec import COLOUR_SPEC, LINEAR_SPEC, PHASE_SPEC
 from magkit.selfsup import byol_spec, moco_spec, scrl_spec
 from magkit.specs import MagnifierSpec, MethodSpec, TargetSpec
 
@@ -16,7 +16,7 @@ from magkit.specs import MagnifierSpec, MethodSpec, TargetSpec
 @hookimpl
 def magkit_magnifiers() -> Iterable[MagnifierSpec[Any]]:
     """The networks, then the classical magnifiers."""
-    return [fast_spec.SPEC, magnet_spec.SPEC, LINEAR_SPEC, PHASE_SPEC]
+    return [fast_spec.SPEC, magnet_spec.SPEC, LINEAR_SPEC, PHASE_SPEC, COLOUR_SPEC]
 
 
 @hookimpl

@@ -50,7 +50,7 @@ def test_the_built_ins_come_first_and_are_sound() -> None:
     assert [spec.name for spec in first.specs] == [
         *("moco", "byol", "scrl"),
         *("maskrcnn-small", "maskrcnn", "maskrcnn-v2", "segmenter"),
-        *("magnet-fast", "magnet", "linear", "phase"),
+        *("magnet-fast", "magnet", "linear", "phase", "colour"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Classical magnifiers, which need no weights: `linear` and `phase`, and their pyramids."""
+"""Classical magnifiers, which need no weights: `linear`, `colour`, `phase`, and their pyramids."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from magkit.magnify.classical_spec import LinearConfig, PhaseConfig
+from magkit.magnify.classical_spec import ColourConfig, LinearConfig, PhaseConfig
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 MIN_SIDE = 8  # pixels: a shorter side is not halved again
@@ -70,6 +70,45 @@ class Linear:
             return motion
         grey = luma(motion)
         return grey + (motion - grey) * self.config.chroma
+
+
+@dataclass(frozen=True, slots=True)
+class Blurred:
+    """Frames (N, 3, H, W) and a level of their Gaussian pyramid, (N, 3, h, w)."""
+
+    frames: Tensor
+    level: Tensor
+
+
+class Colour:
+    """Eulerian colour magnification: Wu et al., ACM Transactions on Graphics 31(4), 2012."""
+
+    def __init__(self, config: ColourConfig) -> None:
+        self.config = config
+
+    @property
+    def stride(self) -> int:
+        """The side that leaves two texels of the level: fewer can't be reflected."""
+        return int(2 ** (self.config.level + 1))
+
+    def encode(self, frames_NCHW: Tensor) -> Blurred:
+        """Return frames with their blurred colour."""
+        level = frames_NCHW
+        for _ in range(self.config.level):
+            level = reduce(level)
+        return Blurred(frames_NCHW, level)
+
+    def motion(self, reference: Blurred, current: Blurred) -> Tensor:
+        """Return the change of the blurred colour, (N, 3, h, w)."""
+        return current.level - reference.level
+
+    def render(self, current: Blurred, motion: Tensor, factor: Tensor) -> Tensor:
+        """Return frames (N, 3, H, W) with `motion` added `factor` (N,) - 1 times."""
+        added = motion * (factor - 1).view(-1, 1, 1, 1)
+        height, width = current.frames.shape[-2:]
+        for level in reversed(range(self.config.level)):
+            added = expand(added, (height >> level, width >> level))
+        return current.frames + added
 
 
 def laplacian_pyramid(maps_NCHW: Tensor) -> list[Tensor]:

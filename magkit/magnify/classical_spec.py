@@ -1,4 +1,4 @@
-"""Options and registration of the classical magnifiers, `linear` and `phase`."""
+"""Options and registration of the classical magnifiers, `linear`, `colour` and `phase`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,29 @@ LINEAR_SPEC = MagnifierSpec(
     summary="linear Eulerian: the change of every pixel, amplified; no weights, small motions only",
     config=LinearConfig,
     build="magkit.magnify.classical:Linear",
+    paper="Wu et al., SIGGRAPH 2012, https://doi.org/10.1145/2185520.2185561",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColourConfig:
+    """The blur."""
+
+    level: int = field(
+        default=4,
+        metadata={"help": "of the Gaussian pyramid: a square of side 2^level pixels becomes one"},
+    )
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.level <= 8:
+            raise ValueError("level must be from 1 to 8")
+
+
+COLOUR_SPEC = MagnifierSpec(
+    name="colour",
+    summary="Eulerian colour: the change of the blurred colour, amplified, as a pulse; no weights",
+    config=ColourConfig,
+    build="magkit.magnify.classical:Colour",
     paper="Wu et al., SIGGRAPH 2012, https://doi.org/10.1145/2185520.2185561",
 )
 

@@ -22,7 +22,7 @@ from magkit.measure.units import Reading, Unit, converted
 TEXTURES = {"rich": 13.0, "weak": 2.0}
 NOISE = 2.5  # grey levels: a hundredth of full scale, that of a good camera in room light
 SIDE = 64  # pixels
-SURE = 1.75  # of the limit: at least 95 of 100 such tones are found, against half at the limit
+SURE = 1.75  # of the limit: at least 95 of 100 such tones are found, against a third at the limit
 HOPELESS = 100.0  # times the limit would have to fall
 KEPT = 0.97  # of the amplitude that the longest exposure leaves
 BLURRED = 1.0  # pixels of motion during an exposure, from which on texture loses contrast

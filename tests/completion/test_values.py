@@ -135,7 +135,7 @@ def test_the_tree_of_commands_is_cached() -> None:
 def test_names_are_the_registrys() -> None:
     assert names("methods") == ["moco", "byol", "scrl"]
     assert names("targets")[:2] == ["maskrcnn-small", "maskrcnn"]
-    assert names("magnifiers") == ["magnet-fast", "magnet", "linear", "phase"]
+    assert names("magnifiers") == ["magnet-fast", "magnet", "linear", "phase", "colour"]
     assert names("weights") == ["magnet-fast"]
     assert dict(values(["methods"]))["moco"].endswith("(MoCo v2)")
 

@@ -16,6 +16,7 @@ SMALL: dict[str, Sequence[tuple[str, ...]]] = {
     "magnet": [("base=reference", "bias=yes")],
     "phase": [(), ("octaves=3", "colour=luma", "attenuate=yes")],
     "linear": [(), ("cutoff=0", "chroma=0.5")],
+    "colour": [(), ("level=1",)],
 }
 PUBLISHED = ("maskrcnn", "maskrcnn-v2")
 """Targets whose weights don't ship: their specs alone are looked at."""

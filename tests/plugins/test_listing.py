@@ -51,7 +51,7 @@ def test_names_kinds_and_distributions_are_whole(
     # A kind, and then the names of that kind alone.
     shown = " ".join(words)
     assert f"target {' '.join(NAMES)} hooks magkit_targets" in shown
-    assert "magnifier magnet-fast magnet linear phase hooks" in shown
+    assert "magnifier magnet-fast magnet linear phase colour hooks" in shown
 
 
 def test_state_without_anything(
