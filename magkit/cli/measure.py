@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from magkit.cli.measure_options import (
+    At,
+    CaptureFps,
+    End,
+    Grid,
+    ReadingName,
+    Rois,
+    Scale,
+    Side,
+    Start,
+    Steady,
+    UnitName,
+    check_capture_fps,
+    read_regions,
+    read_scale,
+)
 from magkit.cli.options import Overwrite
 from magkit.cli.output import Output
 from magkit.cli.tables import measure_table
@@ -14,7 +30,6 @@ from magkit.errors import MagkitError, UsageError
 
 if TYPE_CHECKING:
     from magkit.measure.clip import Measurement
-    from magkit.measure.regions import Region
     from magkit.video import VideoSource
 
 
@@ -22,48 +37,20 @@ def measure(
     out: Output,
     clip: Annotated[Path, typer.Argument(help="Video file, animated image, or folder of frames.")],
     *,
-    at: Annotated[
-        list[str] | None,
-        typer.Option(metavar="X,Y", help="Measure around this pixel; may be given again."),
-    ] = None,
-    roi: Annotated[
-        list[str] | None,
-        typer.Option(metavar="X,Y,W,H", help="Measure this rectangle; may be given again."),
-    ] = None,
-    grid: Annotated[
-        str | None,
-        typer.Option(metavar="COLSxROWS", help="Measure equal rectangles that fill the frame."),
-    ] = None,
-    side: Annotated[
-        int, typer.Option(min=8, help="Side of the square around a pixel of --at, in pixels.")
-    ] = 32,
-    capture_fps: Annotated[
-        float | None,
-        typer.Option(help="Frame rate at which the scene was captured, if the clip plays slower."),
-    ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SCALE",
-            help="Size of a pixel: two points and their distance, X1,Y1,X2,Y2=120mm, or 3.5px/mm.",
-        ),
-    ] = None,
-    unit: Annotated[
-        Literal["px", "um", "mm", "mil", "in", "mm/s", "in/s", "g"],
-        typer.Option(help="Unit of amplitudes; waveforms are in the matching unit of length."),
-    ] = "px",
-    reading: Annotated[
-        Literal["peak", "pp", "rms"],
-        typer.Option(help="Amplitudes as peak, peak to peak, or root mean square."),
-    ] = "peak",
+    at: At = None,
+    roi: Rois = None,
+    grid: Grid = None,
+    side: Side = 32,
+    capture_fps: CaptureFps = None,
+    scale: Scale = None,
+    unit: UnitName = "px",
+    reading: ReadingName = "peak",
     average: Annotated[
         int, typer.Option(min=1, help="Number of frames whose aligned mean is the reference.")
     ] = 16,
-    steady: Annotated[
-        bool, typer.Option("--steady", help="Take out the motion of the whole picture.")
-    ] = False,
-    start: Annotated[float | None, typer.Option(help="Begin at this time, in seconds.")] = None,
-    end: Annotated[float | None, typer.Option(help="End before this time, in seconds.")] = None,
+    steady: Steady = False,
+    start: Start = None,
+    end: End = None,
     output: Annotated[
         list[Path] | None,
         typer.Option(
@@ -81,12 +68,8 @@ def measure(
     Without --at, --roi and --grid, places with enough texture are chosen all over the picture.
     No network is used. What is below the detection limit is called noise.
     """
-    from magkit.measure.units import check_unit, parse_scale
-
-    size = None if scale is None else parse_scale(scale)
-    check_unit(unit, size)
-    if capture_fps is not None and not 0 < capture_fps < float("inf"):
-        raise UsageError(f"the frame rate must be above 0, not {capture_fps:g}")
+    size = read_scale(scale, unit)
+    check_capture_fps(capture_fps)
     files = output or []
     _check_files(files, overwrite)
 
@@ -95,7 +78,7 @@ def measure(
     from magkit.video import ReadOptions, open_video
 
     video = open_video(clip, ReadOptions(deep=True), start=start, end=end)
-    regions = _regions(video, at or [], roi or [], grid, side)
+    regions = read_regions(video, at or [], roi or [], grid, side)
     with out.progress(f"measuring {clip}") as progress:
         found = measure_file(
             video,
@@ -129,38 +112,6 @@ def _check_files(files: list[Path], overwrite: bool) -> None:
             load_matplotlib()
 
 
-def _regions(
-    video: VideoSource, points: list[str], boxes: list[str], grid: str | None, side: int
-) -> list[Region]:
-    from magkit.measure import regions as places
-
-    found = []
-    for text in points:
-        x, y = _numbers(text, 2, "--at X,Y")
-        found.append(places.region_at(x, y, side))
-    for text in boxes:
-        left, top, width, height = _numbers(text, 4, "--roi X,Y,W,H")
-        found.append(places.Region(left, top, width, height, text))
-    if grid is not None:
-        columns, rows = _numbers(grid.lower().replace("x", ","), 2, "--grid COLSxROWS, as 8x6")
-        if columns < 1 or rows < 1:
-            raise UsageError(f"'{grid}' is no grid", "--grid COLSxROWS, as 8x6")
-        found += places.grid(video.info.height, video.info.width, columns, rows)
-    for region in found:
-        region.check(video.info.height, video.info.width)
-    return found
-
-
-def _numbers(text: str, count: int, form: str) -> list[int]:
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count:
-        raise UsageError(f"'{text}' is not {count} whole numbers", form)
-    return numbers
-
-
 def _write(
     path: Path, found: Measurement, record: dict[str, Any], video: VideoSource, overwrite: bool
 ) -> None:
@@ -187,9 +138,8 @@ def _write(
 
 
 def _next(clip: Path, found: Measurement, files: list[Path]) -> str:
-    motions = [f.tone for r in found.regions for f in r.findings if f.cause == "motion"]
-    if motions:
-        tone = max(motions, key=lambda each: each.amplitude).frequency
+    if strongest := found.strongest():
+        tone = strongest[1].tone.frequency
         band = f"{tone * 0.9:.3g}-{tone * 1.1:.3g}"
         return f"magkit magnify {clip} --band {band}"
     return "" if files else f"magkit measure {clip} -o plot.png draws waveforms and spectra"

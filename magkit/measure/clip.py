@@ -92,6 +92,23 @@ class Measurement:
         """The number of frames."""
         return len(self.light[0])
 
+    def strongest(
+        self, low: float = 0.0, high: float = np.inf
+    ) -> tuple[RegionResult, Finding] | None:
+        """Return the greatest tone that is motion, and its region; None if there is none.
+
+        Args:
+            low: Hz, the least of its frequencies.
+            high: Hz, the greatest.
+        """
+        motions = [
+            (region, finding)
+            for region in self.regions
+            for finding in region.findings
+            if finding.cause == "motion" and low <= finding.tone.frequency <= high
+        ]
+        return max(motions, key=lambda each: each[1].tone.amplitude, default=None)
+
 
 class _Watched:
     """Passes frames on, and notes their brightness and how much of them repeats."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"x": "tab:blue", "y": "tab:orange"}
 MOST = 12  # regions in a plot: those that move most
+LABELS = 4  # most tones of a region whose frequency is written beside their peak
 
 
 def save_plot(
@@ -45,18 +47,23 @@ def save_plot(
         MagkitError: matplotlib is not installed, or the file exists.
     """
     name, factor = length_unit(unit, scale)
-    chosen = sorted(found.regions, key=_largest, reverse=True)[:MOST]
+    chosen = most_moving(found)
     rows = len(chosen)
     figure = load_matplotlib().Figure(figsize=(12, 4.5 + 2.4 * rows), layout="constrained")
     axes = figure.subplots(rows + 1, 2, height_ratios=[1.8, *[1.0] * rows])
-    _draw_frame(axes[0, 0], frame, chosen)
+    draw_frame(axes[0, 0], frame, chosen)
     axes[0, 1].axis("off")
     _draw_orbit(figure.add_subplot(axes[0, 1].get_subplotspec()), chosen[0], name, factor)
     for (left, right), result in zip(axes[1:], chosen, strict=True):
-        _draw_waveform(left, result, found.rate, name, factor)
-        _draw_spectrum(right, result, name, factor)
+        draw_waveform(left, result, found.rate, name, factor)
+        draw_spectrum(right, result, name, factor)
     with atomic_path(path, overwrite=overwrite) as temporary:
         figure.savefig(temporary, dpi=100, format=path.suffix[1:].lower())
+
+
+def most_moving(found: Measurement) -> list[RegionResult]:
+    """Return the regions to draw, those that move most first."""
+    return sorted(found.regions, key=_largest, reverse=True)[:MOST]
 
 
 def _largest(result: RegionResult) -> float:
@@ -65,7 +72,8 @@ def _largest(result: RegionResult) -> float:
     return max(motions, default=0.0)
 
 
-def _draw_frame(axes: Axes, frame: NDArray[Any], results: list[RegionResult]) -> None:
+def draw_frame(axes: Axes, frame: NDArray[Any], results: Sequence[RegionResult]) -> None:
+    """Draw a frame (H, W, 3) and the regions in it."""
     axes.imshow(frame.astype(float) / np.iinfo(frame.dtype).max)
     for each in results:
         region, colour = each.track.region, "red" if each.vibrates else "white"
@@ -88,7 +96,16 @@ def _draw_orbit(axes: Axes, result: RegionResult, name: str, factor: float) -> N
     axes.set_ylabel(f"y ({name}), down")
 
 
-def _draw_waveform(axes: Axes, result: RegionResult, rate: float, name: str, factor: float) -> None:
+def draw_waveform(axes: Axes, result: RegionResult, rate: float, name: str, factor: float) -> None:
+    """Draw x and y over time.
+
+    Args:
+        axes: where.
+        result: the region's.
+        rate: frames per second of filming.
+        name: of the unit of length.
+        factor: of that unit in a pixel.
+    """
     moves = result.track.displacement * factor
     time = np.arange(len(moves)) / rate
     for column, (direction, colour) in enumerate(COLOURS.items()):
@@ -99,7 +116,8 @@ def _draw_waveform(axes: Axes, result: RegionResult, rate: float, name: str, fac
     axes.legend(fontsize=7, loc="upper right")
 
 
-def _draw_spectrum(axes: Axes, result: RegionResult, name: str, factor: float) -> None:
+def draw_spectrum(axes: Axes, result: RegionResult, name: str, factor: float) -> None:
+    """Draw amplitudes, noise floor and detection limit; the arguments of `draw_waveform`."""
     for (direction, colour), spectrum in zip(COLOURS.items(), result.spectra, strict=True):
         axes.semilogy(
             spectrum.frequencies[1:], _positive(spectrum, factor), color=colour, linewidth=0.7
@@ -118,7 +136,7 @@ def _draw_spectrum(axes: Axes, result: RegionResult, name: str, factor: float) -
             linestyle="--",
             linewidth=0.8,
         )
-        for finding in result.findings[:4]:
+        for finding in result.findings[:LABELS]:
             if finding.direction == direction:
                 tone, label = (
                     finding.tone,

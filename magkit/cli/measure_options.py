@@ -1,0 +1,111 @@
+"""Options that `magkit measure` and `magkit report` share, and the regions that they name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from magkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from magkit.measure.regions import Region
+    from magkit.video import VideoSource
+
+At = Annotated[
+    list[str] | None,
+    typer.Option("--at", metavar="X,Y", help="Measure around this pixel; may be given again."),
+]
+Rois = Annotated[
+    list[str] | None,
+    typer.Option("--roi", metavar="X,Y,W,H", help="Measure this rectangle; may be given again."),
+]
+Grid = Annotated[
+    str | None,
+    typer.Option(
+        "--grid", metavar="COLSxROWS", help="Measure equal rectangles that fill the frame."
+    ),
+]
+Side = Annotated[
+    int, typer.Option("--side", min=8, help="Side of the square around a pixel of --at, in pixels.")
+]
+CaptureFps = Annotated[
+    float | None,
+    typer.Option(
+        "--capture-fps",
+        help="Frame rate at which the scene was captured, if the clip plays slower.",
+    ),
+]
+Scale = Annotated[
+    str | None,
+    typer.Option(
+        "--scale",
+        metavar="SCALE",
+        help="Size of a pixel: two points and their distance, X1,Y1,X2,Y2=120mm, or 3.5px/mm.",
+    ),
+]
+UnitName = Annotated[
+    Literal["px", "um", "mm", "mil", "in", "mm/s", "in/s", "g"],
+    typer.Option(
+        "--unit", help="Unit of amplitudes; waveforms are in the matching unit of length."
+    ),
+]
+ReadingName = Annotated[
+    Literal["peak", "pp", "rms"],
+    typer.Option("--reading", help="Amplitudes as peak, peak to peak, or root mean square."),
+]
+Steady = Annotated[bool, typer.Option("--steady", help="Take out the motion of the whole picture.")]
+Start = Annotated[float | None, typer.Option("--start", help="Begin at this time, in seconds.")]
+End = Annotated[float | None, typer.Option("--end", help="End before this time, in seconds.")]
+
+
+def read_scale(scale: str | None, unit: str) -> float | None:
+    """Return the millimetres of a pixel; UsageError: no scale, or the unit needs one."""
+    from magkit.measure.units import check_unit, parse_scale
+
+    size = None if scale is None else parse_scale(scale)
+    check_unit(unit, size)
+    return size
+
+
+def check_capture_fps(rate: float | None) -> None:
+    """Raise UsageError unless the rate is above 0, or not given."""
+    if rate is not None and not 0 < rate < float("inf"):
+        raise UsageError(f"the frame rate must be above 0, not {rate:g}")
+
+
+def read_regions(
+    video: VideoSource, points: list[str], boxes: list[str], grid: str | None, side: int
+) -> list[Region]:
+    """Return the regions that --at, --roi and --grid name, none if none is given.
+
+    Raises:
+        UsageError: one isn't written as it should be, is too small or outside the frame.
+    """
+    from magkit.measure import regions as places
+
+    found = []
+    for text in points:
+        x, y = _numbers(text, 2, "--at X,Y")
+        found.append(places.region_at(x, y, side))
+    for text in boxes:
+        left, top, width, height = _numbers(text, 4, "--roi X,Y,W,H")
+        found.append(places.Region(left, top, width, height, text))
+    if grid is not None:
+        columns, rows = _numbers(grid.lower().replace("x", ","), 2, "--grid COLSxROWS, as 8x6")
+        if columns < 1 or rows < 1:
+            raise UsageError(f"'{grid}' is no grid", "--grid COLSxROWS, as 8x6")
+        found += places.grid(video.info.height, video.info.width, columns, rows)
+    for region in found:
+        region.check(video.info.height, video.info.width)
+    return found
+
+
+def _numbers(text: str, count: int, form: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise UsageError(f"'{text}' is not {count} whole numbers", form)
+    return numbers
