@@ -17,6 +17,7 @@ from magkit.cli.measure import measure
 from magkit.cli.plan import plan
 from magkit.cli.plugins import plugins
 from magkit.cli.pretrain import pretrain
+from magkit.cli.report import report
 from magkit.cli.stitch import stitch
 from magkit.version import __version__
 
@@ -50,6 +51,7 @@ add(app, demo)
 add(app, magnify)
 add(app, measure)
 add(app, plan)
+add(app, report)
 add(app, pretrain)
 add(app, finetune)
 add(app, gen_data)

@@ -30,7 +30,7 @@ from magkit.cli.options import (
 )
 from magkit.cli.output import Output
 from magkit.errors import UsageError
-from magkit.runtime.files import fitted
+from magkit.runtime.files import check_folder, fitted
 
 if TYPE_CHECKING:
     from magkit.magnify.band import Band, Ramp
@@ -278,11 +278,11 @@ def demo(
 
     It writes the clip, the magnified one, both side by side, and one column of pixels over time.
     """
-    from magkit.evaluate.demo import check_folder, run_demo
+    from magkit.evaluate.demo import FILES, run_demo
     from magkit.magnify.load import load_magnifier
     from magkit.runtime.device import resolve_device, set_threads
 
-    check_folder(output, overwrite=overwrite)
+    check_folder(output, FILES, "demo", overwrite=overwrite)
     set_threads(threads)
     place = resolve_device(device)
     model = load_magnifier(magnifier, weights, device=place)

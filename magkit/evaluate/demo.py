@@ -19,12 +19,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from magkit.errors import MagkitError
 from magkit.evaluate.magnifier import achieved_gain
 from magkit.magnify.pipeline import magnify
 from magkit.progress import Progress, silent
 from magkit.protocols import Magnifier
-from magkit.runtime.files import atomic_path
+from magkit.runtime.files import atomic_path, check_folder
 from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import Layer, Scene, SceneConfig
@@ -98,7 +97,7 @@ def run_demo(
     Raises:
         MagkitError: the folder exists, or can't be written.
     """
-    check_folder(folder, overwrite=overwrite)
+    check_folder(folder, FILES, "demo", overwrite=overwrite)
     total = 2 * FRAMES + len(PEAKS)
     info = plain_info(WIDTH, HEIGHT, RATE, FRAMES)
     sources = _sources()
@@ -126,24 +125,6 @@ def run_demo(
             gains.append(measure_gain(frame, index, sources))
             progress(2 * FRAMES + len(gains), total)
     return Demo(folder=folder, gain=median(gains), gains=tuple(gains))
-
-
-def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Refuse an existing folder, unless an earlier demo's is to be overwritten.
-
-    Raises:
-        MagkitError: it exists, or holds other files than an earlier demo's.
-    """
-    if not folder.exists():
-        return
-    if not overwrite:
-        raise MagkitError(f"{folder} exists", "--overwrite replaces it, -o names another")
-    stray = [e.name for e in folder.iterdir() if e.name not in FILES] if folder.is_dir() else [""]
-    if stray:
-        raise MagkitError(
-            f"{folder} is more than an earlier demo's folder: it is not overwritten",
-            "-o names another",
-        )
 
 
 def measure_gain(frame: Frame, index: int, sources: Sources) -> float:

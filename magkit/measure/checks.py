@@ -29,7 +29,7 @@ def cautions(found: Measurement, bits_per_pixel: float | None = None) -> list[st
         *_light(found),
         *_camera(found),
         *_coding(found, bits_per_pixel),
-        *_lost(found),
+        *lost(found),
     ]
 
 
@@ -108,7 +108,8 @@ def _coding(found: Measurement, bits_per_pixel: float | None) -> list[str]:
     return [note]
 
 
-def _lost(found: Measurement) -> list[str]:
+def lost(found: Measurement) -> list[str]:
+    """Return a sentence for each region that is not found again in some frames."""
     notes = []
     for region in found.regions:
         share = float(np.mean(region.track.correlation < LOST))

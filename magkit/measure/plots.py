@@ -74,14 +74,21 @@ def _largest(result: RegionResult) -> float:
 
 def draw_frame(axes: Axes, frame: NDArray[Any], results: Sequence[RegionResult]) -> None:
     """Draw a frame (H, W, 3) and the regions in it."""
+    from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import AbstractPathEffect, withStroke
+
+    # Seen on dark and on light ground.
+    edge: list[AbstractPathEffect] = [withStroke(linewidth=3, foreground="black")]
+    ground = {"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1}
     axes.imshow(frame.astype(float) / np.iinfo(frame.dtype).max)
     for each in results:
-        region, colour = each.track.region, "red" if each.vibrates else "white"
+        region, colour = each.track.region, "#ff5a48" if each.vibrates else "white"
         corner = region.left - 0.5, region.top - 0.5
-        from matplotlib.patches import Rectangle
-
-        axes.add_patch(Rectangle(corner, region.width, region.height, fill=False, color=colour))
-        axes.annotate(region.name, corner, color=colour, fontsize=7, va="bottom")
+        size = region.width, region.height
+        axes.add_patch(
+            Rectangle(corner, *size, fill=False, color=colour, linewidth=1.6, path_effects=edge)
+        )
+        axes.annotate(region.name, corner, color=colour, fontsize=7, va="bottom", bbox=ground)
     axes.set_title("measured regions; red: vibrates", fontsize=9)
     axes.axis("off")
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -149,6 +149,30 @@ def _explain(error: OSError, final: Path) -> MagkitError | None:
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}:
         return MagkitError(f"{final} can't be written: {error.strerror}")
     return None
+
+
+def check_folder(folder: Path, names: Iterable[str], owner: str, *, overwrite: bool) -> None:
+    """Refuse a folder of results that exists, unless it is to be overwritten and holds no others.
+
+    Args:
+        folder: need not exist.
+        names: of the files that it may hold.
+        owner: what writes them, for the message: "demo".
+        overwrite: whether the folder may be replaced.
+
+    Raises:
+        MagkitError: it exists, or holds other files.
+    """
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise MagkitError(f"{folder} exists", "--overwrite replaces it, -o names another")
+    allowed = set(names)
+    if not folder.is_dir() or any(each.name not in allowed for each in folder.iterdir()):
+        raise MagkitError(
+            f"{folder} is more than an earlier {owner}'s folder: it is not overwritten",
+            "-o names another",
+        )
 
 
 _HELD = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}

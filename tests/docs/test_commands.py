@@ -34,6 +34,7 @@ TRAINED = "--steps 1 --size 64 --workers 0 --threads 1"
 PRETRAINED = f"{TRAINED} --batch 8 --scenes 8 --train frame=96"
 SMALLER = {
     "magkit magnify": "--threads 1",
+    "magkit report": "--threads 1",
     "magkit gen-data": f"--count 8 --size 64 {RENDERED}",
     "magkit pretrain": PRETRAINED,
     "magkit pretrain --method moco": f"{PRETRAINED} --opt queue=8",

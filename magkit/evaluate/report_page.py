@@ -1,0 +1,268 @@
+"""The page of a report: one HTML file without scripts, which asks for nothing outside itself.
+
+Charts stand beside still pictures only, and the magnified clip is a file beside the page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+from magkit.evaluate.report_figures import Chart, Figures
+from magkit.evaluate.report_style import STYLE
+
+MOST_ROWS = 200  # of the table: of a fine grid, the rest is in the record
+MOST_DECIMALS = 6  # of a number without an exponent
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+READINGS = {"peak": "peak", "pp": "peak to peak", "rms": "root mean square"}
+
+Record = Mapping[str, Any]
+
+
+def page(record: Record, figures: Figures) -> str:
+    """Return the HTML of a report.
+
+    Args:
+        record: of `report.write_report`.
+        figures: its pictures.
+    """
+    name = escape(record["clip"]["name"])
+    sections = [
+        ("Clip", _clip(record)),
+        ("Regions", _still(figures)),
+        ("Tones", _tones(record)),
+        ("Waveforms and spectra", _charts(record, figures)),
+        ("Warnings", _warnings(record["warnings"])),
+        ("Magnified clip", _magnified(record)),
+        ("Settings and origin", _origin(record)),
+    ]
+    body = "\n".join(f"<section>\n<h2>{title}</h2>\n{text}\n</section>" for title, text in sections)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>Vibration report: {name}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<main>
+<header>
+<p class="kind">Vibration report</p>
+<h1>{name}</h1>
+<p class="verdict">{_verdict(record)}</p>
+</header>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def _verdict(record: Record) -> str:
+    """Return in words what was found."""
+    regions = record["regions"]
+    moving = [each for each in regions if each["vibrates"]]
+    if not moving:
+        tones = any(each["tones"] for each in regions)
+        rest = "Other causes are in the table below." if tones else "What is measured is noise."
+        return f"No region moves above its detection limit. {rest}"
+    region, tone = max(
+        ((region, tone) for region in moving for tone in region["tones"] if _is_motion(tone)),
+        key=lambda each: each[1]["amplitude_px"],
+    )
+    count, verb = len(moving), "vibrates" if len(moving) == 1 else "vibrate"
+    return (
+        f"{count} of {_count(len(regions), 'region')} {verb}. The strongest motion is "
+        f"<strong>{_amplitude(tone, record)} at {tone['frequency']:.2f} Hz</strong>, in "
+        f"{tone['direction']}, in the region {escape(region['name'])}."
+    )
+
+
+def _is_motion(tone: Record) -> bool:
+    return bool(tone["cause"] == "motion")
+
+
+def _clip(record: Record) -> str:
+    clip = record["clip"]
+    rows = {
+        "Size": f"{clip['width']} x {clip['height']} pixels",
+        "Length": f"{_count(record['frames'], 'frame')}, {clip['seconds']:.2f} s",
+        "Frame rate": f"{clip['rate']:g} per second",
+    }
+    if record["rate"] != clip["rate"]:
+        filmed = record["frames"] / record["rate"]
+        rows["Filmed at"] = f"{record['rate']:g} frames per second, in {filmed:.3g} s"
+    if clip["bytes"] is not None:
+        rows["File"] = f"{clip['bytes']:,} bytes"
+    if record["mm_per_px"] is not None:
+        rows["A pixel"] = f"{record['mm_per_px']:.4g} mm"
+    return _list(rows)
+
+
+def _still(figures: Figures) -> str:
+    return (
+        f'<figure><img src="{figures.still}" alt="The first frame with the measured regions">'
+        "<figcaption>The first frame. Regions in red vibrate, those in white do not."
+        "</figcaption></figure>"
+    )
+
+
+def _tones(record: Record) -> str:
+    regions = sorted(record["regions"], key=lambda each: not each["vibrates"])
+    rows = [row for region in regions for row in _region(region)]
+    more, body = "", "\n".join(rows[:MOST_ROWS])
+    if len(rows) > MOST_ROWS:
+        more = f"<p>And {_count(len(rows) - MOST_ROWS, 'more row')}, in measurement.json.</p>"
+    unit, reading = escape(record["unit"]), READINGS[record["reading"]]
+    return f"""<div class="wide"><table>
+<thead><tr><th>Region</th><th></th><th class="n">Frequency (Hz)</th>
+<th class="n">Amplitude ({unit}, {reading})</th><th class="n">Limit ({unit})</th><th>Cause</th></tr>
+</thead>
+<tbody>
+{body}
+</tbody>
+</table></div>{more}
+<p class="note">x runs to the right, y down. Intervals are of 95 %. A tone of noise alone is above
+its limit in one of a thousand measurements of a direction. The limit of noise is the one at
+{regions[0]["limit_frequency"]:.3g} Hz.</p>"""
+
+
+def _region(region: Record) -> list[str]:
+    """Return the rows of a region: its tones, or one that says that there is noise alone."""
+    name = escape(region["name"])
+    if not region["tones"]:
+        limit, words = _figure(min(region["limit"])), escape(region["verdict"])
+        row = f'<th>{name}</th><td colspan="3">{words}</td><td class="n">{limit}</td><td>noise</td>'
+        return [f'<tr class="noise">{row}</tr>']
+    return [
+        f"<tr><th>{name}</th><td>{tone['direction']}</td>"
+        f'<td class="n">{_interval(tone["frequency"], tone["frequency_error"])}</td>'
+        f'<td class="n">{_interval(tone["amplitude"], tone["amplitude_error"])}</td>'
+        f'<td class="n">{_figure(tone["limit"])}</td>'
+        f'<td class="{tone["cause"]}">{tone["cause"]}</td></tr>'
+        for tone in region["tones"]
+    ]
+
+
+def _charts(record: Record, figures: Figures) -> str:
+    moving = sum(each["vibrates"] for each in record["regions"])
+    if not moving:
+        return "<p>No region vibrates, so there is nothing to draw.</p>"
+    more = ""
+    if moving > len(figures.charts):
+        more = f"<p>The {len(figures.charts)} that move most, of {moving}.</p>"
+    return more + "\n".join(_chart(each) for each in figures.charts)
+
+
+def _chart(chart: Chart) -> str:
+    name = escape(chart.region)
+    return (
+        f'<figure class="pair"><img src="{chart.waveform}" alt="Waveform of the region {name}">'
+        f'<img src="{chart.spectrum}" alt="Spectrum of the region {name} with noise floor and '
+        f'detection limit"><figcaption>Region {name}: displacement over time, and its spectrum '
+        "with the noise floor (dotted) and the detection limit (dashed).</figcaption></figure>"
+    )
+
+
+def _warnings(warnings: Iterable[str]) -> str:
+    rows = [f"<li>{escape(each)}</li>" for each in warnings]
+    return f"<ul>{''.join(rows)}</ul>" if rows else "<p>There are none.</p>"
+
+
+def _magnified(record: Record) -> str:
+    made = record["magnified"]
+    if made is None:
+        return (
+            "<p>Nothing moves above the detection limit, so the clip was not magnified. "
+            "<code>--band LO-HI</code> names a band to magnify all the same.</p>"
+        )
+    low, high = made["band"]
+    link = (
+        f'<p><a href="{escape(made["file"])}">{escape(made["file"])}</a>, beside this page, shows '
+        f"the motion from {low:.4g} to {high:.4g} Hz {made['factor']:g} times as large.</p>"
+    )
+    if made["gain"] is None:
+        return link + (
+            "<p>No motion in this band is above the detection limit of the clip, so there is no "
+            "gain to state. What moves in the magnified clip may be noise.</p>"
+        )
+    return link + _gain(record, made["gain"], made["factor"])
+
+
+def _gain(record: Record, gain: Record, factor: float) -> str:
+    unit, reading = escape(record["unit"]), READINGS[record["reading"]]
+    if gain["after"] is None:
+        limit = gain["after_limit"]
+        above = "" if limit is None else f", {_figure(limit)} {unit}"
+        after = f"nothing above the detection limit{above}"
+        ratio = "none"
+    else:
+        after = f"{_interval(gain['after'], gain['after_error'])} {unit}"
+        ratio = _interval(gain["ratio"], gain["ratio_error"])
+    rows = {
+        "Measured in": f"region {escape(gain['region'])}, {gain['direction']}, "
+        f"{gain['frequency']:.2f} Hz",
+        "Amplitude before": f"{_interval(gain['before'], gain['before_error'])} {unit}, {reading}",
+        "Amplitude after": after,
+        "Ratio": f"<strong>{ratio}</strong>, of {factor:g} asked for",
+    }
+    return _list(rows) + (_warnings(gain["warnings"]) if gain["warnings"] else "")
+
+
+def _origin(record: Record) -> str:
+    made, settings = record["magnified"], record["settings"]
+    rows = {escape(name): f"{escape(_text(value))}" for name, value in settings.items()}
+    rows["magkit"] = escape(record["magkit"])
+    digest = record["clip"]["sha256"]
+    rows["SHA-256 of the clip"] = (
+        f"<code>{digest}</code>" if digest else "none: it is a folder of frames"
+    )
+    if made is not None:
+        rows["SHA-256 of the magnified clip"] = f"<code>{made['sha256']}</code>"
+    return _list(rows) + (
+        '<p>All figures are also in <a href="measurement.json">measurement.json</a>, beside this '
+        "page.</p>"
+    )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _list(rows: Mapping[str, str]) -> str:
+    """Return names and values, both HTML."""
+    items = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows.items())
+    return f"<dl>{items}</dl>"
+
+
+def _amplitude(tone: Record, record: Record) -> str:
+    interval = _interval(tone["amplitude"], tone["amplitude_error"])
+    return f"{interval} {escape(record['unit'])} ({READINGS[record['reading']]})"
+
+
+def _interval(value: float, error: float) -> str:
+    """Return a value with half of its interval, both to its first digit: 31.974 ± 0.004."""
+    if not 0 < error < math.inf:
+        return _figure(value)
+    decimals = max(0, -math.floor(math.log10(error)))
+    if decimals > MOST_DECIMALS:
+        return f"{value:.3e} ± {error:.0e}"
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+def _figure(value: float, digits: int = 3) -> str:
+    """Return a number with so many digits, without an exponent up to 10000."""
+    return f"{value:.0f}" if 10 ** (digits - 1) <= value < 1e4 else f"{value:.{digits}g}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
