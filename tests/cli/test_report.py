@@ -1,6 +1,7 @@
 """`magkit report` from end to end."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from magkit.cli import run
 from magkit.evaluate import report as reports
@@ -115,6 +117,30 @@ def test_units_and_the_rate_of_filming(
     page = (here / "out" / "index.html").read_text(encoding="utf-8")
     assert "Amplitude (um, peak to peak)" in page
     assert "2400 frames per second" in page
+
+
+def test_a_folder_of_frames(
+    moving: Path, here: Path, tmp_path: Path, report: Callable[..., dict[str, Any]]
+) -> None:
+    folder = tmp_path / "v1.2 frames"
+    folder.mkdir()
+    for number, frame in enumerate(open_video(moving)):
+        Image.fromarray(frame).save(folder / f"{number:03d}.png")
+    record = report(folder, *ROI, "--factor", "3")
+    assert record["clip"]["sha256"] is None
+    assert record["magnified"]["gain"]["ratio"] > 1
+    page = (here / "v1.2 frames-report" / "index.html").read_text(encoding="utf-8")
+    assert "it is a folder of frames" in page
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_text(
+    still: Path, here: Path, tmp_path: Path, report: Callable[..., dict[str, Any]]
+) -> None:
+    clip = tmp_path / os.fsdecode(b"caf\xe9 \n.mkv")
+    clip.write_bytes(still.read_bytes())
+    report(clip, *ROI, "-o", "out")
+    assert "caf? \n.mkv" in (here / "out" / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_still_clip_is_noise_and_not_magnified(
