@@ -168,10 +168,14 @@ def _summary(record: dict[str, Any]) -> str:
     if gain is None:
         return "nothing in the band is above the detection limit: there is no gain to state"
     unit, where = record["unit"], f"{gain['frequency']:.4g} Hz in {gain['region']}"
-    before = f"{gain['before']:.3g} {unit} at {where}"
+    before = f"{_amplitude(gain['before'])} {unit} at {where}"
     if gain["after"] is None:
         return f"{before}; nothing above the detection limit after magnification"
     return (
-        f"{before}, {gain['after']:.3g} {unit} after magnification: {gain['ratio']:.3g} times as "
-        f"large, of {magnified['factor']:g} asked for"
+        f"{before}, {_amplitude(gain['after'])} {unit} after magnification: "
+        f"{gain['ratio']:.3g} times as large, of {magnified['factor']:g} asked for"
     )
+
+
+def _amplitude(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"

@@ -165,7 +165,8 @@ def _chart(chart: Chart) -> str:
         f'<figure class="pair"><img src="{chart.waveform}" alt="Waveform of the region {name}">'
         f'<img src="{chart.spectrum}" alt="Spectrum of the region {name} with noise floor and '
         f'detection limit"><figcaption>Region {name}: displacement over time, and its spectrum '
-        "with the noise floor (dotted) and the detection limit (dashed).</figcaption></figure>"
+        "as peak displacement, with the noise floor (dotted) and the detection limit (dashed)."
+        "</figcaption></figure>"
     )
 
 
