@@ -70,7 +70,12 @@ FromFrame = Annotated[
 ]
 Frequencies = Annotated[
     str | None,
-    typer.Option("--band", metavar="LO-HI", help="Only motion of these frequencies, in Hz."),
+    typer.Option(
+        "--band",
+        metavar="LO-HI|auto",
+        help="Only motion of these frequencies, in Hz; auto: around the strongest vibration that "
+        "is above its detection limit.",
+    ),
 ]
 CaptureFps = Annotated[
     float | None,
@@ -186,15 +191,18 @@ def magnify(
 
     Several clips are magnified one after another, until one fails.
     """
-    from magkit.magnify.band import check_request, parse_band
+    from magkit.magnify.band import ANY_BAND, check_request, parse_band
 
-    frequencies = None if band is None else parse_band(band)
+    automatic = band == "auto"
+    frequencies = None if band is None or automatic else parse_band(band)
     times = _factor(factor, ramp)
-    check_request(times, mode, frequencies, limit, average)
-    jobs = _jobs(inputs, output, _mark(times, mode, frequencies))
+    check_request(times, mode, ANY_BAND if automatic else frequencies, limit, average)
+    jobs = _jobs(inputs, output, _mark(times, mode, "auto" if automatic else frequencies))
     _check_outputs(jobs, overwrite)
     picture = parse_slice(slice_file, slice_at, inputs, overwrite=overwrite)
-    if capture_fps is not None and frequencies is None:
+    if automatic and len(jobs) > 1:
+        raise UsageError("--band auto chooses the band of one clip", "magnify them one by one")
+    if capture_fps is not None and band is None:
         raise UsageError("the rate of filming matters to a band alone", "add --band LO-HI")
 
     from magkit.video import ReadOptions, WriteOptions, open_video
@@ -206,6 +214,12 @@ def magnify(
     )
     writing = WriteOptions(audio=audio, quality=quality, pix_fmt=pix_fmt, overwrite=overwrite)
     videos = [open_video(source, reading, start=start, end=end) for source, _ in jobs]
+    if automatic:
+        from magkit.evaluate.automatic import automatic_band
+
+        with out.progress(f"measuring {inputs[0]}") as progress:
+            frequencies, reason = automatic_band(videos[0], capture_fps, progress)
+        out.note(reason)
     if frequencies is not None:
         for video in videos:
             frequencies.check_rate(video.info.rate if capture_fps is None else capture_fps)
@@ -317,7 +331,7 @@ def _factor_settings(factor: float | Ramp) -> dict[str, object]:
     return {"factor": None, "ramp": [factor.first, factor.last]}
 
 
-def _mark(factor: float | Ramp, mode: str, band: Band | None) -> str:
+def _mark(factor: float | Ramp, mode: str, band: Band | str | None) -> str:
     """The suffix of a result's name: "_x10", "_x1-20", "_x10_dynamic", "_x50_72-92Hz"."""
     how = "" if mode == "static" else f"_{mode}"
     times = f"{factor:g}" if isinstance(factor, float) else str(factor)

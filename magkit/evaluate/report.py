@@ -189,9 +189,12 @@ def check_report_folder(folder: Path, clip: Path, *, overwrite: bool) -> None:
 def band_of_strongest(found: Measurement) -> Band | None:
     """Return a band around the strongest tone that is motion; None if there is none."""
     strongest = found.strongest()
-    if strongest is None:
-        return None
-    tone, bin_width = strongest[1].tone.frequency, found.rate / found.frames
+    return None if strongest is None else band_around(strongest[1].tone.frequency, found)
+
+
+def band_around(tone: float, found: Measurement) -> Band:
+    """Return a band around a frequency in Hz, as wide as the filter needs in a clip."""
+    bin_width = found.rate / found.frames
     half = max(SIDEBAND * tone, SIDE_BINS * bin_width)
     # Halfway to half the rate at most, which no band reaches.
     return Band(max(tone - half, tone / 4), min(tone + half, (tone + found.rate / 2) / 2))

@@ -51,6 +51,9 @@ class Band:
             )
 
 
+ANY_BAND = Band(1.0, 2.0)  # stands for one that is not known yet
+
+
 def parse_band(text: str) -> Band:
     """Parse a band written LO-HI, in Hz.
 
