@@ -179,7 +179,7 @@ def _dataset_58(
         for start in range(0, len(values), 4)
     ]
     lines.append("    -1")
-    return "".join(f"{line[:LINE]:{LINE}s}\n" for line in lines)
+    return "".join(f"{line[:LINE].rstrip()}\n" for line in lines)
 
 
 def as_sep005(

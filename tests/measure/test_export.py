@@ -36,7 +36,7 @@ def test_csv_has_every_displacement(found: Measurement) -> None:
 def read_58(text: str) -> list[tuple[dict[str, float], Array]]:
     """A reader by the format's description, columns and all (SDRC dataset 58)."""
     lines, found = text.splitlines(), []
-    assert all(len(line) == 80 for line in lines)
+    assert all(len(line) <= 80 for line in lines)
     starts = [n for n, line in enumerate(lines) if line.strip() == "58"]
     for start in starts:
         assert lines[start - 1].rstrip() == "    -1"
@@ -80,7 +80,7 @@ def test_universal_files_are_read_back(found: Measurement) -> None:
 def test_pyuff_reads_universal_files(found: Measurement, tmp_path: Path) -> None:
     pyuff = pytest.importorskip("pyuff")
     path = tmp_path / "clip.uff"
-    path.write_text(as_universal_file(found, "mm", SCALE))
+    path.write_text(as_universal_file(found, "mm", SCALE), newline="\n")
     sets = pyuff.UFF(str(path)).read_sets()
     np.testing.assert_allclose(
         sets[0]["data"], found.regions[0].track.displacement[:, 0] * SCALE, rtol=1e-6
