@@ -24,7 +24,7 @@ SPREAD = 0.8  # of them: their extent over the frame's, width and height togethe
 ALIKE = 1.0  # bins: tones closer than this are the same
 LINEARITY = 0.003  # of a region's strongest tone: what interpolation and sampling make of it
 CAMERA_SHARE = 0.5  # of a tone's amplitude: what the whole picture moves as well
-LIGHT_MOTION = 3.0  # pixels that a place seems to move where its light changes by its own amount
+LIGHT_MOTION = 10.0  # pixels that a place seems to move where its light changes by its own amount
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ FALSE_ALARMS = 1e-3  # of a region of pure noise: chance of a tone, in one direc
 MIN_CYCLES = 3.0  # in the clip: slower changes are drift
 NEIGHBOURS = 16  # bins on each side over which the floor is estimated
 GUARD, TRAINING = 2, 6  # bins on each side: of a peak, and beside it, whose mean it must exceed
-PROMINENCE = 3.0  # of a peak's amplitude over that beside it
+BESIDE_ALARMS = 3e-3  # chance that noise is as prominent as a tone must be
 TONES = 8  # most of one direction
 APART = 1.5  # bins: closer tones aren't told apart
 PADDED = 4  # length of the transform over that of the clip
@@ -143,28 +143,31 @@ def _limit(rest: Array, floor: Array, frequencies: Array, rate: float) -> Array:
     bin_width = rate / len(rest)
     # At half the rate, sine and cosine aren't told apart.
     unknown = (frequencies < MIN_CYCLES * bin_width) | (frequencies > rate / 2 - bin_width)
-    return np.where(unknown, np.inf, np.maximum(limit, PROMINENCE * _beside(rest)))
+    return np.where(unknown, np.inf, np.maximum(limit, _prominent(rest)))
 
 
-def _beside(rest: Array) -> Array:
-    """Return the amplitude beside each frequency, of the side that has more.
+def _prominent(rest: Array) -> Array:
+    """Return the amplitude from which on a peak stands out from the spectrum on both sides.
 
     A peak on the slope of red noise isn't a tone: greatest-of constant false alarm rate detection
-    (Hansen & Sawyers, IEEE Transactions on Aerospace and Electronic Systems 1980).
+    (Hansen & Sawyers, IEEE Transactions on Aerospace and Electronic Systems 1980). The fewer bins
+    there are on a side, the less is known of the noise there, and the more is asked for.
     """
     power = hann_amplitudes(rest) ** 2
     sums = np.concatenate([[0], power.cumsum()])
     near, far = GUARD * PADDED, (GUARD + TRAINING) * PADDED
     bins = np.arange(len(power))
 
-    def mean(start: NDArray[np.int64], stop: NDArray[np.int64]) -> Array:
+    def asked(start: NDArray[np.int64], stop: NDArray[np.int64]) -> Array:
         start, stop = (each.clip(0, len(power)) for each in (start, stop))
-        total: Array = (sums[stop] - sums[start]) / (stop - start).clip(1)
-        return total
+        count = ((stop - start) / PADDED).clip(1)
+        threshold = count * (BESIDE_ALARMS ** (-1 / count) - 1)
+        power_asked: Array = threshold * (sums[stop] - sums[start]) / (stop - start).clip(1)
+        return power_asked
 
-    below, above = mean(bins - far, bins - near), mean(bins + near + 1, bins + far + 1)
-    beside: Array = np.sqrt(np.maximum(below, above))
-    return beside
+    below, above = asked(bins - far, bins - near), asked(bins + near + 1, bins + far + 1)
+    prominent: Array = np.sqrt(np.maximum(below, above))
+    return prominent
 
 
 def _near(frequencies: Array, found: list[float], distance: float) -> NDArray[np.bool_]:
