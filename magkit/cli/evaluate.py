@@ -206,15 +206,16 @@ def clip(
     from magkit.evaluate.vibration import measure
     from magkit.evaluate.whole import magnify_whole, summarize_whole
     from magkit.magnify.load import load_magnifier
-    from magkit.magnify.pipeline import filming, magnify
+    from magkit.magnify.pipeline import magnify
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.video import open_video
+    from magkit.video.info import filming
 
     set_threads(threads)
     where = resolve_device(device)
     model = load_magnifier(magnifier, weights, opt or (), where)
     video = open_video(source)
-    filmed, times = filming(video, capture_fps)
+    filmed, times = filming(video.info, capture_fps)
     rate, count = float(filmed), video.info.frames
     settings: dict[str, Any] = {"mode": mode, "band": frequencies, "rate": rate, "times": times}
     with out.progress(f"magnifying {source}") as progress:

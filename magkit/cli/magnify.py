@@ -70,6 +70,10 @@ FromFrame = Annotated[
 ]
 Frequencies = Annotated[
     str | None,
+    typer.Option("--band", metavar="LO-HI", help="Only motion of these frequencies, in Hz."),
+]
+FrequenciesOrAuto = Annotated[
+    str | None,
     typer.Option(
         "--band",
         metavar="LO-HI|auto",
@@ -156,7 +160,7 @@ def magnify(
     factor: Factor = None,
     ramp: Ramped = None,
     mode: FromFrame = "static",
-    band: Frequencies = None,
+    band: FrequenciesOrAuto = None,
     capture_fps: CaptureFps = None,
     order: Order = 2,
     limit: Limit = None,
@@ -214,12 +218,6 @@ def magnify(
     )
     writing = WriteOptions(audio=audio, quality=quality, pix_fmt=pix_fmt, overwrite=overwrite)
     videos = [open_video(source, reading, start=start, end=end) for source, _ in jobs]
-    if automatic:
-        from magkit.evaluate.automatic import automatic_band
-
-        with out.progress(f"measuring {inputs[0]}") as progress:
-            frequencies, reason = automatic_band(videos[0], capture_fps, progress)
-        out.note(reason)
     if frequencies is not None:
         for video in videos:
             frequencies.check_rate(video.info.rate if capture_fps is None else capture_fps)
@@ -233,6 +231,12 @@ def magnify(
     set_threads(threads)
     place = resolve_device(device)
     model = load_magnifier(magnifier, weights, opt or (), place)
+    if automatic:
+        from magkit.evaluate.automatic import automatic_band
+
+        with out.progress(f"measuring {inputs[0]}") as progress:
+            frequencies, reason = automatic_band(videos[0], capture_fps, progress)
+        out.note(reason)
     results = []
     for video, chosen, (source, target) in zip(videos, controls, jobs, strict=True):
         with out.progress(str(source)) as progress:

@@ -20,6 +20,7 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from magkit.errors import MagkitError, UsageError
+from magkit.measure.spectrum import MIN_FRAMES, evenly_spaced
 
 Array = NDArray[np.floating[Any]]
 Frame = NDArray[np.uint8]
@@ -27,7 +28,6 @@ Axis = Literal["x", "y"]
 
 REACH = 20  # pixels: range of the search for a patch
 SIDE = 48  # pixels: of the patch that is chosen by default
-MIN_FRAMES = 16  # of a spectrum
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -219,24 +219,14 @@ def measure(
     """
     first = next(iter(source))
     patches = [find_patch(source)] if place is None else patches_at(place, first)
-    before = _resampled(track(first, source, patches), times, rate)
+    before = evenly_spaced(track(first, source, patches), times, rate, axis=-1)
     if before.shape[-1] < MIN_FRAMES:
         raise MagkitError(f"a clip of {before.shape[-1]} frames is too short for a frequency")
     widest = int(np.argmax([spectrum(moves, rate)[1].max() for moves in before[:, 0]]))
     if not np.ptp(before[widest, 0]) > 0:
         raise MagkitError("nothing moves at the place to follow", "--at X,Y,W,H names another")
-    after = _resampled(track(first, result, [patches[widest]]), times, rate)
+    after = evenly_spaced(track(first, result, [patches[widest]]), times, rate, axis=-1)
     return patches[widest], compare(before[widest], after[0], rate)
-
-
-def _resampled(moves: Array, times: Sequence[float] | None, rate: float) -> Array:
-    """Interpolate displacements (..., T) to even times, by cubic splines."""
-    if times is None or moves.shape[-1] < 2:
-        return moves
-    measured = np.asarray(times[: moves.shape[-1]])
-    grid = np.arange(0, measured[-1], 1 / rate)
-    resampled: Array = scipy.interpolate.CubicSpline(measured, moves, axis=-1)(grid)
-    return resampled
 
 
 def _extended(places: NDArray[np.intp], more: int, size: int) -> NDArray[np.intp]:

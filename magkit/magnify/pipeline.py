@@ -42,6 +42,7 @@ from magkit.video import (
     write_video,
 )
 from magkit.video.compare import compared, compared_info
+from magkit.video.info import filming
 
 EVERYTHING = Controls()
 
@@ -161,7 +162,7 @@ def magnify_file(
     video = open_video(source, ReadOptions(deep=True)) if isinstance(source, Path) else source
     info = video.info
     controls.check_size(info.height, info.width)
-    filmed, times = filming(video, capture_rate)
+    filmed, times = filming(info, capture_rate)
     frames = magnify(
         video,
         magnifier,
@@ -197,22 +198,6 @@ def _factors(ramp: Ramp, info: VideoInfo) -> list[float]:
     if info.frames is None:
         raise UsageError("a ramp needs a clip whose length is known", "give one factor")
     return ramp.factors([info.time_of(number) for number in range(info.frames)])
-
-
-def filming(
-    video: VideoSource, capture_rate: float | None
-) -> tuple[float | Fraction, list[float] | None]:
-    """Frames per second of filming, and the times of unevenly spaced frames.
-
-    Args:
-        video: The clip.
-        capture_rate: Frames per second of filming; None: the clip's rate.
-    """
-    info = video.info
-    if capture_rate is None or info.times is None:
-        rate = info.rate if capture_rate is None else capture_rate
-        return rate, None if info.times is None else list(info.times)
-    return capture_rate, [time * float(info.rate) / capture_rate for time in info.times]
 
 
 def _check_displacement(

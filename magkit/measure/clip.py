@@ -8,16 +8,18 @@ from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
-import scipy.interpolate
 from numpy.typing import NDArray
 
 from magkit.errors import MagkitError
 from magkit.measure.displacement import AVERAGE, LOST, Track, track
 from magkit.measure.regions import Region, textured
-from magkit.measure.spectrum import MIN_FRAMES, Spectrum, Tone, analyze
+from magkit.measure.spectrum import MIN_FRAMES, Spectrum, Tone, analyze, evenly_spaced
 
 Array = NDArray[np.floating[Any]]
+Direction = Literal["x", "y"]
 Cause = Literal["motion", "camera", "light"]
+
+DIRECTIONS: tuple[Direction, Direction] = ("x", "y")
 
 MIN_OTHERS = 4  # places that tell what the rest of the picture does
 SPREAD = 0.8  # of them: their extent over the frame's, width and height together
@@ -38,7 +40,7 @@ class Finding:
             brightness changes at this frequency so much that the region only seems to move.
     """
 
-    direction: Literal["x", "y"]
+    direction: Direction
     tone: Tone
     cause: Cause
 
@@ -167,7 +169,7 @@ def measure_frames(
         raise MagkitError(
             f"a clip of {count} frames is too short for a spectrum", f"at least {MIN_FRAMES} frames"
         )
-    brightness = _interpolated(np.array(watched.means), times, rate)
+    brightness = evenly_spaced(np.array(watched.means), times, rate)
     return _judged(
         tracks[: len(chosen)],
         _camera(tracks[len(chosen) :] or tracks, first.shape),
@@ -206,14 +208,13 @@ def _judged(
     flicker = analyze(light, rate, 1e-5)
     results = []
     for each in tracks:
-        if steady and camera is not None:
-            each = replace(each, displacement=each.displacement - camera[0])  # noqa: PLW2901
-        spectra = _spectra(each.displacement, rate, each.deviation)
+        moves = each.displacement - camera[0] if steady and camera else each.displacement
+        spectra = _spectra(moves, rate, each.deviation)
         contrast = analyze(each.brightness, rate, 1e-5)
         findings = _findings(
             spectra, None if steady else shake, (flicker, contrast), rate / len(light)
         )
-        results.append(RegionResult(each, spectra, findings))
+        results.append(RegionResult(replace(each, displacement=moves), spectra, findings))
     shown = None if camera is None else camera[0]
     return Measurement(rate, tuple(results), shown, shake, (light, flicker), repeated, steady)
 
@@ -231,7 +232,7 @@ def _findings(
 ) -> tuple[Finding, ...]:
     found = []
     strongest = max((tone.amplitude for each in spectra for tone in each.tones), default=0.0)
-    for axis, (direction, spectrum) in enumerate(zip(("x", "y"), spectra, strict=True)):
+    for axis, (direction, spectrum) in enumerate(zip(DIRECTIONS, spectra, strict=True)):
         for tone in spectrum.tones:
             if tone.amplitude < LINEARITY * strongest:
                 continue
@@ -242,7 +243,7 @@ def _findings(
                 cause = "light"
             elif moved > CAMERA_SHARE * tone.amplitude:
                 cause = "camera"
-            found.append(Finding("x" if direction == "x" else "y", tone, cause))
+            found.append(Finding(direction, tone, cause))
     return tuple(sorted(found, key=lambda finding: -finding.tone.amplitude))
 
 
@@ -255,18 +256,7 @@ def _amplitude(spectrum: Spectrum, tone: Tone, bin_width: float) -> float:
 def _even(found: Track, times: Sequence[float] | None, rate: float) -> Track:
     return replace(
         found,
-        displacement=_interpolated(found.displacement, times, rate),
-        correlation=_interpolated(found.correlation, times, rate),
-        brightness=_interpolated(found.brightness, times, rate),
+        displacement=evenly_spaced(found.displacement, times, rate),
+        correlation=evenly_spaced(found.correlation, times, rate),
+        brightness=evenly_spaced(found.brightness, times, rate),
     )
-
-
-def _interpolated(values: Array, times: Sequence[float] | None, rate: float) -> Array:
-    """Interpolate values (T, ...) to even times, by cubic splines."""
-    if times is None or len(values) < 2:
-        return values
-    measured = np.asarray(times[: len(values)])
-    resampled: Array = scipy.interpolate.CubicSpline(measured, values)(
-        np.arange(0, measured[-1], 1 / rate)
-    )
-    return resampled

@@ -9,7 +9,7 @@ white, and the fit reaches the Cramer-Rao limit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain, islice
 from typing import Any
 
@@ -122,12 +122,11 @@ class _References:
         parts: Array = frame[rows[:, :, None], columns[:, None]]
         return parts
 
-    def fit(self, frame: Array, start: Array) -> _Fit:
-        """Fit displacements, starting from `start` (R, 2) in pixels."""
+    def fit(self, frame: Array, start: Array, moving: Places) -> _Fit:
+        """Fit the displacements of some regions, starting from `start` (R, 2) in pixels."""
         count = len(start)
         zeros = (np.zeros(count) for _ in range(3))
         found = _Fit(start.copy(), next(zeros), np.zeros((count, 2, 2)), *zeros)
-        moving = np.arange(count)
         for _ in range(ITERATIONS):
             moving = moving[self._step(frame, found, moving)]
             if not len(moving):
@@ -300,33 +299,30 @@ def _fits(frames: Iterable[Array], references: Sequence[_References]) -> Iterato
 
 def _follow(group: _References, frame: Array, last: Array) -> _Fit:
     """Fit a frame from the displacements of the one before; search what is lost."""
-    fit = group.fit(frame, last)
-    lost = (fit.correlation < LOST) & group.searched
-    if not lost.any():
+    fit = group.fit(frame, last, np.arange(len(last)))
+    lost = np.flatnonzero((fit.correlation < LOST) & group.searched)
+    if not len(lost):
         return fit
-    start = np.where(lost[:, None], _search(group, frame, last, lost), fit.displacement)
-    again = group.fit(frame, start)
-    better = again.correlation > fit.correlation
-    return _Fit(
-        np.where(better[:, None], again.displacement, fit.displacement),
-        np.where(better, again.variance, fit.variance),
-        np.where(better[:, None, None], again.information, fit.information),
-        np.where(better, again.correlation, fit.correlation),
-        np.where(better, again.contrast, fit.contrast),
-    )
+    start = fit.displacement.copy()
+    start[lost] = _search(group, frame, last, lost)
+    again = group.fit(frame, start, lost)
+    better = lost[again.correlation[lost] > fit.correlation[lost]]
+    for field in fields(_Fit):
+        getattr(fit, field.name)[better] = getattr(again, field.name)[better]
+    return fit
 
 
-def _search(group: _References, frame: Array, last: Array, lost: NDArray[np.bool_]) -> Array:
-    """Return the whole displacements within `REACH` pixels of the last whose squares fit best."""
-    value, _, _ = group.sample(np.zeros_like(last), np.arange(len(last)))
-    found = last.copy()
-    for index in np.flatnonzero(lost):
+def _search(group: _References, frame: Array, last: Array, lost: Places) -> Array:
+    """Return the whole displacements of lost regions, within `REACH` pixels, that fit best."""
+    value, _, _ = group.sample(np.zeros((len(lost), 2)), lost)
+    found = np.zeros((len(lost), 2))
+    for number, index in enumerate(lost):
         centre = np.rint(last[index]).astype(int)
         rows = group.rows[index][0] + centre[1] + np.arange(-REACH, value.shape[1] + REACH)
         columns = group.columns[index][0] + centre[0] + np.arange(-REACH, value.shape[2] + REACH)
         wide = frame[rows.clip(0, frame.shape[0] - 1)[:, None], columns.clip(0, frame.shape[1] - 1)]
-        y, x = np.unravel_index(_correlations(wide, value[index]).argmax(), (2 * REACH + 1,) * 2)
-        found[index] = centre + np.array([x - REACH, y - REACH])
+        y, x = np.unravel_index(_correlations(wide, value[number]).argmax(), (2 * REACH + 1,) * 2)
+        found[number] = centre + np.array([x - REACH, y - REACH])
     return found
 
 

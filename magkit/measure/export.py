@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from magkit.measure.clip import Finding, Measurement, RegionResult
+from magkit.measure.clip import DIRECTIONS, Finding, Measurement, RegionResult
 from magkit.measure.units import Reading, Unit, converted, length_unit
 
 LINE = 80  # characters of a universal file's lines
@@ -100,9 +100,8 @@ def _camera(
 ) -> list[dict[str, Any]] | None:
     if found.camera_spectra is None:
         return None
-    x, y = found.camera_spectra
-    tones = [Finding("x", tone, "camera") for tone in x.tones]
-    tones += [Finding("y", tone, "camera") for tone in y.tones]
+    pairs = zip(DIRECTIONS, found.camera_spectra, strict=True)
+    tones = [Finding(each, tone, "camera") for each, spectrum in pairs for tone in spectrum.tones]
     return [_tone(each, unit, scale, reading) for each in tones]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from magkit.measure.displacement import AVERAGE
 from magkit.measure.regions import Region
 from magkit.progress import Progress, silent
 from magkit.video import Frame, ReadOptions, VideoSource, open_video
-from magkit.video.info import LUMA_WEIGHTS
+from magkit.video.info import LUMA_WEIGHTS, filming
 
 
 def brightness(frame: Frame, matrix: str = "bt709") -> NDArray[Any]:
@@ -36,7 +35,7 @@ def measure_file(
     source: Path | VideoSource,
     regions: Sequence[Region] = (),
     *,
-    capture_rate: float | Fraction | None = None,
+    capture_rate: float | None = None,
     average: int = AVERAGE,
     steady: bool = False,
     progress: Progress = silent,
@@ -56,13 +55,9 @@ def measure_file(
         MagkitError: the clip can't be read, is too short, or has no texture.
     """
     video = open_video(source, ReadOptions(deep=True)) if isinstance(source, Path) else source
-    rate = float(video.info.rate if capture_rate is None else capture_rate)
-    times = video.info.times
-    if times is not None:
-        slower = float(video.info.rate) / rate
-        times = tuple(time * slower for time in times)
+    rate, times = filming(video.info, capture_rate)
     found = measure_frames(
-        _frames(video, progress), rate, regions, average=average, steady=steady, times=times
+        _frames(video, progress), float(rate), regions, average=average, steady=steady, times=times
     )
     return replace(found, warnings=tuple(cautions(found, _bits_per_pixel(video))))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.interpolate
 import scipy.ndimage
 import scipy.optimize
 import scipy.signal
@@ -66,6 +68,27 @@ class Spectrum:
     floor: Array
     limit: Array
     tones: tuple[Tone, ...]
+
+
+def evenly_spaced(
+    values: Array, times: Sequence[float] | None, rate: float, axis: int = 0
+) -> Array:
+    """Interpolate values to even times, by cubic splines.
+
+    Args:
+        values: with T frames along the axis.
+        times: of each frame in seconds, ascending from 0; more are ignored. None: they are even.
+        rate: of the result, per second.
+        axis: of time.
+    """
+    count = values.shape[axis]
+    if times is None or count < 2:
+        return values
+    measured = np.asarray(times[:count])
+    even: Array = scipy.interpolate.CubicSpline(measured, values, axis=axis)(
+        np.arange(0, measured[-1], 1 / rate)
+    )
+    return even
 
 
 def analyze(displacement: Array, rate: float, deviation: float) -> Spectrum:

@@ -159,6 +159,21 @@ class VideoInfo:
         return replace(self, frames=last - first, times=times, rate=mean)
 
 
+def filming(
+    info: VideoInfo, capture_rate: float | None
+) -> tuple[float | Fraction, list[float] | None]:
+    """Frames per second of filming, and the times of unevenly spaced frames in the scene's seconds.
+
+    Args:
+        info: The record of the clip.
+        capture_rate: Frames per second of filming; None: the clip's rate.
+    """
+    if capture_rate is None or info.times is None:
+        rate = info.rate if capture_rate is None else capture_rate
+        return rate, None if info.times is None else list(info.times)
+    return capture_rate, [time * float(info.rate) / capture_rate for time in info.times]
+
+
 def plain_info(width: int, height: int, rate: Fraction, frames: int | None = None) -> VideoInfo:
     """The record of an untagged clip, whose colours are guessed from its size."""
     standard = guess_standard(width, height)
