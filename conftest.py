@@ -76,3 +76,10 @@ def textures_are_drawn_once(request: pytest.FixtureRequest) -> Iterator[None]:
             texture = request.getfixturevalue("kept_textures")
             patch.setattr("magkit.synth.procedural.texture", texture)
         yield
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Has each test draw the same numbers every time, whatever ran before it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
