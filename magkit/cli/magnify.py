@@ -50,8 +50,9 @@ To = Annotated[
         "--output",
         "-o",
         metavar="PATH",
-        help="A video by its suffix, or a folder of PNG frames without one; for several inputs "
-        "the folder that their results go to. Unset: here, INPUT's name and the factor.",
+        help="A video or a TIFF stack (.tif) by its suffix, or a folder of PNG frames without one; "
+        "for several inputs the folder that their results go to. Unset: here, INPUT's name and "
+        "the factor.",
     ),
 ]
 Factor = Annotated[

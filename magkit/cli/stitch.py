@@ -28,8 +28,8 @@ To = Annotated[
         "--output",
         "-o",
         metavar="PATH",
-        help="A video file, or without a suffix a folder of PNG frames. Unset: DIR's name with "
-        ".mp4, in the current folder.",
+        help="A video file, a TIFF stack (.tif), or without a suffix a folder of PNG frames. "
+        "Unset: DIR's name with .mp4, in the current folder.",
     ),
 ]
 Fps = Annotated[
@@ -94,12 +94,14 @@ def stitch(
     Colour tags and pixel aspect ratio are read from the sidecar that magkit writes into a folder.
     """
     from magkit.video import ReadOptions, WriteOptions
+    from magkit.video.stack_writer import STACKS
     from magkit.video.stitch import open_stitch, parse_rate, write_stitch
 
     rate = None if fps is None else parse_rate(fps)
+    stacked = output is not None and output.suffix.lower() in STACKS
     strip = open_stitch(
         folder,
-        ReadOptions(rate=rate, gaps=gaps, pattern=pattern, bits=bits),
+        ReadOptions(rate=rate, gaps=gaps, pattern=pattern, bits=bits, deep=stacked),
         others=beside or (),
         panels=[name.strip() for name in panels.split(",")] if panels else (),
     )

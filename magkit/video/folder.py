@@ -78,7 +78,8 @@ def open_folder(
     depth = frames_depth(folder, frames.paths, frames.headers, options.bits, info.bits)
     wide = options.deep and depth.bits > 8
     stream = partial(stream_pictures, frames.paths, frames.size, depth=depth, deep=wide)
-    return replace(info, bits=depth.bits), stream
+    grey = all(header.is_grey for header in frames.headers)
+    return replace(info, bits=depth.bits, grey=grey), stream
 
 
 def _timed_by_numbers(frames: FrameSet, info: VideoInfo) -> VideoInfo:

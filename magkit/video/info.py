@@ -114,6 +114,7 @@ class VideoInfo:
         bits: Stored bits per channel.
         interlaced: Whether a frame holds two fields of different times.
         hdr: Static HDR metadata.
+        grey: Whether the source stores grey levels, not colours.
     """
 
     width: int
@@ -130,6 +131,7 @@ class VideoInfo:
     bits: int = 8
     interlaced: bool = False
     hdr: StaticHdr | None = None
+    grey: bool = False
 
     def time_of(self, number: int) -> float:
         """Seconds from the first frame to frame `number`; times past the end follow the rate."""

@@ -41,7 +41,7 @@ def open_npy(
     count, height, width = array.shape[:3]
     info = plain_info(width, height, rate_or_default(path, options.rate, None), count)
     stream = partial(scaled, path, partial(_values, path), depth, options.deep and depth.bits > 8)
-    return replace(info, bits=depth.bits), stream
+    return replace(info, bits=depth.bits, grey=array.ndim == 3), stream
 
 
 def _map(path: Path) -> NDArray[Any]:

@@ -69,6 +69,11 @@ class ImageHeader:
     white_is_zero: bool
 
     @property
+    def is_grey(self) -> bool:
+        """Whether it holds grey levels, not colours."""
+        return self.values == "grey16" or self.mode in {"1", "L", "LA", "La"}
+
+    @property
     def is_deep(self) -> bool:
         """Whether its values have more than 8 bits."""
         return self.values != "8"

@@ -227,6 +227,7 @@ def _describe(path: Path, listing: _LogParser, stamps: _Timestamps) -> ProbeResu
         bits=first.pixels.bits,
         interlaced=interlaced,
         hdr=parse_hdr(listing.hdr),
+        grey=first.pixels.name.startswith(("gray", "ya")),
     )
     listed = [number for number in range(len(listing.audio)) if number not in listing.unlisted]
     starts = {listed[place]: float(start - begin) for place, start in stamps.sound.items()}

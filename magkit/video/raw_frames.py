@@ -115,7 +115,7 @@ class RawClip:
         height, width = self.layout.shape[:2]
         info = plain_info(width, height, rate, self.count)
         stream = partial(scaled, self.path, self.values, depth, deep and depth.bits > 8)
-        return replace(info, bits=depth.bits), stream
+        return replace(info, bits=depth.bits, grey=len(self.layout.shape) == 2), stream
 
 
 def scaled(

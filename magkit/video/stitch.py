@@ -25,11 +25,9 @@ from magkit.video.frame_set import (
     frames_depth,
     read_headers,
 )
-from magkit.video.info import DEFAULT_RATE, ReadOptions, VideoInfo, plain_info, snap_rate
+from magkit.video.info import DEFAULT_RATE, Frame, ReadOptions, VideoInfo, plain_info, snap_rate
 from magkit.video.pictures import ImageHeader
 from magkit.video.write import write_video
-
-Frame = NDArray[np.uint8]
 
 
 def time_slice(
@@ -95,21 +93,25 @@ class _Column:
         size: Width and height of each.
         shown: Width and height after scaling.
         depth: Scale of 16-bit values.
+        deep: Whether they are shown with 16 bits.
+        grey: Whether all are grey.
     """
 
     paths: Sequence[Path]
     size: tuple[int, int]
     shown: tuple[int, int]
     depth: Depth
+    deep: bool
+    grey: bool
 
     def __iter__(self) -> Iterator[Frame]:
-        for picture in stream_pictures(self.paths, self.size, depth=self.depth):
+        for picture in stream_pictures(self.paths, self.size, depth=self.depth, deep=self.deep):
             yield picture if self.shown == self.size else _scaled(picture, self.shown)
 
 
 @dataclass(frozen=True, slots=True)
 class Stitch:
-    """A clip of stitched frames; each iteration reads them, (H, W, 3) uint8 RGB.
+    """A clip of stitched frames; each iteration reads them, (H, W, 3) RGB, uint8 or uint16.
 
     Args:
         name: The name of the clip.
@@ -146,8 +148,8 @@ def open_stitch(
 
     Args:
         folder: A folder of frames, or one that has them in `frames` or `*/frames`.
-        options: Of these, `rate`, `gaps` (frames then follow one another), `pattern` and `bits`
-            count.
+        options: Of these, `rate`, `gaps` (frames then follow one another), `pattern`, `bits` and
+            `deep` count.
         others: Further folders, whose pictures of the same names are placed to the right.
         panels: Names of folders next to the one of the frames, from left to right, that are shown
             instead of the frames alone.
@@ -166,16 +168,23 @@ def open_stitch(
     shown = [*(find_panels(source, panels) or [source]), *(find_frames(one)[0] for one in others)]
     named = [frames if one.samefile(source) else index_by_name(list_frames(one)) for one in shown]
     columns = [
-        _column(one, found, frames, info.height, bits)
+        _column(one, found, frames, info.height, options)
         for one, found in zip(shown, named, strict=True)
     ]
     if all(column.depth.bits == 8 for column in columns):
         require_8_bit(source, bits)
+    deepest = max(column.depth.bits for column in columns) if options.deep else 8
+    columns = [replace(column, deep=deepest > 8) for column in columns]
     folders = tuple(dict.fromkeys([source, *shown]))
     timed = info if rate is None else replace(info, rate=rate, times=None)
     return Stitch(
         name,
-        replace(timed, width=_width(columns), bits=8),
+        replace(
+            timed,
+            width=_width(columns),
+            bits=deepest,
+            grey=all(column.grey for column in columns),
+        ),
         folders,
         checked.missing,
         tuple(path for one in folders for path in other_files(one)),
@@ -189,7 +198,7 @@ def _column(
     found: dict[str, Path],
     frames: dict[str, Path],
     height: int,
-    bits: int | None,
+    options: ReadOptions,
 ) -> _Column:
     if absent := [path.stem for key, path in frames.items() if key not in found]:
         raise MagkitError(
@@ -201,7 +210,9 @@ def _column(
     check_sizes(paths, headers)
     size = headers[0].size
     shown = (max(1, round(size[0] * height / size[1])), height)
-    return _Column(paths, size, shown, _depth(folder, paths, headers, bits))
+    grey = all(header.is_grey for header in headers)
+    depth = _depth(folder, paths, headers, options.bits)
+    return _Column(paths, size, shown, depth, options.deep, grey)
 
 
 def _depth(
@@ -224,7 +235,13 @@ def _width(columns: Sequence[_Column]) -> int:
 
 
 def _scaled(picture: Frame, size: tuple[int, int]) -> Frame:
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+    if picture.dtype == np.uint8:
+        return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+    # Pillow has no colours of 16 bits.
+    planes = [Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(picture, 2, 0)]
+    scaled = [np.asarray(plane.resize(size, Image.Resampling.BILINEAR)) for plane in planes]
+    whole: Frame = np.rint(np.stack(scaled, 2)).astype(np.uint16)
+    return whole
 
 
 def write_stitch(

@@ -25,6 +25,7 @@ from magkit.video.info import (
 )
 from magkit.video.pictures import ImageHeader, PictureFile, open_picture
 from magkit.video.raw_frames import rate_or_default
+from magkit.video.stack_writer import BITS_KEY
 
 _DESCRIPTION = 270  # TIFF 6.0: ImageDescription
 
@@ -65,6 +66,12 @@ class ImageDescription:
         match = re.search(rf"^fps={_NUMBER}\s*$", self.text, re.MULTILINE)
         told = Fraction(match[1]) if match and self.is_imagej else None
         return snap_rate(told) if told else None
+
+    @property
+    def bits(self) -> int | None:
+        """Depth of the clip of which magkit wrote it, whose values fill 16 bits; None: untold."""
+        match = re.search(rf"^{BITS_KEY}=(\d{{1,2}})\s*$", self.text, re.MULTILINE)
+        return int(match[1]) if match and 8 < int(match[1]) <= 16 else None
 
     def _interval(self) -> Fraction | None:
         """Seconds from frame to frame, if they are told."""
@@ -197,7 +204,8 @@ def open_stack(
         width, height, rate_or_default(path, options.rate, stack.text.rate), len(stack.pages)
     )
     stream = partial(_stream, stack, depth, options.deep and depth.bits > 8)
-    return replace(info, bits=depth.bits), stream
+    grey = all(header.is_grey for header in stack.headers)
+    return replace(info, bits=depth.bits, grey=grey), stream
 
 
 def _stream(
@@ -213,6 +221,8 @@ def _stream(
 
 def _find_depth(stack: _Stack, bits: int | None) -> Depth:
     deep = [place for place, header in enumerate(stack.headers) if header.is_deep]
+    if deep and bits is None and stack.text.bits is not None:
+        return Depth(stack.text.bits)
     # What the first page says holds for all; few programs repeat it.
     declared = [stack.headers[place].declared or stack.headers[0].declared for place in deep]
     return find_depth(stack.path, declared, bits, lambda n: next(stack.values([deep[n]])))

@@ -1,4 +1,4 @@
-"""Clips written atomically to a video file, a GIF or a folder of PNG frames."""
+"""Clips written atomically to a video file, a GIF, a TIFF stack or a folder of PNG frames."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -32,6 +32,7 @@ from magkit.video.folder import SIDECAR, write_frame, write_sidecar
 from magkit.video.frame_names import list_frames
 from magkit.video.info import Frame, VideoInfo, resample, resampled_info
 from magkit.video.sound import Sound, sound_args
+from magkit.video.stack_writer import STACKS, write_stack
 
 _log = logging.getLogger(__name__)
 
@@ -48,13 +49,13 @@ def write_video(
 ) -> int:
     """Write a clip of exactly these frames, times, size, pixel aspect and colours.
 
-    The suffix chooses the container: mp4, m4v, mov, mkv, webm or gif; without one the result is a
-    folder of PNG frames with a sidecar. Frames are streamed.
+    The suffix chooses the container: mp4, m4v, mov, mkv, webm, gif, or tif and tiff for a stack;
+    without one the result is a folder of PNG frames with a sidecar. Frames are streamed.
 
     Args:
         path: The output; its parent folders are created.
         frames: (H, W, 3) RGB of the size in `info`: uint8, or uint16, which are written with 10
-            bits (8 in a gif, 16 in a folder).
+            bits (8 in a gif, 16 in a folder or stack).
         info: The record; its `frames` is only the total that `progress` is given.
         options: How it is written.
         sound: The sound to copy.
@@ -73,12 +74,9 @@ def write_video(
         source = sound.path
     check_output(path, source, overwrite=options.overwrite)
     stream, info = _spaced(path, _checked(frames, info, progress), info, options.rate)
-    if _is_folder(path):
-        if options.quality is not None or options.pix_fmt is not None:
-            raise UsageError("a folder of PNG is lossless: it has no quality or pixel format")
-        with atomic_path(path, kind="folder", overwrite=options.overwrite) as folder:
-            return _write_folder(folder, stream, info)
     suffix = path.suffix.lower()
+    if _is_folder(path) or suffix in STACKS:
+        return _write_lossless(path, stream, info, options)
     _warn_of_shared_ticks(path, info)
     first, stream = _first(stream)
     deep = first.dtype == np.uint16
@@ -96,6 +94,29 @@ def write_video(
         return _encode(arguments, _raw(stream, info, pixels), info, pixels, path)
 
 
+def _write_lossless(
+    path: Path, stream: Iterator[Frame], info: VideoInfo, options: WriteOptions
+) -> int:
+    """Write a folder of PNG frames, or a TIFF stack."""
+    if options.quality is not None or options.pix_fmt is not None:
+        raise UsageError(
+            "folders of PNG frames and TIFF stacks are lossless: they have no quality or pixel "
+            "format to set"
+        )
+    if _is_folder(path):
+        with atomic_path(path, kind="folder", overwrite=options.overwrite) as folder:
+            return _write_folder(folder, _first(stream)[1], info)
+    if info.times is not None:
+        raise UsageError(
+            f"{path} can't keep the times of unevenly spaced frames",
+            hint="--fps RATE writes a video at a constant rate; a folder of PNG frames keeps times",
+        )
+    if info.pixel_aspect != 1:
+        _log.warning("%s: a TIFF stack keeps no pixel aspect, here %s", path, info.pixel_aspect)
+    with atomic_path(path, overwrite=options.overwrite) as temporary:
+        return write_stack(temporary, _first(stream)[1], info)
+
+
 def _spaced(
     path: Path, stream: Iterator[Frame], info: VideoInfo, rate: Fraction | None
 ) -> tuple[Iterator[Frame], VideoInfo]:
@@ -107,7 +128,8 @@ def _spaced(
         if min(b - a for a, b in pairwise(hundredths)) * GIF_MAX_RATE < 100:
             rate = GIF_MAX_RATE
     if rate is None:
-        _log.info("%s: frames are unevenly spaced; each keeps its time", path)
+        if path.suffix.lower() not in STACKS:
+            _log.info("%s: frames are unevenly spaced; each keeps its time", path)
         return stream, info
     _log.info("%s: unevenly spaced frames, written at %g frames a second", path, rate)
     return resample(stream, info.times, rate), resampled_info(info, rate)
@@ -135,10 +157,10 @@ def check_output(path: Path, source: Path | None = None, *, overwrite: bool = Fa
     folder = _is_folder(path)
     if source is not None and folder and path.is_dir() and _holds(path, source):
         raise UsageError(f"the output {path} holds the input", hint="choose another output")
-    if not folder and path.suffix.lower() not in CONTAINERS:
+    if not folder and path.suffix.lower() not in (*CONTAINERS, *STACKS):
         raise UsageError(
             f"{path.suffix} is no format that magkit writes",
-            hint=f"{', '.join(CONTAINERS)}, or no suffix for a folder of frames",
+            hint=f"{', '.join((*CONTAINERS, *STACKS))}, or no suffix for a folder of frames",
         )
     if path.exists() and not overwrite:
         raise MagkitError(f"{path} exists", hint="--overwrite replaces it")
@@ -185,7 +207,7 @@ def _first(stream: Iterator[Frame]) -> tuple[Frame, Iterator[Frame]]:
 
 def _write_folder(folder: Path, stream: Iterator[Frame], info: VideoInfo) -> int:
     count = 0
-    for count, frame in enumerate(_first(stream)[1], 1):
+    for count, frame in enumerate(stream, 1):
         write_frame(folder, count - 1, frame)
     write_sidecar(folder, info)
     return count

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from magkit.cli import run
@@ -96,3 +97,40 @@ def test_a_missing_file_is_told_with_a_hint(
     recording.with_suffix(".mraw").unlink()
     assert magnify(recording) == 1
     assert "shot.mraw is missing" in capsys.readouterr().err
+
+
+def test_a_stack_has_the_depth_and_rate_of_the_recording(recording: Path, here: Path) -> None:
+    assert magnify(recording, "--factor", 1, "-o", "made.tif") == 0
+    pages = tifffile.imread(here / "made.tif")
+    assert pages.dtype == np.uint16
+    assert (np.rint(pages * (4095 / 65535)) == vibration()).all()
+    info = open_video(here / "made.tif").info
+    assert (info.rate, info.bits, info.grey) == (Fraction(10000), 12, True)
+
+
+def test_all_codes_of_twelve_bits_survive_in_stacks(here: Path) -> None:
+    codes = np.arange(4096 * 4, dtype=np.uint16).reshape(4, 64, 64) % 4096
+    np.save(here / "codes.npy", codes)
+    options = ("--bits", 12, "--fps", 250, "--factor", 1)
+    assert magnify("codes.npy", *options, "-o", "one.tif") == 0
+    assert magnify("one.tif", "--factor", 1, "-o", "two.tiff") == 0
+    pages = tifffile.imread(here / "two.tiff")
+    assert pages.shape == codes.shape
+    assert (np.rint(pages * (4095 / 65535)) == codes).all()
+    assert open_video(here / "two.tiff").info.rate == 250
+
+
+@pytest.mark.parametrize("flags", [["--compare"], ["--slice", "line.png", "--slice-at", "y=3"]])
+def test_a_stack_takes_the_other_options(recording: Path, here: Path, flags: list[str]) -> None:
+    assert magnify(recording, "--factor", 2, "-o", "made.tif", *flags) == 0
+    pages = tifffile.imread(here / "made.tif")
+    assert (len(pages), pages.dtype) == (12, np.uint16)
+    assert pages.shape[2] == (88 if "--compare" in flags else 40)
+
+
+def test_a_stack_has_no_quality(
+    recording: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert magnify(recording, "-o", "made.tif", "--quality", 3) == 2
+    assert "lossless" in capsys.readouterr().err
+    assert not list(here.iterdir())

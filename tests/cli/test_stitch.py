@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from magkit.cli import run
@@ -281,3 +282,25 @@ def test_the_folder_one_is_in(
     assert stitch(".", "-o", "../walk.mp4") == 0
     assert len(list(open_video(tmp_path / "walk.mp4"))) == 4
     assert len(list((tmp_path / "walk").iterdir())) == 4
+
+
+def test_a_stack_keeps_16_bits(here: Path, tmp_path: Path) -> None:
+    for name, size, factor in (("frames", (8, 8), 1), ("other", (4, 4), 2)):
+        (tmp_path / name).mkdir()
+        for index in range(3):
+            levels = np.full(size, factor * (1000 + index), np.uint16)
+            Image.fromarray(levels).save(tmp_path / name / f"{index}.png")
+    frames, other = tmp_path / "frames", tmp_path / "other"
+    arguments = (frames, "--beside", other, "--fps", "50", "--bits", "16", "-o", "out.tif")
+    assert stitch(*arguments) == 0
+    pages = tifffile.imread(here / "out.tif")
+    assert (pages.dtype, pages.shape) == (np.uint16, (3, 8, 20))
+    assert (pages[:, 5, [4, 9, 15]] == [[1000 + n, 65535, 2000 + 2 * n] for n in range(3)]).all()
+    assert open_video(here / "out.tif").info.rate == 50
+
+
+def test_a_stack_of_8_bits(here: Path, tmp_path: Path) -> None:
+    assert stitch(fill(tmp_path / "a"), "-o", "out.tif") == 0
+    pages = tifffile.imread(here / "out.tif")
+    assert (pages.dtype, pages.shape) == (np.uint8, (4, 8, 8, 3))
+    assert pages[:, 0, 0, 1].tolist() == [0, 9, 18, 27]
