@@ -3,11 +3,18 @@
     pip install pyidi
     python benchmarks/pyidi_comparison.py
     python benchmarks/pyidi_comparison.py --clip CLIP
+    python benchmarks/pyidi_comparison.py --recording CLIP
 
 Without a clip: a texture that is displaced exactly, in 8 bit with noise of standard deviation .01.
 Each measures the same squares of 33 pixels against the same first frame. Reported are the ratio of
 the amplitudes, by least squares on the known or on magkit's waveform, and the seconds of each.
 Exit code 1 if they differ by more than 2 %, or magkit is slower.
+
+With a recording: `magkit magnify --factor 1` writes it in each format. Reported is for each whether
+pyidi opens it, the greatest difference of a grey level (of 255) from the source, the ratio of the
+amplitudes that pyidi and magkit find in that file, and how much of the source's is left in it
+(`kept`, by magkit); and whether pyuff and NumPy read what
+`magkit measure` exports. Exit code 1 if mp4 differs by more than 5 %, or an export isn't read.
 """
 
 from __future__ import annotations
@@ -16,6 +23,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,14 +37,17 @@ Array = NDArray[np.floating[Any]]
 
 SIDE, FRAMES, HEIGHT, WIDTH, NOISE = 33, 200, 160, 240, 0.01
 AMPLITUDE, PERIOD = 0.2, 12.7  # pixels, frames
-DIFFERENCE = 0.02
+DIFFERENCE, CODED_DIFFERENCE = 0.02, 0.05
 
 
 def main() -> None:
     """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clip", type=Path)
+    parser.add_argument("--recording", type=Path)
     options = parser.parse_args()
+    if options.recording is not None:
+        raise SystemExit(check_files(options.recording))
     frames, truth = rendered() if options.clip is None else (read(options.clip), None)
     places = (centred(each) for each in textured(frames[0]))
     regions = [each for each in places if fits(each, *frames[0].shape)]
@@ -75,21 +86,21 @@ def rendered() -> tuple[Array, Array]:
 def read(path: Path) -> Array:
     """Return the brightness of a clip's frames."""
     from magkit.measure.read import brightness
-    from magkit.video import open_video
+    from magkit.video import ReadOptions, open_video
 
-    return np.array([brightness(frame) for frame in open_video(path)])
+    return np.array([brightness(frame) for frame in open_video(path, ReadOptions(deep=True))])
 
 
-def centred(region: Region) -> Region:
+def centred(region: Region, side: int = SIDE) -> Region:
     """Return the square of an odd side around the centre of a region."""
     x, y = region.centre
-    return region_at(int(x), int(y), SIDE)
+    return region_at(int(x), int(y), side)
 
 
 def fits(region: Region, height: int, width: int) -> bool:
     """Return whether a region, and what it may move by, is inside a frame."""
     x, y = region.centre
-    near = SIDE // 2 + 4
+    near = region.width // 2 + 4
     return near <= x < width - near and near <= y < height - near
 
 
@@ -98,9 +109,17 @@ def by_pyidi(frames: Array, regions: list[Region]) -> Array:
     import pyidi
 
     video = pyidi.VideoReader(np.round(frames * 255).astype(np.uint8), root=".")
+    return displacements(video, regions)
+
+
+def displacements(video: Any, regions: list[Region]) -> Array:
+    """Return the displacements (R, T, 2), x and y, that pyidi finds in a clip that it opened."""
+    import pyidi
+
     method = pyidi.LucasKanade(video)
     method.set_points([[each.centre[1], each.centre[0]] for each in regions])
-    method.configure(roi_size=(SIDE, SIDE), verbose=0, show_pbar=False)
+    side = regions[0].width
+    method.configure(roi_size=(side, side), verbose=0, show_pbar=False)
     found: Array = np.asarray(method.get_displacements(autosave=False))
     return found[..., ::-1]
 
@@ -109,6 +128,80 @@ def gain(found: Array, known: Array) -> float:
     """Return the least-squares amplitude of displacements (R, T) over that known."""
     found, known = (each - each.mean(1, keepdims=True) for each in (found, known))
     return float((found * known).sum() / (known**2).sum())
+
+
+FORMATS = ("png", ".tif", ".mp4", ".mkv")
+
+
+def check_files(recording: Path) -> bool:
+    """Print what pyidi makes of the files that magkit writes; return whether that is wrong."""
+    frames = read(recording)
+    side = min(SIDE, frames.shape[1] // 2 | 1)
+    places = [centred(each, side) for each in textured(frames[0], side=side)]
+    regions = [each for each in places if fits(each, *frames[0].shape)]
+    known = np.array([each.displacement for each in track(list(frames), regions, 1)])
+    with TemporaryDirectory() as name:
+        files = {form: opened(recording, Path(name), form, frames, known, regions)
+                 for form in FORMATS}  # fmt: skip
+        exports = exported(recording, Path(name))
+    print(json.dumps({"regions": len(regions), "files": files, "exports": exports}, indent=1))
+    ratio = files[".mp4"].get("pyidi_over_magkit", 0.0)
+    return abs(ratio - 1) > CODED_DIFFERENCE or not all(exports.values())
+
+
+def opened(
+    recording: Path, folder: Path, form: str, frames: Array, known: Array, regions: list[Region]
+) -> dict[str, Any]:
+    """Return what pyidi finds in a recording that magkit wrote in some format."""
+    import pyidi
+
+    from magkit.cli import run
+
+    target = folder / form if form == "png" else folder / form[1:] / f"clip{form}"
+    target.parent.mkdir(exist_ok=True)
+    assert run(["magnify", str(recording), "--factor", "1", "-o", str(target), "--quiet"]) == 0
+    try:
+        video = pyidi.VideoReader(str(target / "000000.png" if form == "png" else target))
+        pixels = np.asarray(video.get_frames(), float)
+        if pixels.shape != frames.shape:
+            return {"opens": False, "frames": len(pixels)}
+    except Exception as error:  # whatever pyidi raises is a result
+        return {"opens": False, "error": f"{type(error).__name__}: {error}"[:200]}
+    if form == "png":
+        levels = pixels / (65535 if pixels.max() > 255 else 255)
+    else:
+        levels = (pixels - 16) / 219  # it reads the luma as stored
+    worst = round(float(np.abs(levels - frames).max() * 255), 3)
+    axis = int(known.std(1).sum(0).argmax())
+    try:
+        found = displacements(video, regions)[..., axis]
+    except Exception as error:
+        return {"opens": True, "greatest_difference": worst, "error": type(error).__name__}
+    ours = np.array([each.displacement for each in track(list(read(target)), regions, 1)])[
+        ..., axis
+    ]
+    return {
+        "opens": True,
+        "greatest_difference": worst,
+        "pyidi_over_magkit": round(gain(found, known[..., axis]) / gain(ours, known[..., axis]), 4),
+        "kept": round(gain(ours, known[..., axis]), 4),
+    }
+
+
+def exported(recording: Path, folder: Path) -> dict[str, bool]:
+    """Return whether exports of `magkit measure` are read back with equal waveforms."""
+    import pyuff
+
+    from magkit.cli import run
+
+    uff, npz = folder / "clip.uff", folder / "clip.npz"
+    written = ["-o", str(uff), "-o", str(npz)]
+    assert run(["measure", str(recording), "--quiet", *written]) == 0
+    with np.load(npz) as arrays:
+        known = arrays["displacement"]
+    sets = pyuff.UFF(str(uff)).read_sets()
+    read_back = np.array([each["data"] for each in sets]).reshape(len(known), 2, -1)
+    return {"npz": known.ndim == 3, "uff": bool(np.allclose(read_back.transpose(0, 2, 1), known))}
 
 
 if __name__ == "__main__":

@@ -126,6 +126,15 @@ def scale_values(values: NDArray[Any], white: int, *, deep: bool) -> NDArray[Any
     return ((values.astype(np.uint32) * full + white // 2) // white).astype(kind)
 
 
+def grey_levels(frame: NDArray[Any]) -> NDArray[Any]:
+    """The greys (H, W) of a frame (H, W, 3); a network may make its channels differ."""
+    first = frame[..., 0]
+    if (frame == first[..., None]).all():
+        return np.ascontiguousarray(first)
+    mean: NDArray[Any] = np.rint(frame.mean(2)).astype(frame.dtype)
+    return mean
+
+
 def require_8_bit(name: object, stated: int | None) -> Depth:
     """The depth of a clip without 16-bit pictures.
 
@@ -201,24 +210,25 @@ def _bits_of(value: int) -> int:
 
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_BITS, _RGB = 16, 2
+_BITS, _GREY, _RGB = 16, 0, 2
 _UP = 2  # the filter: a row's difference to the row above
 
 
 def encode_png16(frame: NDArray[np.uint16], level: int) -> bytes:
-    """A frame (H, W, 3) as the content of a PNG file (PNG, third edition, sections 5, 9 and 11).
+    """A frame as the content of a PNG file (PNG, third edition, sections 5, 9 and 11).
 
     Args:
-        frame: RGB, up to 65535.
+        frame: (H, W, 3) RGB or greys (H, W), up to 65535.
         level: Of zlib's compression, 0 to 9.
     """
-    height, width, _ = frame.shape
+    height, width = frame.shape[:2]
     rows = frame.astype(">u2").reshape(height, -1).view(np.uint8)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
     filtered[:, 0] = _UP
     filtered[0, 1:] = rows[0]
     filtered[1:, 1:] = rows[1:] - rows[:-1]  # modulo 256
-    header = struct.pack(">IIBBBBB", width, height, _BITS, _RGB, 0, 0, 0)
+    colours = _RGB if frame.ndim == 3 else _GREY
+    header = struct.pack(">IIBBBBB", width, height, _BITS, colours, 0, 0, 0)
     pixels = zlib.compress(filtered.tobytes(), level)
     parts = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
     return _SIGNATURE + b"".join(_chunk(kind, content) for kind, content in parts)

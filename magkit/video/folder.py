@@ -125,7 +125,7 @@ def stream_pictures(
 
 
 def write_frame(folder: Path, index: int, frame: NDArray[Any]) -> None:
-    """Write a frame (H, W, 3), uint8 or uint16, losslessly as a PNG of 8 or 16 bits."""
+    """Write a frame, (H, W, 3) or greys (H, W), losslessly as a PNG of 8 or 16 bits."""
     with (folder / f"{index:06d}.png").open("wb") as file:
         if frame.dtype == np.uint16:
             file.write(encode_png16(frame, _COMPRESSION))

@@ -2,11 +2,8 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from magkit.video.depth import grey_levels
 from magkit.video.info import Frame, VideoInfo
 
 STACKS = (".tif", ".tiff")
@@ -39,7 +36,7 @@ def write_stack(path: Path, frames: Iterable[Frame], info: VideoInfo) -> int:
     with tifffile.TiffWriter(path, bigtiff=_is_big(info), byteorder="<") as file:
         for written, frame in enumerate(frames, 1):  # noqa: B007 - it is the number of frames
             file.write(
-                _grey(frame) if info.grey else frame,
+                grey_levels(frame) if info.grey else frame,
                 photometric="minisblack" if info.grey else "rgb",
                 contiguous=True,
                 metadata=None,
@@ -57,15 +54,6 @@ def _is_big(info: VideoInfo) -> bool:
     channels, size = 1 if info.grey else 3, 2 if info.bits > 8 else 1
     page = info.width * info.height * channels * size + _OVERHEAD
     return info.frames * page > _LARGEST
-
-
-def _grey(frame: Frame) -> NDArray[Any]:
-    """The grey levels (H, W) of a frame; a network may make its channels differ."""
-    first = frame[..., 0]
-    if (frame == first[..., None]).all():
-        return np.ascontiguousarray(first)
-    mean: NDArray[Any] = np.rint(frame.mean(2)).astype(frame.dtype)
-    return mean
 
 
 def _description(info: VideoInfo, count: int) -> str:

@@ -14,7 +14,7 @@ from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
 from magkit.runtime.files import atomic_path
 from magkit.video.decode import MATROSKA_TICK
-from magkit.video.depth import scale_values
+from magkit.video.depth import grey_levels, scale_values
 from magkit.video.encode import (
     CONTAINERS,
     GIF_MAX_RATE,
@@ -208,7 +208,7 @@ def _first(stream: Iterator[Frame]) -> tuple[Frame, Iterator[Frame]]:
 def _write_folder(folder: Path, stream: Iterator[Frame], info: VideoInfo) -> int:
     count = 0
     for count, frame in enumerate(stream, 1):
-        write_frame(folder, count - 1, frame)
+        write_frame(folder, count - 1, grey_levels(frame) if info.grey else frame)
     write_sidecar(folder, info)
     return count
 

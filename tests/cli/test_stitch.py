@@ -294,7 +294,8 @@ def test_a_stack_keeps_16_bits(here: Path, tmp_path: Path) -> None:
     arguments = (frames, "--beside", other, "--fps", "50", "--bits", "16", "-o", "out.tif")
     assert stitch(*arguments) == 0
     pages = tifffile.imread(here / "out.tif")
-    assert (pages.dtype, pages.shape) == (np.uint16, (3, 8, 20))
+    assert pages.dtype == np.uint16
+    assert pages.shape == (3, 8, 20)
     assert (pages[:, 5, [4, 9, 15]] == [[1000 + n, 65535, 2000 + 2 * n] for n in range(3)]).all()
     assert open_video(here / "out.tif").info.rate == 50
 
@@ -302,5 +303,6 @@ def test_a_stack_keeps_16_bits(here: Path, tmp_path: Path) -> None:
 def test_a_stack_of_8_bits(here: Path, tmp_path: Path) -> None:
     assert stitch(fill(tmp_path / "a"), "-o", "out.tif") == 0
     pages = tifffile.imread(here / "out.tif")
-    assert (pages.dtype, pages.shape) == (np.uint8, (4, 8, 8, 3))
+    assert pages.dtype == np.uint8
+    assert pages.shape == (4, 8, 8, 3)
     assert pages[:, 0, 0, 1].tolist() == [0, 9, 18, 27]

@@ -1,6 +1,7 @@
 """Folders of frames keep every bit, and their sidecar every fact."""
 
 import logging
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -289,3 +290,17 @@ def test_masks_with_alpha_among_the_real_pictures_are_read(data_root: Path) -> N
     video = open_video(data_root / "davis" / "Annotations" / "480p" / "bear")
     assert video.info.frames == 82
     assert sum(1 for _ in video) == 82
+
+
+@pytest.mark.parametrize(("bits", "mode"), [(8, "L"), (12, "I;16")])
+def test_grey_clips_become_grey_frames(tmp_path: Path, bits: int, mode: str) -> None:
+    kind = np.uint16 if bits > 8 else np.uint8
+    levels = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (3, 6, 10), kind)
+    record = replace(plain_info(10, 6, Fraction(24), 3), bits=bits, grey=True)
+    write_video(tmp_path / "out", np.repeat(levels[..., None], 3, 3), record)
+    with Image.open(tmp_path / "out" / "000001.png") as image:
+        assert image.mode == mode
+        assert (np.asarray(image) == levels[1]).all()
+    video = open_video(tmp_path / "out", ReadOptions(deep=True))
+    assert (video.info.grey, video.info.bits) == (True, bits)
+    assert (np.stack(list(video)) == levels[..., None]).all()

@@ -58,7 +58,7 @@ def test_pillow_reads_the_pages(tmp_path: Path) -> None:
         path, frames = tmp_path / f"{bits}{grey}.tif", pixels(bits, grey=grey)
         write_video(path, iter(frames), info(bits, grey=grey))
         with Image.open(path) as image:
-            assert image.n_frames == COUNT
+            assert getattr(image, "n_frames", 1) == COUNT
             image.seek(3)
             assert (np.asarray(image) == (frames[3, ..., 0] if grey else frames[3])).all()
 
