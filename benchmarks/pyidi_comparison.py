@@ -177,9 +177,8 @@ def opened(
         found = displacements(video, regions)[..., axis]
     except Exception as error:
         return {"opens": True, "greatest_difference": worst, "error": type(error).__name__}
-    ours = np.array([each.displacement for each in track(list(read(target)), regions, 1)])[
-        ..., axis
-    ]
+    tracks = track(list(read(target)), regions, 1)
+    ours = np.array([each.displacement[:, axis] for each in tracks])
     return {
         "opens": True,
         "greatest_difference": worst,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from magkit.cli.parameters import parse_rectangle
 from magkit.errors import MagkitError, UsageError
 
 if TYPE_CHECKING:
@@ -70,20 +71,6 @@ SliceAt = Annotated[
         help="The column or row of --slice; through the place of the greatest motion if unset.",
     ),
 ]
-
-
-def parse_rectangle(text: str, option: str) -> tuple[int, int, int, int]:
-    """Parse X,Y,W,H, the value of an option.
-
-    Raises:
-        UsageError: These are not four whole numbers.
-    """
-    try:
-        x, y, width, height = (int(part) for part in text.split(","))
-    except ValueError:
-        hint = f"{option} X,Y,W,H, four whole numbers"
-        raise UsageError(f"'{text}' is no place", hint) from None
-    return x, y, width, height
 
 
 def read_controls(

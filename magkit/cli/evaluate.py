@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 
 from magkit.cli.command import add, group
-from magkit.cli.controls import parse_rectangle
 from magkit.cli.evaluate_inversion import inversion
 from magkit.cli.magnify import FromFrame
 from magkit.cli.options import (
@@ -28,6 +27,7 @@ from magkit.cli.options import (
     WeightsFile,
 )
 from magkit.cli.output import Output
+from magkit.cli.parameters import parse_rectangle
 from magkit.cli.tables import (
     comparison_table,
     fitness_table,

@@ -139,7 +139,6 @@ def _write(
 
 def _next(clip: Path, found: Measurement, files: list[Path]) -> str:
     if strongest := found.strongest():
-        tone = strongest[1].tone.frequency
-        band = f"{tone * 0.9:.3g}-{tone * 1.1:.3g}"
-        return f"magkit magnify {clip} --band {band}"
+        low, high = found.band_around(strongest[1].tone.frequency)
+        return f"magkit magnify {clip} --band {low:.3g}-{high:.3g}"
     return "" if files else f"magkit measure {clip} -o plot.png draws waveforms and spectra"

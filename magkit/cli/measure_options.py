@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from magkit.cli.parameters import parse_rectangle, whole_numbers
 from magkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,26 +87,14 @@ def read_regions(
 
     found = []
     for text in points:
-        x, y = _numbers(text, 2, "--at X,Y")
+        x, y = whole_numbers(text, 2, "--at X,Y")
         found.append(places.region_at(x, y, side))
-    for text in boxes:
-        left, top, width, height = _numbers(text, 4, "--roi X,Y,W,H")
-        found.append(places.Region(left, top, width, height, text))
+    found += [places.Region(*parse_rectangle(text, "--roi"), text) for text in boxes]
     if grid is not None:
-        columns, rows = _numbers(grid.lower().replace("x", ","), 2, "--grid COLSxROWS, as 8x6")
+        columns, rows = whole_numbers(grid.lower().replace("x", ","), 2, "--grid COLSxROWS, as 8x6")
         if columns < 1 or rows < 1:
             raise UsageError(f"'{grid}' is no grid", "--grid COLSxROWS, as 8x6")
         found += places.grid(video.info.height, video.info.width, columns, rows)
     for region in found:
         region.check(video.info.height, video.info.width)
     return found
-
-
-def _numbers(text: str, count: int, form: str) -> list[int]:
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count:
-        raise UsageError(f"'{text}' is not {count} whole numbers", form)
-    return numbers

@@ -29,6 +29,36 @@ _WEB = ("http", "https", "ftp", "ftps", "sftp")
 _STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp")
 
 
+def whole_numbers(text: str, count: int, form: str) -> list[int]:
+    """Parse whole numbers between commas.
+
+    Args:
+        text: The value of an option.
+        count: How many it must hold.
+        form: The option and what it takes, for the hint.
+
+    Raises:
+        UsageError: These are not `count` whole numbers.
+    """
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise UsageError(f"'{text}' is not {count} whole numbers", form)
+    return numbers
+
+
+def parse_rectangle(text: str, option: str) -> tuple[int, int, int, int]:
+    """Parse X,Y,W,H, the value of an option.
+
+    Raises:
+        UsageError: These are not four whole numbers.
+    """
+    x, y, width, height = whole_numbers(text, 4, f"{option} X,Y,W,H")
+    return x, y, width, height
+
+
 def read_config(context: typer.Context, path: Path | None) -> None:
     """Makes a file's keys, the options' names without dashes, the defaults of the command.
 

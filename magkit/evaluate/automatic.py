@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from magkit.errors import MagkitError
-from magkit.evaluate.report import band_around
 from magkit.magnify.band import Band
 from magkit.measure.clip import Measurement
 from magkit.measure.read import measure_file
@@ -39,7 +38,7 @@ def automatic_band(
     frequency = _most_moving(found)
     strongest = None
     if frequency is not None:
-        band, width = band_around(frequency, found), found.rate / found.frames
+        band, width = Band(*found.band_around(frequency)), found.rate / found.frames
         strongest = found.strongest(frequency - width, frequency + width)
     if strongest is None:
         raise MagkitError(

@@ -37,8 +37,6 @@ from magkit.video.charts import load_matplotlib
 
 PAGE, CLIP, RECORD = FILES = ("index.html", "magnified.mp4", "measurement.json")
 
-SIDEBAND = 0.1  # of a tone's frequency: half the width of the band around it, at least
-SIDE_BINS = 2.0  # half the width at least, so that the filter settles within the clip
 STEPS = 3  # measure, magnify, measure again
 
 
@@ -189,15 +187,7 @@ def check_report_folder(folder: Path, clip: Path, *, overwrite: bool) -> None:
 def band_of_strongest(found: Measurement) -> Band | None:
     """Return a band around the strongest tone that is motion; None if there is none."""
     strongest = found.strongest()
-    return None if strongest is None else band_around(strongest[1].tone.frequency, found)
-
-
-def band_around(tone: float, found: Measurement) -> Band:
-    """Return a band around a frequency in Hz, as wide as the filter needs in a clip."""
-    bin_width = found.rate / found.frames
-    half = max(SIDEBAND * tone, SIDE_BINS * bin_width)
-    # Halfway to half the rate at most, which no band reaches.
-    return Band(max(tone - half, tone / 4), min(tone + half, (tone + found.rate / 2) / 2))
+    return None if strongest is None else Band(*found.band_around(strongest[1].tone.frequency))
 
 
 def _gain(

@@ -26,6 +26,8 @@ SPREAD = 0.8  # of them: their extent over the frame's, width and height togethe
 ALIKE = 1.0  # bins: tones closer than this are the same
 LINEARITY = 0.003  # of a region's strongest tone: what interpolation and sampling make of it
 CAMERA_SHARE = 0.5  # of a tone's amplitude: what the whole picture moves as well
+SIDEBAND = 0.1  # of a tone's frequency: half the width of the band around it, at least
+SIDE_BINS = 2.0  # half the width at least, so that the filter settles within the clip
 LIGHT_MOTION = 10.0  # pixels that a place seems to move where its light changes by its own amount
 
 
@@ -93,6 +95,16 @@ class Measurement:
     def frames(self) -> int:
         """The number of frames."""
         return len(self.light[0])
+
+    def band_around(self, frequency: float) -> tuple[float, float]:
+        """Return the lowest and the highest frequency of a band around one, Hz.
+
+        It is wide enough for the filter of `magkit magnify` to settle within the clip.
+        """
+        half = max(SIDEBAND * frequency, SIDE_BINS * self.rate / self.frames)
+        # Halfway to half the rate at most, which no band reaches.
+        high = min(frequency + half, (frequency + self.rate / 2) / 2)
+        return max(frequency - half, frequency / 4), high
 
     def strongest(
         self, low: float = 0.0, high: float = np.inf

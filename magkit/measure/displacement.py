@@ -9,7 +9,7 @@ white, and the fit reaches the Cramer-Rao limit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain, islice
 from typing import Any
 
@@ -75,11 +75,20 @@ class Track:
 class _Fit:
     """Fits of R regions in a frame."""
 
-    displacement: Array  # (R, 2)
+    displacement: Array  # or how it changes in a step, (R, 2)
     variance: Array  # of the residual, (R,)
     information: Array  # inverse covariance of the displacement for a residual of one, (R, 2, 2)
     correlation: Array  # (R,)
     contrast: Array  # (R,)
+
+    def put(self, places: Places, other: _Fit) -> None:
+        """Replace the fits of some regions by those of another, in its order."""
+        for field in fields(self):
+            getattr(self, field.name)[places] = getattr(other, field.name)
+
+    def take(self, places: Places) -> _Fit:
+        """Return the fits of some regions."""
+        return _Fit(*(getattr(self, field.name)[places] for field in fields(self)))
 
 
 class _References:
@@ -140,24 +149,14 @@ class _References:
         before = found.variance[chosen]
         noise = _noise_slope(d - whole) * (before / (self.count + 1))[:, None]
         seen = self.cut(frame, whole, chosen)
-        model = _solved(seen, *self.sample(d - whole, chosen), noise)
+        change = _solved(seen, *self.sample(d - whole, chosen), noise)
+        step = change.displacement
         # A step beyond a pixel leaves the range of the linear model.
-        found.displacement[chosen] = d + model.step.clip(-1, 1)
-        for name in ("variance", "information", "correlation", "contrast"):
-            getattr(found, name)[chosen] = getattr(model, name)
+        found.put(chosen, replace(change, displacement=d + step.clip(-1, 1)))
         # As long as the residual falls, it isn't noise, and `noise` was too large.
-        falls = model.variance < 0.5 * before
-        moves: NDArray[np.bool_] = falls | (np.abs(model.step).max(1) >= CONVERGED)
+        moves: NDArray[np.bool_] = change.variance < 0.5 * before
+        moves |= np.abs(step).max(1) >= CONVERGED
         return moves
-
-
-@dataclass(frozen=True, slots=True)
-class _Model:
-    step: Array
-    variance: Array
-    information: Array
-    correlation: Array
-    contrast: Array
 
 
 def _noise_slope(part: Array) -> Array:
@@ -167,7 +166,7 @@ def _noise_slope(part: Array) -> Array:
     return slope
 
 
-def _solved(seen: Array, value: Array, x: Array, y: Array, noise: Array) -> _Model:
+def _solved(seen: Array, value: Array, x: Array, y: Array, noise: Array) -> _Fit:
     """Fit seen = a value - p x - q y + b, and return the displacement's change (p, q) / a.
 
     Interpolation between pixels smooths the reference's noise, so that squares favour displacements
@@ -190,7 +189,7 @@ def _solved(seen: Array, value: Array, x: Array, y: Array, noise: Array) -> _Mod
     information = (normal[:, 1:, 1:] - shared) * solution[:, :1, None] ** 2
     alike = right[:, 0] / np.sqrt(normal[:, 0, 0] * energy + 1e-24)
     step = solution[:, 1:] / contrast[:, None]
-    return _Model(step, residual / (count - 4), information, alike, solution[:, 0])
+    return _Fit(step, residual / (count - 4), information, alike, solution[:, 0])
 
 
 def _weights(part: Array, count: int) -> tuple[Array, Array]:
@@ -307,8 +306,7 @@ def _follow(group: _References, frame: Array, last: Array) -> _Fit:
     start[lost] = _search(group, frame, last, lost)
     again = group.fit(frame, start, lost)
     better = lost[again.correlation[lost] > fit.correlation[lost]]
-    for field in fields(_Fit):
-        getattr(fit, field.name)[better] = getattr(again, field.name)[better]
+    fit.put(better, again.take(better))
     return fit
 
 

@@ -183,7 +183,9 @@ def _entries(header: Path) -> dict[str, str]:
     start, end = data.find(b"<cih>"), data.rfind(b"</cih>")
     if start >= 0 and end > start:
         # Without what stands before the root there are no entities that could expand.
-        root = ET.fromstring(data[start : end + len(b"</cih>")])
+        text = data[start : end + len(b"</cih>")].decode("utf-8", "replace")
+        # A comment may hold what no XML has: bytes of other encodings, control characters.
+        root = ET.fromstring(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "", text))
         found = {name: root.findtext(place) for name, place in _XML.items()}
         return {name: text.strip() for name, text in found.items() if text and text.strip()}
     entries: dict[str, str] = {}

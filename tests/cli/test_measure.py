@@ -100,7 +100,7 @@ def test_the_table_and_the_next_step(clip: Path, capsys: pytest.CaptureFixture[s
     shown = capsys.readouterr()
     assert "motion" in shown.out
     assert "noise" in shown.out
-    assert "--band 3.6-4.4" in shown.out + shown.err
+    assert "--band 3-5" in shown.out + shown.err
 
 
 @pytest.mark.parametrize(

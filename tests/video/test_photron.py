@@ -307,3 +307,15 @@ def test_a_sound_recording_is_read_without_warnings(
     with caplog.at_level(logging.WARNING):
         list(open_video(save(tmp_path, ramp(12, 3, 4, 6), 12)))
     assert not caplog.records
+
+
+def test_a_comment_of_any_bytes_does_no_harm(tmp_path: Path) -> None:
+    codes = ramp(12, 3, 4, 6)
+    save(tmp_path, codes, 12)
+    (tmp_path / "shot.cih").unlink()
+    comment = (
+        b"<basicInfo><comment>" + "振動".encode("shift_jis") + b"\x02\xff</comment></basicInfo>"
+    )
+    text = cihx(entries(codes, 12)).replace(b"<fileInfo>", comment + b"<fileInfo>")
+    (tmp_path / "shot.cihx").write_bytes(text)
+    assert (codes_of(tmp_path / "shot.cihx", 12) == codes[..., None]).all()
