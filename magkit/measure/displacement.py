@@ -28,6 +28,7 @@ ORDER = 5  # of the spline
 TAPS = np.arange(-3, 4)  # pixels of the spline that a sample within half a pixel needs
 MARGIN = 16  # pixels around a region whose neighbours the spline's filter needs
 AVERAGE = 16  # frames of the reference
+TOGETHER = 200_000  # pixels of the regions that are fitted together
 ITERATIONS = 12
 CONVERGED = 1e-4  # pixels: the last step's length, of which the next is a small part
 REACH = 24  # pixels: range of the search for a region that is lost
@@ -92,7 +93,7 @@ class _Fit:
 
 
 class _References:
-    """Spline coefficients of R equally large regions.
+    """Spline coefficients of R equally large regions, without their mean levels.
 
     Args:
         pictures: each region with `MARGIN` pixels around it, (R, h + 2 MARGIN, w + 2 MARGIN).
@@ -103,15 +104,13 @@ class _References:
     def __init__(self, pictures: Array, regions: Sequence[Region], count: int) -> None:
         self.count = count
         self.searched = np.ones(len(regions), bool)  # those with texture, if they are lost
-        filtered = scipy.ndimage.spline_filter1d(pictures, ORDER, 1, mode="mirror")
-        filtered = scipy.ndimage.spline_filter1d(filtered, ORDER, 2, mode="mirror")
-        cut = MARGIN + int(TAPS[0])
-        self.coefficients = filtered[:, cut:-cut, cut:-cut]
+        self.levels = pictures.mean((1, 2), keepdims=True)
+        self.coefficients = _coefficients(pictures - self.levels)
         self.rows = np.array([r.top + np.arange(r.height) for r in regions])
         self.columns = np.array([r.left + np.arange(r.width) for r in regions])
 
-    def sample(self, part: Array, chosen: Places) -> tuple[Array, Array, Array]:
-        """Return references at x - part, and their gradients in x and y, (R, h, w) each.
+    def sample(self, part: Array, chosen: Places) -> Array:
+        """Return references at x - part, and their gradients in x and y, (R, 3, h, w).
 
         Args:
             part: pixels, (R, 2), each within half a pixel.
@@ -121,14 +120,17 @@ class _References:
         columns, slopes_x = _weights(part[:, 0], self.columns.shape[1])
         rows, slopes_y = _weights(part[:, 1], self.rows.shape[1])
         across = coefficients @ columns.transpose(0, 2, 1)
-        slope_x = rows @ (coefficients @ slopes_x.transpose(0, 2, 1))
-        return rows @ across, slope_x, slopes_y @ across
+        sampled = np.empty((len(part), 3, rows.shape[1], columns.shape[1]))
+        np.matmul(rows, across, out=sampled[:, 0])
+        np.matmul(rows, coefficients @ slopes_x.transpose(0, 2, 1), out=sampled[:, 1])
+        np.matmul(slopes_y, across, out=sampled[:, 2])
+        return sampled
 
     def cut(self, frame: Array, whole: Places, chosen: Places) -> Array:
         """Return chosen regions displaced by whole pixels (R, 2); borders are repeated."""
         rows = (self.rows[chosen] + whole[:, 1:]).clip(0, frame.shape[0] - 1)
         columns = (self.columns[chosen] + whole[:, :1]).clip(0, frame.shape[1] - 1)
-        parts: Array = frame[rows[:, :, None], columns[:, None]]
+        parts: Array = frame[rows[:, :, None], columns[:, None]] - self.levels[chosen]
         return parts
 
     def fit(self, frame: Array, start: Array, moving: Places) -> _Fit:
@@ -149,7 +151,7 @@ class _References:
         before = found.variance[chosen]
         noise = _noise_slope(d - whole) * (before / (self.count + 1))[:, None]
         seen = self.cut(frame, whole, chosen)
-        change = _solved(seen, *self.sample(d - whole, chosen), noise)
+        change = _solved(seen, self.sample(d - whole, chosen), noise)
         step = change.displacement
         # A step beyond a pixel leaves the range of the linear model.
         found.put(chosen, replace(change, displacement=d + step.clip(-1, 1)))
@@ -166,22 +168,34 @@ def _noise_slope(part: Array) -> Array:
     return slope
 
 
-def _solved(seen: Array, value: Array, x: Array, y: Array, noise: Array) -> _Fit:
+def _coefficients(pictures: Array) -> Array:
+    """Return spline coefficients of pictures (R, H, W), without all but three of the margin."""
+    filtered = scipy.ndimage.spline_filter1d(pictures, ORDER, 1, mode="mirror")
+    filtered = scipy.ndimage.spline_filter1d(filtered, ORDER, 2, mode="mirror")
+    cut = MARGIN + int(TAPS[0])
+    coefficients: Array = filtered[:, cut:-cut, cut:-cut]
+    return coefficients
+
+
+def _solved(seen: Array, sampled: Array, noise: Array) -> _Fit:
     """Fit seen = a value - p x - q y + b, and return the displacement's change (p, q) / a.
 
-    Interpolation between pixels smooths the reference's noise, so that squares favour displacements
-    near half a pixel. `noise`, the derivative of that noise's mean square (R, 2), takes this out.
+    `sampled` is value, x and y, (R, 3, h, w), of which levels are small. Interpolation between
+    pixels smooths the reference's noise, so that squares favour displacements near half a pixel.
+    `noise`, the derivative of that noise's mean square (R, 2), takes this out.
     """
     count = seen.shape[1] * seen.shape[2]
-    centred = [each - each.mean((1, 2), keepdims=True) for each in (seen, value, -x, -y)]
-    target, *columns = (each.reshape(len(seen), 1, count) for each in centred)
-    design = np.concatenate(columns, 1)
-    normal = design @ design.transpose(0, 2, 1)
-    normal = normal + 1e-12 * np.eye(3)  # for flat regions
-    right = (design @ target.transpose(0, 2, 1))[..., 0]
+    target, design = seen.reshape(len(seen), 1, count), sampled.reshape(len(seen), 3, count)
+    # Means are taken out of the sums of products; the gradients' sign is that of the model.
+    sign = np.array([1, -1, -1])
+    level, levels = target.mean(2), sign * design.mean(2)
+    normal = sign[:, None] * sign * (design @ design.transpose(0, 2, 1))
+    normal -= count * levels[:, :, None] * levels[:, None]
+    normal += 1e-12 * np.eye(3)  # for flat regions
+    right = sign * (design @ target.transpose(0, 2, 1))[..., 0] - count * levels * level
     right[:, 1:] += count / 2 * noise
     solution = np.linalg.solve(normal, right[..., None])[..., 0]
-    energy = (target**2).sum((1, 2))
+    energy = (target @ target.transpose(0, 2, 1))[:, 0, 0] - count * level[:, 0] ** 2
     residual = (energy - (solution * right).sum(1)).clip(0)
     contrast = np.where(np.abs(solution[:, 0]) > 0.05, solution[:, 0], np.inf)
     # What the displacement explains beyond the contrast: the Schur complement.
@@ -241,11 +255,16 @@ def track(
 
 
 def _by_size(regions: Sequence[Region]) -> list[list[int]]:
-    """Group regions, by number, of equal size."""
+    """Group regions, by number, of equal size; few enough that a processor's cache holds them."""
     groups: dict[tuple[int, int], list[int]] = {}
     for index, region in enumerate(regions):
         groups.setdefault((region.width, region.height), []).append(index)
-    return list(groups.values())
+    return [
+        group[start : start + most]
+        for (width, height), group in groups.items()
+        for most in [max(TOGETHER // (width * height), 1)]
+        for start in range(0, len(group), most)
+    ]
 
 
 def _reference(opening: Sequence[Array], regions: Sequence[Region]) -> _References:
@@ -265,16 +284,16 @@ def _reference(opening: Sequence[Array], regions: Sequence[Region]) -> _Referenc
 
 def _pictures(frame: Array, regions: Sequence[Region], d: Array) -> Array:
     """Return each region at x + d (R, 2) with its margin; the frame's borders are mirrored."""
-    pictures = []
-    for region, (x, y) in zip(regions, d, strict=True):
-        wide, whole = 2 * MARGIN, np.rint([y, x]).astype(int)
-        rows = region.top + whole[0] + np.arange(-wide, region.height + wide)
-        columns = region.left + whole[1] + np.arange(-wide, region.width + wide)
+    parts, wide, whole = [], 2 * MARGIN, np.rint(d).astype(int)
+    for region, (x, y) in zip(regions, whole, strict=True):
+        rows = region.top + y + np.arange(-wide, region.height + wide)
+        columns = region.left + x + np.arange(-wide, region.width + wide)
         part = frame[_mirrored(rows, frame.shape[0])[:, None], _mirrored(columns, frame.shape[1])]
-        rest = whole - (y, x)
-        moved = scipy.ndimage.shift(part, rest, order=ORDER, mode="mirror") if rest.any() else part
-        pictures.append(moved[MARGIN:-MARGIN, MARGIN:-MARGIN])
-    return np.array(pictures)
+        parts.append(part)
+    across, _ = _weights(whole[:, 0] - d[:, 0], regions[0].width + wide)
+    down, _ = _weights(whole[:, 1] - d[:, 1], regions[0].height + wide)
+    pictures: Array = down @ _coefficients(np.array(parts)) @ across.transpose(0, 2, 1)
+    return pictures
 
 
 def _mirrored(places: NDArray[np.int64], size: int) -> NDArray[np.int64]:
@@ -312,7 +331,7 @@ def _follow(group: _References, frame: Array, last: Array) -> _Fit:
 
 def _search(group: _References, frame: Array, last: Array, lost: Places) -> Array:
     """Return the whole displacements of lost regions, within `REACH` pixels, that fit best."""
-    value, _, _ = group.sample(np.zeros((len(lost), 2)), lost)
+    value = group.sample(np.zeros((len(lost), 2)), lost)[:, 0]
     found = np.zeros((len(lost), 2))
     for number, index in enumerate(lost):
         centre = np.rint(last[index]).astype(int)

@@ -144,3 +144,20 @@ def test_the_power_of_interpolated_noise() -> None:
     for part in (0.0, 0.2, -0.35, 0.5):
         moved = scipy.ndimage.shift(noise, part, order=5, mode="mirror")
         assert displacement.NOISE_GAIN(part) == pytest.approx(moved.var() / noise.var(), rel=0.01)
+
+
+def test_regions_that_are_fitted_together_do_not_mix(monkeypatch: pytest.MonkeyPatch) -> None:
+    regions = [Region(8 + 12 * n, 10 + 3 * n, 24, 24, str(n)) for n in range(5)]
+    together = track(clip(sine(20, 0.3, 2), noise=0.01), regions, 4)
+    monkeypatch.setattr(displacement, "TOGETHER", 1200)  # two of them
+    apart = track(clip(sine(20, 0.3, 2), noise=0.01), regions, 4)
+    for one, other in zip(together, apart, strict=True):
+        assert one.region == other.region
+        np.testing.assert_allclose(one.displacement, other.displacement, atol=1e-12)
+        np.testing.assert_allclose(one.deviation, other.deviation, rtol=1e-12)
+
+
+def test_a_faint_texture_on_a_bright_ground_is_measured() -> None:
+    faint = (0.9 + 1e-3 * (frame - 0.5) for frame in clip(sine(20, 0.3, 2)))
+    [result] = track(faint, [REGION], 1)
+    np.testing.assert_allclose(result.displacement, sine(20, 0.3, 2), atol=2e-4)
