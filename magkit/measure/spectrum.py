@@ -22,6 +22,7 @@ MIN_CYCLES = 3.0  # in the clip: slower changes are drift
 NEIGHBOURS = 16  # bins on each side over which the floor is estimated
 GUARD, TRAINING = 2, 6  # bins on each side: of a peak, and beside it, whose mean it must exceed
 BESIDE_ALARMS = 3e-3  # chance that noise is as prominent as a tone must be
+PAIR = 1.5  # times the limit: each of two tones that hide one another
 TONES = 8  # most of one direction
 APART = 1.5  # bins: closer tones aren't told apart
 PADDED = 4  # length of the transform over that of the clip
@@ -113,8 +114,14 @@ def analyze(displacement: Array, rate: float, deviation: float) -> Spectrum:
         seen, floor = hann_amplitudes(rest), noise_floor(rest, deviation)
         limit = _limit(rest, floor, frequencies, rate)
         height = np.where(_near(frequencies, found, APART * rate / len(time)), 0, seen / limit)
-        if height.max() < 1 or len(found) == TONES:
+        if len(found) == TONES:
             break
+        if height.max() < 1:
+            pair = _masked(left, time, found, frequencies, deviation)
+            if not pair or len(found) + 2 > TONES:
+                break
+            found += pair
+            continue
         found.append(_refined(rest, time, frequencies[height.argmax()], rate))
     tones = _tones(left, time, found, frequencies, floor, limit)
     return Spectrum(frequencies, amplitudes, floor, limit, tones)
@@ -164,8 +171,7 @@ def _limit(rest: Array, floor: Array, frequencies: Array, rate: float) -> Array:
     """Return the amplitude from which on a tone is no noise."""
     limit = threshold(len(rest)) * floor
     bin_width = rate / len(rest)
-    # At half the rate, sine and cosine aren't told apart.
-    unknown = (frequencies < MIN_CYCLES * bin_width) | (frequencies > rate / 2 - bin_width)
+    unknown = _unknown(frequencies, rate, bin_width)
     return np.where(unknown, np.inf, np.maximum(limit, _prominent(rest)))
 
 
@@ -191,6 +197,43 @@ def _prominent(rest: Array) -> Array:
     below, above = asked(bins - far, bins - near), asked(bins + near + 1, bins + far + 1)
     prominent: Array = np.sqrt(np.maximum(below, above))
     return prominent
+
+
+def _masked(
+    left: Array, time: Array, found: list[float], frequencies: Array, deviation: float
+) -> list[float]:
+    """Return two tones near each other, each of which hides that the other is prominent; or none.
+
+    Both are taken out, and each must then exceed `PAIR` times the limit: of red noise, what is left
+    beside two of its peaks tells less than what is beside one. Beside a tone that is found already
+    there are none: a tone that decays or is modulated has sidebands.
+    """
+    rate, rest = 1 / (time[1] - time[0]), left - _sines(left, time, found)
+    bin_width = rate / len(rest)
+    least = threshold(len(rest)) * noise_floor(rest, deviation)
+    reach = (GUARD + TRAINING) * bin_width
+    unknown = _unknown(frequencies, rate, bin_width) | _near(frequencies, found, reach)
+    seen = np.where(unknown, 0, hann_amplitudes(rest))
+    if (seen < least).all():
+        return []
+    one = _refined(rest, time, frequencies[(seen / least).argmax()], rate)
+    other_seen = hann_amplitudes(rest - _sines(rest, time, [one]))
+    beside = _near(frequencies, [one], reach)
+    other_seen[unknown | ~beside | _near(frequencies, [one], APART * bin_width)] = 0
+    other = _refined(rest - _sines(rest, time, [one]), time, frequencies[other_seen.argmax()], rate)
+    one = _refined(rest - _sines(rest, time, [other]), time, one, rate)
+    rest = left - _sines(left, time, [*found, one, other])
+    floor = noise_floor(rest, deviation)
+    limit = PAIR * _limit(rest, floor, frequencies, rate)
+    tones = _tones(left, time, [*found, one, other], frequencies, floor, limit)
+    kept = {tone.frequency for tone in tones}
+    return [one, other] if {one, other} <= kept else []
+
+
+def _unknown(frequencies: Array, rate: float, bin_width: float) -> NDArray[np.bool_]:
+    """Return where there is drift, or sine and cosine aren't told apart: at half the rate."""
+    unknown: NDArray[np.bool_] = frequencies < MIN_CYCLES * bin_width
+    return unknown | (frequencies > rate / 2 - bin_width)
 
 
 def _near(frequencies: Array, found: list[float], distance: float) -> NDArray[np.bool_]:

@@ -105,3 +105,40 @@ def test_tones_near_both_ends_of_the_spectrum(count: int, bins: float, end: str)
     tone = analyze(moves, RATE, 1e-3).tones[0]
     assert tone.frequency == pytest.approx(cycles * RATE / count, abs=0.05 * RATE / count)
     assert tone.amplitude == pytest.approx(0.3, rel=0.03)
+
+
+@pytest.mark.parametrize("bins", [2.6, 3, 4, 5, 7, 12])
+@pytest.mark.parametrize("weaker", [1.0, 0.8, 0.3])
+def test_two_tones_near_each_other_are_both_told(bins: float, weaker: float) -> None:
+    count, rate = 750, 250.0
+    time = np.arange(count) / rate
+    first, second = 31.97, 31.97 + bins * rate / count
+    values = np.sin(2 * np.pi * first * time) + weaker * np.sin(2 * np.pi * second * time + 1)
+    values += 0.003 * np.random.default_rng(0).standard_normal(count)
+    tones = sorted(analyze(values, rate, 0.003).tones, key=lambda tone: tone.frequency)
+    assert [tone.frequency for tone in tones] == pytest.approx([first, second], abs=0.05)
+    assert [tone.amplitude for tone in tones] == pytest.approx([1, weaker], rel=0.05)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 3.0, 10.0])
+def test_a_tone_that_decays_is_one_tone(seconds: float) -> None:
+    time = np.arange(750) / 250
+    values = 1.2 * np.exp(-time / seconds) * np.sin(2 * np.pi * 31.97 * time)
+    values += 0.003 * np.random.default_rng(0).standard_normal(750)
+    [tone] = analyze(values, 250.0, 0.003).tones
+    assert tone.frequency == pytest.approx(31.97, abs=0.02)
+
+
+@pytest.mark.parametrize("modulation", [0.3, 0.7])
+def test_a_tone_that_is_slowly_modulated_is_one_tone(modulation: float) -> None:
+    time = np.arange(750) / 250
+    values = (1 + 0.3 * np.sin(2 * np.pi * modulation * time)) * np.sin(2 * np.pi * 31.97 * time)
+    values += 0.003 * np.random.default_rng(0).standard_normal(750)
+    [tone] = analyze(values, 250.0, 0.003).tones
+    assert (tone.frequency, tone.amplitude) == pytest.approx((31.97, 1), rel=0.02)
+
+
+def test_red_noise_has_no_pairs_of_tones() -> None:
+    rng = np.random.default_rng(0)
+    walks = np.cumsum(rng.standard_normal((100, 256)), 1)
+    assert sum(bool(analyze(walk, 1.0, 1e-6).tones) for walk in walks) <= 2
