@@ -13,8 +13,8 @@ Exit code 1 if they differ by more than 2 %, or magkit is slower.
 With a recording: `magkit magnify --factor 1` writes it in each format. Reported is for each whether
 pyidi opens it, the greatest difference of a grey level (of 255) from the source, the ratio of the
 amplitudes that pyidi and magkit find in that file, and how much of the source's is left in it
-(`kept`, by magkit); and whether pyuff and NumPy read what
-`magkit measure` exports. Exit code 1 if 8-bit PNG frames differ by more than 2 %, or an export isn't read.
+(`kept`, by magkit); and whether pyuff and NumPy read what `magkit measure` exports. Exit code 1 if
+the amplitudes in 8-bit PNG frames differ by more than 2 %, or an export isn't read.
 """
 
 from __future__ import annotations
