@@ -10,8 +10,12 @@ from magkit.version import __version__
 if TYPE_CHECKING:
     from magkit.errors import MagkitError, UsageError
     from magkit.hookspecs import hookimpl
+    from magkit.magnify.api import magnify
     from magkit.magnify.load import load_magnifier
     from magkit.magnify.pipeline import magnify_file
+    from magkit.magnify.result import MagnifyResult
+    from magkit.measure.api import measure
+    from magkit.measure.result import MeasureResult
     from magkit.progress import shows_progress
     from magkit.protocols import Annotation, Labels, Magnifier, Method, Statistic, Target, View
     from magkit.specs import EncoderSpec, MagnifierSpec, MapInfo, MethodSpec, Preset, TargetSpec
@@ -24,7 +28,9 @@ __all__ = [
     "MagkitError",
     "Magnifier",
     "MagnifierSpec",
+    "MagnifyResult",
     "MapInfo",
+    "MeasureResult",
     "Method",
     "MethodSpec",
     "Preset",
@@ -36,7 +42,9 @@ __all__ = [
     "__version__",
     "hookimpl",
     "load_magnifier",
+    "magnify",
     "magnify_file",
+    "measure",
     "open_video",
     "shows_progress",
 ]
@@ -46,8 +54,12 @@ __getattr__, __dir__ = lazy_exports(
     {
         "magkit.errors": "MagkitError UsageError",
         "magkit.hookspecs": "hookimpl",
+        "magkit.magnify": "magnify",
         "magkit.magnify.load": "load_magnifier",
         "magkit.magnify.pipeline": "magnify_file",
+        "magkit.magnify.result": "MagnifyResult",
+        "magkit.measure": "measure",
+        "magkit.measure.result": "MeasureResult",
         "magkit.progress": "shows_progress",
         "magkit.protocols": "Annotation Labels Magnifier Method Statistic Target View",
         "magkit.specs": "EncoderSpec MagnifierSpec MapInfo MethodSpec Preset TargetSpec",

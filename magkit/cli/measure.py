@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,17 +20,15 @@ from magkit.cli.measure_options import (
     Steady,
     UnitName,
     check_capture_fps,
-    read_regions,
+    read_places,
     read_scale,
 )
 from magkit.cli.options import Overwrite
 from magkit.cli.output import Output
 from magkit.cli.tables import measure_table
-from magkit.errors import MagkitError, UsageError
 
 if TYPE_CHECKING:
-    from magkit.measure.clip import Measurement
-    from magkit.video import VideoSource
+    from magkit.measure.result import MeasureResult
 
 
 def measure(
@@ -68,77 +66,41 @@ def measure(
     Without --at, --roi and --grid, places with enough texture are chosen all over the picture.
     No network is used. What is below the detection limit is called noise.
     """
-    size = read_scale(scale, unit)
+    read_scale(scale, unit)
     check_capture_fps(capture_fps)
-    files = output or []
-    _check_files(files, overwrite)
+    places, files = read_places(at, roi, grid), output or []
 
-    from magkit.measure.export import as_record
-    from magkit.measure.read import measure_file
-    from magkit.video import ReadOptions, open_video
+    from magkit.measure import api
+    from magkit.measure.result import check_file
 
-    video = open_video(clip, ReadOptions(deep=True), start=start, end=end)
-    regions = read_regions(video, at or [], roi or [], grid, side)
+    for path in files:
+        check_file(path, overwrite=overwrite)
     with out.progress(f"measuring {clip}") as progress:
-        found = measure_file(
-            video,
-            regions,
-            capture_rate=capture_fps,
+        found = api.measure(
+            clip,
+            **places,
+            side=side,
+            capture_fps=capture_fps,
+            scale=scale,
+            unit=unit,
+            reading=reading,
             average=average,
             steady=steady,
+            start=start,
+            end=end,
             progress=progress,
         )
-    record = {"clip": str(clip), **as_record(found, unit, size, reading)}
     for path in files:
-        _write(path, found, record, video, overwrite)
+        found.save(path, overwrite=overwrite)
+    record = found.to_dict()
     out.show(measure_table(record))
     for warning in found.warnings:
         out.warn(warning)
     out.finish(record, wrote=files, then=_next(clip, found, files))
 
 
-def _check_files(files: list[Path], overwrite: bool) -> None:
-    """Refuse files of an unknown kind, or that exist, before anything is measured."""
-    from magkit.measure.export import FORMATS
-
-    for path in files:
-        if path.suffix.lower() not in FORMATS:
-            raise UsageError(f"{path} must end in one of {', '.join(FORMATS)}")
-        if path.exists() and not overwrite:
-            raise MagkitError(f"{path} exists", "--overwrite replaces it")
-        if path.suffix.lower() in {".png", ".svg"}:
-            from magkit.video.charts import load_matplotlib
-
-            load_matplotlib()
-
-
-def _write(
-    path: Path, found: Measurement, record: dict[str, Any], video: VideoSource, overwrite: bool
-) -> None:
-    import json
-
-    from magkit.measure import export
-    from magkit.runtime.files import atomic_path
-
-    unit, scale, kind = record["unit"], record["mm_per_px"], path.suffix.lower()
-    if kind in {".png", ".svg"}:
-        from magkit.measure.plots import save_plot
-
-        save_plot(found, next(iter(video)), path, unit, scale, overwrite=overwrite)
-        return
-    if kind == ".npz":
-        data = export.as_npz(found, record)
-    elif kind == ".json":
-        data = (json.dumps(record, indent=2) + "\n").encode()
-    else:
-        write = export.as_csv if kind == ".csv" else export.as_universal_file
-        data = write(found, unit, scale).encode()
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(data)
-
-
-def _next(clip: Path, found: Measurement, files: list[Path]) -> str:
-    if strongest := found.strongest():
-        low, high = found.band_around(strongest[1].tone.frequency)
+def _next(clip: Path, found: MeasureResult, files: list[Path]) -> str:
+    if found.band is not None:
+        low, high = found.band
         return f"magkit magnify {clip} --band {low:.3g}-{high:.3g}"
     return "" if files else f"magkit measure {clip} -o plot.png draws waveforms and spectra"

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from magkit.cli.parameters import parse_rectangle, whole_numbers
 from magkit.errors import UsageError
-
-if TYPE_CHECKING:
-    from magkit.measure.regions import Region
-    from magkit.video import VideoSource
 
 At = Annotated[
     list[str] | None,
@@ -75,26 +71,21 @@ def check_capture_fps(rate: float | None) -> None:
         raise UsageError(f"the frame rate must be above 0, not {rate:g}")
 
 
-def read_regions(
-    video: VideoSource, points: list[str], boxes: list[str], grid: str | None, side: int
-) -> list[Region]:
-    """Return the regions that --at, --roi and --grid name, none if none is given.
+def read_places(
+    points: list[str] | None, boxes: list[str] | None, grid: str | None
+) -> dict[str, Any]:
+    """Return what --at, --roi and --grid name, as arguments of `magkit.measure`.
 
     Raises:
-        UsageError: one isn't written as it should be, is too small or outside the frame.
+        UsageError: one isn't written as it should be.
     """
-    from magkit.measure import regions as places
-
-    found = []
-    for text in points:
-        x, y = whole_numbers(text, 2, "--at X,Y")
-        found.append(places.region_at(x, y, side))
-    found += [places.Region(*parse_rectangle(text, "--roi"), text) for text in boxes]
+    cells = None
     if grid is not None:
-        columns, rows = whole_numbers(grid.lower().replace("x", ","), 2, "--grid COLSxROWS, as 8x6")
-        if columns < 1 or rows < 1:
+        cells = whole_numbers(grid.lower().replace("x", ","), 2, "--grid COLSxROWS, as 8x6")
+        if min(cells) < 1:
             raise UsageError(f"'{grid}' is no grid", "--grid COLSxROWS, as 8x6")
-        found += places.grid(video.info.height, video.info.width, columns, rows)
-    for region in found:
-        region.check(video.info.height, video.info.width)
-    return found
+    return {
+        "at": [whole_numbers(text, 2, "--at X,Y") for text in points or ()],
+        "roi": [parse_rectangle(text, "--roi") for text in boxes or ()],
+        "grid": cells,
+    }

@@ -21,7 +21,7 @@ from magkit.cli.measure_options import (
     Steady,
     UnitName,
     check_capture_fps,
-    read_regions,
+    read_places,
     read_scale,
 )
 from magkit.cli.options import Device, MagnifierName, Overwrite, Threads, WeightsFile
@@ -93,9 +93,11 @@ def report(
     }
     size = read_scale(scale, unit)
     check_capture_fps(capture_fps)
+    places = read_places(at, roi, grid)
     frequencies = _band(band, factor)
     folder = output or _folder(clip)
 
+    from magkit.measure.regions import named_places
     from magkit.video import ReadOptions, open_video
     from magkit.video.charts import load_matplotlib
 
@@ -103,7 +105,8 @@ def report(
     video = open_video(clip, ReadOptions(deep=True), start=start, end=end)
     if frequencies is not None:
         frequencies.check_rate(video.info.rate if capture_fps is None else capture_fps)
-    regions = read_regions(video, at or [], roi or [], grid, side)
+    size_HW = video.info.height, video.info.width
+    regions = named_places(size_HW, places["at"], places["roi"], places["grid"], side)
 
     from magkit.evaluate.report import FILES, Request, check_report_folder, write_report
     from magkit.magnify.load import load_magnifier

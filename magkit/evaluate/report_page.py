@@ -5,20 +5,24 @@ Charts stand beside still pictures only, and the magnified clip is a file beside
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from html import escape
-from typing import Any
 
 from magkit.evaluate.report_figures import Chart, Figures
 from magkit.evaluate.report_style import STYLE
+from magkit.measure.html import (
+    READINGS,
+    Record,
+    counted,
+    figure,
+    headline,
+    interval,
+    tones_table,
+    warnings_list,
+)
 
 MOST_ROWS = 200  # of the table: of a fine grid, the rest is in the record
-MOST_DECIMALS = 6  # of a number without an exponent
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-READINGS = {"peak": "peak", "pp": "peak to peak", "rms": "root mean square"}
-
-Record = Mapping[str, Any]
 
 
 def page(record: Record, figures: Figures) -> str:
@@ -32,9 +36,9 @@ def page(record: Record, figures: Figures) -> str:
     sections = [
         ("Clip", _clip(record)),
         ("Regions", _still(figures)),
-        ("Tones", _tones(record)),
+        ("Tones", tones_table(record, MOST_ROWS, "in measurement.json")),
         ("Waveforms and spectra", _charts(record, figures)),
-        ("Warnings", _warnings(record["warnings"])),
+        ("Warnings", warnings_list(record["warnings"])),
         ("Magnified clip", _magnified(record)),
         ("Settings and origin", _origin(record)),
     ]
@@ -54,7 +58,7 @@ def page(record: Record, figures: Figures) -> str:
 <header>
 <p class="kind">Vibration report</p>
 <h1>{name}</h1>
-<p class="verdict">{_verdict(record)}</p>
+<p class="verdict">{headline(record)}</p>
 </header>
 {body}
 </main>
@@ -63,35 +67,11 @@ def page(record: Record, figures: Figures) -> str:
 """
 
 
-def _verdict(record: Record) -> str:
-    """Return in words what was found."""
-    regions = record["regions"]
-    moving = [each for each in regions if each["vibrates"]]
-    if not moving:
-        tones = any(each["tones"] for each in regions)
-        rest = "Other causes are in the table below." if tones else "What is measured is noise."
-        return f"No region moves above its detection limit. {rest}"
-    region, tone = max(
-        ((region, tone) for region in moving for tone in region["tones"] if _is_motion(tone)),
-        key=lambda each: each[1]["amplitude_px"],
-    )
-    count, verb = len(moving), "vibrates" if len(moving) == 1 else "vibrate"
-    return (
-        f"{count} of {_count(len(regions), 'region')} {verb}. The strongest motion is "
-        f"<strong>{_amplitude(tone, record)} at {tone['frequency']:.2f} Hz</strong>, in "
-        f"{tone['direction']}, in the region {escape(region['name'])}."
-    )
-
-
-def _is_motion(tone: Record) -> bool:
-    return bool(tone["cause"] == "motion")
-
-
 def _clip(record: Record) -> str:
     clip = record["clip"]
     rows = {
         "Size": f"{clip['width']} x {clip['height']} pixels",
-        "Length": f"{_count(record['frames'], 'frame')}, {clip['seconds']:.2f} s",
+        "Length": f"{counted(record['frames'], 'frame')}, {clip['seconds']:.2f} s",
         "Frame rate": f"{clip['rate']:g} per second",
     }
     if record["rate"] != clip["rate"]:
@@ -110,43 +90,6 @@ def _still(figures: Figures) -> str:
         "<figcaption>The first frame. Regions in red vibrate, those in white do not."
         "</figcaption></figure>"
     )
-
-
-def _tones(record: Record) -> str:
-    regions = sorted(record["regions"], key=lambda each: not each["vibrates"])
-    rows = [row for region in regions for row in _region(region)]
-    more, body = "", "\n".join(rows[:MOST_ROWS])
-    if len(rows) > MOST_ROWS:
-        more = f"<p>And {_count(len(rows) - MOST_ROWS, 'more row')}, in measurement.json.</p>"
-    unit, reading = escape(record["unit"]), READINGS[record["reading"]]
-    return f"""<div class="wide"><table>
-<thead><tr><th>Region</th><th></th><th class="n">Frequency (Hz)</th>
-<th class="n">Amplitude ({unit}, {reading})</th><th class="n">Limit ({unit})</th><th>Cause</th></tr>
-</thead>
-<tbody>
-{body}
-</tbody>
-</table></div>{more}
-<p class="note">x runs to the right, y down. Intervals are of 95 %. A tone of noise alone is above
-its limit in one of a thousand measurements of a direction. The limit of noise is the one at
-{regions[0]["limit_frequency"]:.3g} Hz.</p>"""
-
-
-def _region(region: Record) -> list[str]:
-    """Return the rows of a region: its tones, or one that says that there is noise alone."""
-    name = escape(region["name"])
-    if not region["tones"]:
-        limit, words = _figure(min(region["limit"])), escape(region["verdict"])
-        row = f'<th>{name}</th><td colspan="3">{words}</td><td class="n">{limit}</td><td>noise</td>'
-        return [f'<tr class="noise">{row}</tr>']
-    return [
-        f"<tr><th>{name}</th><td>{tone['direction']}</td>"
-        f'<td class="n">{_interval(tone["frequency"], tone["frequency_error"])}</td>'
-        f'<td class="n">{_interval(tone["amplitude"], tone["amplitude_error"])}</td>'
-        f'<td class="n">{_figure(tone["limit"])}</td>'
-        f'<td class="{tone["cause"]}">{tone["cause"]}</td></tr>'
-        for tone in region["tones"]
-    ]
 
 
 def _charts(record: Record, figures: Figures) -> str:
@@ -168,11 +111,6 @@ def _chart(chart: Chart) -> str:
         "as peak displacement, with the noise floor (dotted) and the detection limit (dashed)."
         "</figcaption></figure>"
     )
-
-
-def _warnings(warnings: Iterable[str]) -> str:
-    rows = [f"<li>{escape(each)}</li>" for each in warnings]
-    return f"<ul>{''.join(rows)}</ul>" if rows else "<p>There are none.</p>"
 
 
 def _magnified(record: Record) -> str:
@@ -199,20 +137,20 @@ def _gain(record: Record, gain: Record, factor: float) -> str:
     unit, reading = escape(record["unit"]), READINGS[record["reading"]]
     if gain["after"] is None:
         limit = gain["after_limit"]
-        above = "" if limit is None else f", {_figure(limit)} {unit}"
+        above = "" if limit is None else f", {figure(limit)} {unit}"
         after = f"nothing above the detection limit{above}"
         ratio = "none"
     else:
-        after = f"{_interval(gain['after'], gain['after_error'])} {unit}"
-        ratio = _interval(gain["ratio"], gain["ratio_error"])
+        after = f"{interval(gain['after'], gain['after_error'])} {unit}"
+        ratio = interval(gain["ratio"], gain["ratio_error"])
     rows = {
         "Measured in": f"region {escape(gain['region'])}, {gain['direction']}, "
         f"{gain['frequency']:.2f} Hz",
-        "Amplitude before": f"{_interval(gain['before'], gain['before_error'])} {unit}, {reading}",
+        "Amplitude before": f"{interval(gain['before'], gain['before_error'])} {unit}, {reading}",
         "Amplitude after": after,
         "Ratio": f"<strong>{ratio}</strong>, of {factor:g} asked for",
     }
-    return _list(rows) + (_warnings(gain["warnings"]) if gain["warnings"] else "")
+    return _list(rows) + (warnings_list(gain["warnings"]) if gain["warnings"] else "")
 
 
 def _origin(record: Record) -> str:
@@ -243,27 +181,3 @@ def _list(rows: Mapping[str, str]) -> str:
     """Return names and values, both HTML."""
     items = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows.items())
     return f"<dl>{items}</dl>"
-
-
-def _amplitude(tone: Record, record: Record) -> str:
-    interval = _interval(tone["amplitude"], tone["amplitude_error"])
-    return f"{interval} {escape(record['unit'])} ({READINGS[record['reading']]})"
-
-
-def _interval(value: float, error: float) -> str:
-    """Return a value with half of its interval, both to its first digit: 31.974 ± 0.004."""
-    if not 0 < error < math.inf:
-        return _figure(value)
-    decimals = max(0, -math.floor(math.log10(error)))
-    if decimals > MOST_DECIMALS:
-        return f"{value:.3e} ± {error:.0e}"
-    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
-
-
-def _figure(value: float, digits: int = 3) -> str:
-    """Return a number with so many digits, without an exponent up to 10000."""
-    return f"{value:.0f}" if 10 ** (digits - 1) <= value < 1e4 else f"{value:.{digits}g}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

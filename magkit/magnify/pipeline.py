@@ -46,6 +46,9 @@ from magkit.video.info import filming
 
 EVERYTHING = Controls()
 
+Sink = Callable[[Iterator[Frame], VideoInfo], int]
+"""Takes the frames of a result and their record, and returns the number of frames."""
+
 
 def magnify(
     frames: Iterable[Frame],
@@ -119,7 +122,7 @@ def magnify(
 
 def magnify_file(
     source: Path | VideoSource,
-    output: Path,
+    output: Path | Sink,
     magnifier: Magnifier,
     factor: float | Ramp,
     *,
@@ -140,7 +143,8 @@ def magnify_file(
 
     Args:
         source: A clip that `open_video` opens, or a `VideoSource`.
-        output: A video by its suffix, or a folder of PNG frames without one.
+        output: A video by its suffix, or a folder of PNG frames without one; or what takes the
+            frames instead of a file.
         factor: As of `magnify`, or one that changes with time from the first frame to the last.
         capture_rate: Frames per second of filming, if the clip plays at another speed: the band is
             in hertz of the scene.
@@ -181,9 +185,12 @@ def magnify_file(
     )
     labels = ("original", f"x{factor}" if isinstance(factor, Ramp) else f"x{factor:g}")
     shown = compared(video, frames, info, labels) if compare else frames
+    shown_info = compared_info(info) if compare else info
     try:
+        if not isinstance(output, Path):
+            return output(shown, shown_info)
         return write_video(
-            *(output, shown, compared_info(info) if compare else info, options),
+            *(output, shown, shown_info, options),
             sound=video.sound,
             source=video.path,
             progress=progress,

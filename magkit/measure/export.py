@@ -87,7 +87,7 @@ def _tone(finding: Finding, unit: Unit, scale: float | None, reading: Reading) -
     return {
         "direction": finding.direction,
         "frequency": tone.frequency,
-        "frequency_error": tone.frequency_error,
+        "frequency_error": float(tone.frequency_error),
         **in_unit,
         "amplitude_px": tone.amplitude,
         "phase": tone.phase,

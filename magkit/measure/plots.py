@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from magkit.video.charts import load_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS = {"x": "tab:blue", "y": "tab:orange"}
 MOST = 12  # regions in a plot: those that move most
@@ -59,6 +61,43 @@ def save_plot(
         draw_spectrum(right, result, name, factor)
     with atomic_path(path, overwrite=overwrite) as temporary:
         figure.savefig(temporary, dpi=100, format=path.suffix[1:].lower())
+
+
+INK = "#010203"  # of text and axes, until it is replaced by the colour of the text around a picture
+LONGEST = 1500  # bins of a spectrum that is drawn as lines: longer ones are drawn as pixels
+
+
+def spectrum_svg(result: RegionResult, unit: Unit = "px", scale: float | None = None) -> str:
+    """Return the spectrum of a region as SVG for a page of any colours.
+
+    It has no ground and no title, and axes and text have the colour of the text around it.
+
+    Args:
+        result: the region's.
+        unit: of lengths; see `units.length_unit`.
+        scale: millimetres of a pixel.
+
+    Raises:
+        MagkitError: matplotlib is not installed.
+    """
+    from matplotlib.text import Text
+
+    name, factor = length_unit(unit, scale)
+    drawn: Figure = load_matplotlib().Figure(figsize=(8, 2.8), layout="constrained")
+    axes = drawn.subplots()
+    draw_spectrum(axes, result, name, factor)
+    axes.set_title("")
+    axes.set_ylim(bottom=0.1 * factor * min(each.floor.min() for each in result.spectra))
+    for line in axes.lines:
+        line.set_rasterized(len(result.spectra[0].frequencies) > LONGEST)
+    axes.tick_params(colors=INK, which="both")
+    axes.spines[:].set_edgecolor(INK)
+    for text in drawn.findobj(Text):
+        text.set_color(INK)
+    data = io.StringIO()
+    drawn.savefig(data, format="svg", transparent=True, dpi=150, metadata={"Date": None})
+    svg = data.getvalue()
+    return svg[svg.index("<svg") :].replace(INK, "currentColor")
 
 
 def most_moving(found: Measurement) -> list[RegionResult]:

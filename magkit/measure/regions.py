@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import index
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.ndimage
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from magkit.errors import UsageError
 
 Array = NDArray[np.floating[Any]]
+Place: TypeAlias = Sequence[int]
+Places: TypeAlias = Place | Iterable[Place] | Mapping[str, Place]
+"""One place, several, or several with names."""
 
 SIDE = 32  # pixels: of the square around a point, and of those chosen by texture
 MIN_SIDE = 8  # pixels: two unknowns need more than a few gradients
@@ -78,6 +82,62 @@ def grid(height: int, width: int, columns: int, rows: int) -> list[Region]:
     ]
     places[0].check(height, width)
     return places
+
+
+def named_places(
+    size: tuple[int, int],
+    at: Places = (),
+    roi: Places = (),
+    cells: Place | None = None,
+    side: int = SIDE,
+) -> list[Region]:
+    """Return the regions around points, of rectangles and of a grid, in this order.
+
+    Args:
+        size: height and width of the frames.
+        at: points x, y.
+        roi: rectangles: left, top, width, height.
+        cells: columns and rows of a grid that fills the frame.
+        side: of the squares around points, pixels.
+
+    Raises:
+        UsageError: a region isn't written so, is too small, or outside the frame.
+    """
+    found = [
+        replace(region_at(x, y, side), name=name) for name, (x, y) in _listed(at, "point", "x, y")
+    ]
+    boxes = _listed(roi, "rectangle", "left, top, width, height")
+    found += [Region(left, top, width, height, name) for name, (left, top, width, height) in boxes]
+    if cells is not None:
+        [(_, (columns, rows))] = _listed(cells, "grid", "columns, rows")
+        if columns < 1 or rows < 1:
+            raise UsageError(f"{columns} x {rows} is no grid", "columns, rows: from 1 on")
+        found += grid(*size, columns, rows)
+    for region in found:
+        region.check(*size)
+    return found
+
+
+def _listed(places: Any, what: str, form: str) -> list[tuple[str, tuple[int, ...]]]:
+    """Return places with their names; without one, its numbers are its name."""
+    if isinstance(places, Mapping):
+        return [(str(name), _whole(place, what, form)) for name, place in places.items()]
+    several = isinstance(places, Iterable) and not isinstance(places, str)
+    listed = list(places) if several else [places]
+    if several and listed and not isinstance(listed[0], Iterable):
+        listed = [listed]
+    numbers = [_whole(place, what, form) for place in listed]
+    return [(",".join(map(str, place)), place) for place in numbers]
+
+
+def _whole(place: Any, what: str, form: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(index(number) for number in place)
+    except TypeError:
+        numbers = ()
+    if len(numbers) != len(form.split(", ")):
+        raise UsageError(f"{place!r} is no {what}", f"whole numbers: {form}")
+    return numbers
 
 
 def textured(

@@ -1,5 +1,6 @@
 """Clips as arrays in NumPy's format (.npy), mapped into memory."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -17,6 +18,7 @@ from magkit.video.raw_frames import rate_or_default, scaled
 
 _FULL = 65535
 _SAMPLED = 16
+_SCALE = "floats run from 0, black, to 1, white: scale them"
 
 
 def open_npy(
@@ -74,16 +76,27 @@ def _values(path: Path, first: int, last: int) -> Iterator[NDArray[np.unsignedin
     with decode_errors(path):
         for number in range(first, last):
             # A map for each frame: pages of one that is kept open would add up in memory.
-            yield _as_integers(np.array(_map(path)[number]), number)
+            yield as_integers(np.array(_map(path)[number]), number)
 
 
-def _as_integers(values: NDArray[Any], number: int) -> NDArray[np.unsignedinteger[Any]]:
+def as_integers(values: NDArray[Any], number: int) -> NDArray[np.unsignedinteger[Any]]:
+    """Return values of bytes, 16 bits or floats as native integers; floats are rounded to 16 bits.
+
+    Args:
+        values: of a frame.
+        number: of the frame, from 0, for errors.
+
+    Raises:
+        MagkitError: a float isn't from 0 to 1.
+    """
     if values.dtype.kind != "f":
         return values.astype(values.dtype.newbyteorder("="), copy=False)
     low, high = float(values.min()), float(values.max())
-    if not (low >= 0 and high <= 1):  # nor is any of them NaN
+    if math.isnan(low):  # as the greatest is, if any value is
+        raise MagkitError(f"frame {number + 1} holds values that are no numbers (NaN)", _SCALE)
+    if not (low >= 0 and high <= 1):
         raise MagkitError(
             f"frame {number + 1} holds values from {low:g} to {high:g}",
-            hint="floats run from 0, black, to 1, white: scale them",
+            _SCALE,
         )
     return np.rint(values.astype(np.float64) * _FULL).astype(np.uint16)
