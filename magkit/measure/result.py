@@ -26,14 +26,15 @@ Array = NDArray[np.floating[Any]]
 
 PLOTS = (".png", ".svg")
 MOST_ROWS = 24  # of the table in a notebook
+# A class that is named twice outweighs what notebooks say of all tables.
 STYLE = """
 .magkit-measure { max-width: 56rem; line-height: 1.45; }
 .magkit-measure .wide { overflow-x: auto; }
 .magkit-measure table { border-collapse: collapse; font-size: .95em; color: inherit;
   font-variant-numeric: tabular-nums; }
-.magkit-measure table th, .magkit-measure table td { padding: .25rem .8rem; text-align: left;
+div.magkit-measure.magkit-measure :is(th, td) { padding: .25rem .8rem; text-align: left;
   color: inherit; background: none; border: 0; border-bottom: 1px solid rgba(128, 128, 128, .4); }
-.magkit-measure table .n { text-align: right; }
+div.magkit-measure.magkit-measure :is(th, td).n { text-align: right; }
 .magkit-measure .noise, .magkit-measure .note { opacity: .7; }
 .magkit-measure .motion { font-weight: 600; }
 .magkit-measure .note { font-size: .85em; }
