@@ -232,7 +232,9 @@ def _opened(
     *,
     held: bool,
 ) -> Opened:
-    video = VideoSource(Path(NAME), replace(info, bits=depth.bits), None, read)
+    video = VideoSource(
+        Path(NAME), replace(info, bits=depth.bits, grey=first.ndim == 2), None, read
+    )
     return Opened(video, held, Kind(first.dtype, first.ndim == 2, depth))
 
 
