@@ -26,7 +26,8 @@ from magkit.magnify.motion import (
     since_last,
 )
 from magkit.magnify.region import Controls, Region
-from magkit.magnify.shots import ShotFrame, split_shots
+from magkit.magnify.shots import ShotFrame, marked, shots_of
+from magkit.magnify.stabilize import Stabilize, Stabilizer
 from magkit.magnify.stages import Stages
 from magkit.progress import Progress, silent
 from magkit.protocols import DisplacementMagnifier, Magnifier
@@ -63,6 +64,7 @@ def magnify(
     order: int = ORDER,
     limit: float | None = None,
     average: int | None = None,
+    stabilize: Stabilize | None = None,
     device: torch.device | str = "cpu",
     precision: Precision = "auto",
     concurrent: bool = False,
@@ -89,6 +91,8 @@ def magnify(
             side, at least 16. Only of magnifiers that measure displacements.
         average: Number of frames whose aligned mean is the reference of static mode; 1: the first
             frame alone; None: 8. Only of magnifiers that measure displacements.
+        stabilize: Take the camera's motion out of the frames first, so that it is not magnified;
+            "back" puts it back at the end. Controls refer to the view of the shot's first frame.
         device: Of the magnifier.
         precision: Of its networks. "auto" is "bf16" where the device multiplies it fast and the
             magnifier measures displacements: networks make few of its colours.
@@ -112,12 +116,20 @@ def magnify(
     if band is not None and rate is None:
         raise UsageError(f"the band {band} needs the rate at which the frames were filmed")
     measure = _measure(magnifier, mode, band, rate, times, order, torch.device(device))
-    if all(each == 1 for each in factors):
+    unchanged = all(each == 1 for each in factors)
+    if unchanged and stabilize != "out":
         return iter(frames)
-    shots = split_shots(frames, (average or AVERAGE) if mode == "static" else 1)
     stages = Stages(torch.device(device), precision, concurrent)
+    opening = (average or AVERAGE) if mode == "static" else 1
     render = Rendering(magnifier, factors, limit, controls, torch.device(device))
-    return _magnified(shots, magnifier, render, measure, stages)
+
+    def made(begun: Iterable[tuple[Frame, bool]]) -> Iterator[Frame]:
+        if unchanged:
+            return (frame for frame, _ in begun)
+        return _magnified(shots_of(begun, opening), magnifier, render, measure, stages)
+
+    steps = _stabilized(frames, made, stabilize, stages) if stabilize else made(marked(frames))
+    return _closing(steps, stages)
 
 
 def magnify_file(
@@ -133,6 +145,7 @@ def magnify_file(
     order: int = ORDER,
     limit: float | None = None,
     average: int | None = None,
+    stabilize: Stabilize | None = None,
     compare: bool = False,
     device: torch.device | str = "cpu",
     precision: Precision = "auto",
@@ -179,6 +192,7 @@ def magnify_file(
         order=order,
         limit=limit,
         average=average,
+        stabilize=stabilize,
         device=device,
         precision=precision,
         concurrent=True,
@@ -261,9 +275,24 @@ def _magnified(
 ) -> Iterator[Frame]:
     encoded = _encoded(stages.split(shots), magnifier, stages)
     measured = measure(stages.split(encoded), stages)
-    rendered = _rendered(stages.split(measured), render, stages)
+    return stages.split(_rendered(stages.split(measured), render, stages))
+
+
+def _stabilized(
+    frames: Iterable[Frame],
+    made: Callable[[Iterable[tuple[Frame, bool]]], Iterator[Frame]],
+    how: Stabilize,
+    stages: Stages,
+) -> Iterator[Frame]:
+    """Make something of frames without the camera's motion."""
+    camera = Stabilizer(stages.device, how)
+    held = camera.held(stages.split(marked(frames)), stages)
+    return stages.split(camera.finished(made(held), stages))
+
+
+def _closing(steps: Iterator[Frame], stages: Stages) -> Iterator[Frame]:
     try:
-        yield from stages.split(rendered)
+        yield from steps
     finally:
         stages.close()
 

@@ -32,8 +32,13 @@ def split_shots(frames: Iterable[Frame], count: int) -> Iterator[ShotFrame]:
         frames: (H, W, 3), uint8 or uint16.
         count: the number of frames in an opening; shorter shots have fewer.
     """
+    return shots_of(marked(frames), count)
+
+
+def shots_of(frames: Iterable[tuple[Frame, bool]], count: int) -> Iterator[ShotFrame]:
+    """Do likewise with frames of which is known whether they begin a shot."""
     coming: deque[tuple[Frame, bool]] = deque()
-    stream = _marked(frames)
+    stream = iter(frames)
     while True:
         coming += [item for _, item in zip(range(count - len(coming)), stream, strict=False)]
         if not coming:
@@ -68,7 +73,7 @@ def thumbnail(frame: Frame) -> NDArray[np.float32]:
     return small
 
 
-def _marked(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
+def marked(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
     """Yield frames, and whether they begin a shot."""
     before = None
     for frame in frames:

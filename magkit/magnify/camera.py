@@ -1,0 +1,299 @@
+"""The camera's motion between two frames, found by robust least squares on a pyramid.
+
+The displacement of the whole picture is a polynomial of the place (`BASIS`): translation, rotation,
+scale, shear, and the perspective of a camera that turns (the planar flow of Longuet-Higgins,
+Proceedings of the Royal Society B, 1984). It is fitted to the gradients of squares of pixels
+(Bergen et al., ECCV 1992) by Gauss-Newton iterations, each square weighted by how well it agrees
+with the others (Geman-McClure), so that objects that move by themselves don't count.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from magkit.magnify.classical import luma, reduce
+from magkit.magnify.lucas_kanade import DERIVE, SMOOTH
+from magkit.magnify.spline import Spline
+
+Array = NDArray[np.floating[Any]]
+
+FINEST = 480  # pixels: the longer side of the finest level at most
+COARSEST = 32  # pixels: the shorter side of any level at least
+CELL = 8  # pixels of a level: side of the squares
+ITERATIONS = 12  # at each level, at most
+CONVERGED = 5e-4  # pixels: the last step's length, of which the next is a small part
+REWEIGHTED = 4  # times the squares are weighted in each iteration
+TOLERANCE = 3.0  # standard deviations of disagreement at which a square's weight is a quarter
+LEAST_SCALE = 1e-3  # pixels: standard deviation of a square's displacement at least
+LOST = 0.5  # pixels of the finest level: likewise, from which on no common motion is found
+SIGNIFICANT = 5.0  # standard deviations: less motion is none
+CLUSTERS = 6  # of a side: parts of the frame whose squares may err alike
+ROUNDING = (0.5 / 255) ** 2  # mean square of gradients that rounding to 8 bits makes
+NOISE_GRADIENT = float(np.square(DERIVE).sum() / np.square(SMOOTH).sum()) / 2
+"""Mean square of the gradient of white noise, over that of the smoothed difference of frames."""
+PRIOR = (1e3, 1e3, 30.0, 30.0, 3.0, 3.0, 3.0, 3.0)
+"""Standard deviations in pixels that parameters have where nothing is known of them."""
+
+STILL: Array = np.zeros(len(PRIOR))
+
+
+def displacement(parameters: Array, places: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return how far the camera's motion displaces places of the reference.
+
+    Args:
+        parameters: (8,) in pixels, at half the frame's diagonal from its centre.
+        places: (2, ...), x and y in pixels of the reference.
+        height: of the frame, pixels.
+        width: likewise.
+
+    Returns:
+        (2, ...), pixels.
+    """
+    unit = math.hypot(height, width) / 2
+    x, y = (places[0] - (width - 1) / 2) / unit, (places[1] - (height - 1) / 2) / unit
+    p = [float(value) for value in parameters]
+    across = p[0] + (p[2] + p[4]) * x + (p[5] - p[3]) * y + (p[6] * x + p[7] * y) * x
+    down = p[1] + (p[3] + p[5]) * x + (p[2] - p[4]) * y + (p[6] * x + p[7] * y) * y
+    return torch.stack([across, down])
+
+
+def basis(x: Array, y: Array) -> Array:
+    """Return the displacements (n, 2, 8) at places (n,) of parameters of 1, see `displacement`."""
+    none, one = np.zeros_like(x), np.ones_like(x)
+    across = [one, none, x, -y, x, y, x * x, x * y]
+    down = [none, one, y, x, -y, x, x * y, y * y]
+    return np.stack([np.stack(across, -1), np.stack(down, -1)], 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The camera's motion from the reference to a frame.
+
+    Attributes:
+        parameters: see `displacement`.
+        deviation: root mean square over the frame of the displacement's standard deviation, pixels.
+        scale: standard deviation of the squares' own displacements, pixels of the finest level.
+    """
+
+    parameters: Array
+    deviation: float
+    scale: float
+
+    @property
+    def lost(self) -> bool:
+        """Whether the frame has no motion in common with the reference."""
+        return self.scale > LOST
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """A level of the reference's pyramid: every 2^number-th pixel of the frame, smoothed."""
+
+    number: int
+    picture: torch.Tensor  # (1, 1, h, w)
+    places: torch.Tensor  # of its pixels in the frame, (2, h, w)
+    basis: Array  # of its squares, (n, 2, 8)
+    clusters: Array  # which of the parts of the frame each square is in, (CLUSTERS^2, n)
+
+
+class Reference:
+    """A frame that the camera's motion is measured from.
+
+    Args:
+        frame: (1, 3, H, W) in [0, 1].
+    """
+
+    def __init__(self, frame: torch.Tensor) -> None:
+        self.height, self.width = frame.shape[-2:]
+        pictures = _pyramid(frame)
+        self.levels = [
+            self._level(number, picture)
+            for number, picture in enumerate(pictures)
+            if max(picture.shape) <= FINEST or number == len(pictures) - 1
+        ]
+        self.spread = self._spread()
+
+    def _level(self, number: int, picture: torch.Tensor) -> _Level:
+        rows, columns = (torch.arange(side, device=picture.device) for side in picture.shape[-2:])
+        grid = torch.meshgrid(rows, columns, indexing="ij")
+        places = torch.stack([grid[1], grid[0]]).to(picture.dtype) * 2**number
+        centres = F.avg_pool2d(places[None], CELL)[0].flatten(1).cpu().double().numpy()
+        unit = math.hypot(self.height, self.width) / 2
+        x, y = (centres[0] - (self.width - 1) / 2) / unit, (centres[1] - (self.height - 1) / 2) / unit
+        parts = np.array([self.width, self.height]) / CLUSTERS
+        column, row = (centres / parts[:, None]).astype(int).clip(0, CLUSTERS - 1)
+        clusters = np.eye(CLUSTERS**2)[row * CLUSTERS + column].T
+        return _Level(number, picture, places, basis(x, y), clusters)
+
+    def _spread(self) -> Array:
+        """Return the mean over the frame of the products of the basis, (8, 8)."""
+        if not self.levels:
+            return np.zeros((len(PRIOR), len(PRIOR)))
+        each = self.levels[0].basis
+        mean: Array = np.einsum("nik,nil->kl", each, each) / len(each)
+        return mean
+
+    def measure(self, frame: torch.Tensor, start: Array = STILL) -> Found:
+        """Return the camera's motion to a frame (1, 3, H, W), sought around `start`."""
+        parameters, covariance, scale = start.copy(), np.zeros_like(self.spread), 0.0
+        pictures = _pyramid(frame)
+        for level in reversed(self.levels):
+            spline = Spline(pictures[level.number])
+            for _ in range(ITERATIONS):
+                squares = _squares(level, spline, parameters, self.height, self.width)
+                step, covariance, scale = _solved(squares, level, parameters)
+                length = self.length(step)
+                limit = 2.0 * 2**level.number
+                parameters = parameters + step * min(1.0, limit / max(length, 1e-9))
+                if length < CONVERGED * 2**level.number:
+                    break
+        deviation = math.sqrt(max(float((self.spread * covariance).sum()), 0.0))
+        finest = self.levels[0].number if self.levels else 0
+        return Found(parameters, deviation, scale / 2**finest)
+
+    def find(self, frame: torch.Tensor, near: Array) -> Array:
+        """Return the parameters of the camera's motion to a frame (1, 3, H, W).
+
+        Args:
+            frame: likewise.
+            near: where it is sought first: the parameters of the frame before. They are also what
+                is returned if the frame has no motion in common with the reference.
+        """
+        found = self.measure(frame, near)
+        if found.lost:
+            found = self.measure(frame, self._search(frame))
+        if found.lost:
+            return near
+        none = self.length(found.parameters) <= SIGNIFICANT * found.deviation
+        return STILL if none else found.parameters
+
+    def _search(self, frame: torch.Tensor) -> Array:
+        """Return the translation at which the coarsest level correlates most, by phases."""
+        level = self.levels[-1]
+        pictures = level.picture, _pyramid(frame)[level.number]
+        window = np.hanning(pictures[0].shape[-2])[:, None] * np.hanning(pictures[0].shape[-1])
+        each = (picture[0, 0].cpu().double().numpy() for picture in pictures)
+        before, after = (np.fft.rfft2(window * (picture - picture.mean())) for picture in each)
+        cross = before.conj() * after
+        size = window.shape
+        alike = np.fft.irfft2(cross / (np.abs(cross) + np.abs(cross).mean() + 1e-12), size)
+        place = np.unravel_index(alike.argmax(), size)
+        y, x = ((p + s // 2) % s - s // 2 for p, s in zip(place, size, strict=True))
+        found = STILL.copy()
+        found[:2] = np.array([x, y]) * 2**level.number
+        return found
+
+    def length(self, parameters: Array) -> float:
+        """Return the root mean square over the frame of a displacement, pixels."""
+        return math.sqrt(max(float(parameters @ self.spread @ parameters), 0.0))
+
+
+def _pyramid(frame: torch.Tensor) -> list[torch.Tensor]:
+    """Return brightness (1, 1, h, w), each level half the one before; none of a tiny frame."""
+    levels, picture = [], luma(frame)
+    while min(picture.shape[-2:]) >= COARSEST:
+        levels.append(picture)
+        picture = reduce(picture)
+    return levels
+
+
+@dataclass(frozen=True, slots=True)
+class _Squares:
+    """The normal equations of squares in units of the frame's pixels."""
+
+    matrix: Array  # (n, 2, 2), over `texture`
+    right: Array  # (n, 2), likewise
+    texture: Array  # (n,): the trace of `matrix`, in [0, 1]
+
+
+def _squares(
+    level: _Level, spline: Spline, parameters: Array, height: int, width: int
+) -> _Squares:
+    """Return equations of the displacement that is left after a motion."""
+    size = level.picture.shape[-2:]
+    moved = level.places + displacement(parameters, level.places, height, width)
+    places = moved / 2**level.number
+    last = places.new_tensor([size[1] - 1, size[0] - 1]).view(2, 1, 1)
+    inside = ((places >= 0) & (places <= last)).all(0)[None, None].to(places.dtype)
+    seen = spline.at(places)
+    seen = seen * _contrast(level.picture, seen, inside)
+    mean = (level.picture + seen) / (2 * 2**level.number)
+    x, y = _filtered(mean, SMOOTH, DERIVE), _filtered(mean, DERIVE, SMOOTH)
+    rest = _filtered(level.picture - seen, SMOOTH, SMOOTH)
+    maps = torch.cat([x, y, rest, inside], 1)
+    products = [x * x, x * y, y * y, x * rest, y * rest, rest * rest]
+    pooled = F.avg_pool2d(torch.cat([maps, *products], 1), CELL)[0].flatten(1)
+    return _normalised(pooled.cpu().double().numpy(), 4.0**-level.number)
+
+
+def _normalised(pooled: Array, unit: float) -> _Squares:
+    """Return the equations of squares; those with much texture have the same weight.
+
+    Args:
+        pooled: means over each of n squares, (10, n): both gradients, the rest, the share that is
+            known, and their products.
+        unit: the square of a pixel of the frame over one of the level.
+    """
+    x, y, rest, inside = pooled[:4]
+    # Covariances: a change of brightness is no motion.
+    means = np.array([x * x, x * y, y * y, x * rest, y * rest, rest * rest])
+    xx, xy, yy, xr, yr, rr = (pooled[4:] - means) * (inside > 0.999)
+    trace = xx + yy
+    known = trace > 0
+    noise = NOISE_GRADIENT * unit * np.quantile(rr[known], 0.25) if known.any() else 0.0
+    texture = (trace - 2 * noise).clip(0)
+    typical = np.quantile(texture[known], 0.75) if known.any() else 0.0
+    weight = texture / ((trace + 1e-30) * (texture + typical + ROUNDING * unit))
+    matrix = np.stack([np.stack([xx, xy], -1), np.stack([xy, yy], -1)], -2)
+    right = np.stack([xr, yr], -1)
+    return _Squares(matrix * weight[:, None, None], right * weight[:, None], trace * weight)
+
+
+def _contrast(wanted: torch.Tensor, given: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """Return the gain that gives a picture the contrast of another, where both are known."""
+    total = inside.sum().clamp(min=1)
+    spreads = []
+    for each in (wanted, given):
+        mean = (each * inside).sum() / total
+        spreads.append((((each - mean) * inside).square().sum() / total).sqrt() + 1e-3)
+    return (spreads[0] / spreads[1]).clamp(0.5, 2)
+
+
+def _filtered(picture: torch.Tensor, down: tuple[float, ...], across: tuple[float, ...]) -> torch.Tensor:
+    padded = F.pad(picture, (2,) * 4, mode="replicate")
+    rows, columns = padded.new_tensor(down).view(1, 1, -1, 1), padded.new_tensor(across)
+    return F.conv2d(F.conv2d(padded, rows), columns.view(1, 1, 1, -1))
+
+
+def _solved(squares: _Squares, level: _Level, before: Array) -> tuple[Array, Array, float]:
+    """Return a step of the parameters, their covariance, and the deviation of a square, pixels."""
+    share, prior = squares.texture, np.diag(1 / np.array(PRIOR) ** 2)
+    design = squares.matrix @ level.basis
+    products = np.swapaxes(level.basis, 1, 2) @ design
+    rights = np.einsum("nik,ni->nk", level.basis, squares.right)
+    step, scale = np.zeros(len(PRIOR)), LEAST_SCALE
+    for _ in range(REWEIGHTED):
+        left = squares.right - design @ step
+        off = np.sqrt((left**2).sum(1)) / np.maximum(share, 1e-9)
+        scale = max(1.4826 * _median(off, share), LEAST_SCALE)
+        weight = 1 / (1 + (off / (TOLERANCE * scale)) ** 2) ** 2
+        normal = np.einsum("n,nkl->kl", weight, products) / scale**2 + prior
+        right = weight @ rights / scale**2 - prior @ before
+        step = np.linalg.solve(normal, right)
+    scores = rights - products @ step
+    sums = level.clusters @ (weight[:, None] * scores) / scale**2
+    inverse = np.linalg.inv(normal)
+    return step, inverse @ (sums.T @ sums) @ inverse, scale
+
+
+def _median(values: Array, weights: Array) -> float:
+    order = values.argsort()
+    total = weights[order].cumsum()
+    return float(values[order][np.searchsorted(total, total[-1] / 2)]) if total[-1] else 0.0
