@@ -1,10 +1,10 @@
 """The camera's motion between two frames, found by robust least squares on a pyramid.
 
-The displacement of the whole picture is a polynomial of the place (`BASIS`): translation, rotation,
-scale, shear, and the perspective of a camera that turns (the planar flow of Longuet-Higgins,
-Proceedings of the Royal Society B, 1984). It is fitted to the gradients of squares of pixels
-(Bergen et al., ECCV 1992) by Gauss-Newton iterations, each square weighted by how well it agrees
-with the others (Geman-McClure), so that objects that move by themselves don't count.
+The picture is displaced, turned and scaled as a whole: four parameters. They are fitted to the
+gradients of squares of pixels (Bergen et al., ECCV 1992) by Gauss-Newton iterations, each square
+weighted by how well it agrees with the others (Geman-McClure), so that objects that move by
+themselves don't count. Shear and perspective are left out: on real clips with little texture they
+fit noise and objects rather than the camera.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ FINEST = 480  # pixels: the longer side of the finest level at most
 COARSEST = 32  # pixels: the shorter side of any level at least
 CELL = 8  # pixels of a level: side of the squares
 ITERATIONS = 12  # at each level, at most
-CONVERGED = 5e-4  # pixels: the last step's length, of which the next is a small part
+CONVERGED = 0.02, 1e-3  # pixels of a level, of the finest: the last step's length
+LONGEST = 2.0  # pixels of a level: a step at most
 REWEIGHTED = 4  # times the squares are weighted in each iteration
 TOLERANCE = 3.0  # standard deviations of disagreement at which a square's weight is a quarter
 LEAST_SCALE = 1e-3  # pixels: standard deviation of a square's displacement at least
@@ -38,7 +39,7 @@ CLUSTERS = 6  # of a side: parts of the frame whose squares may err alike
 ROUNDING = (0.5 / 255) ** 2  # mean square of gradients that rounding to 8 bits makes
 NOISE_GRADIENT = float(np.square(DERIVE).sum() / np.square(SMOOTH).sum()) / 2
 """Mean square of the gradient of white noise, over that of the smoothed difference of frames."""
-PRIOR = (1e3, 1e3, 30.0, 30.0, 3.0, 3.0, 3.0, 3.0)
+PRIOR = (1e3, 1e3, 30.0, 30.0)
 """Standard deviations in pixels that parameters have where nothing is known of them."""
 
 STILL: Array = np.zeros(len(PRIOR))
@@ -48,7 +49,8 @@ def displacement(parameters: Array, places: torch.Tensor, height: int, width: in
     """Return how far the camera's motion displaces places of the reference.
 
     Args:
-        parameters: (8,) in pixels, at half the frame's diagonal from its centre.
+        parameters: (4,): right, down, growth and clockwise turn, in pixels, the last two at half
+            the frame's diagonal from its centre.
         places: (2, ...), x and y in pixels of the reference.
         height: of the frame, pixels.
         width: likewise.
@@ -57,19 +59,26 @@ def displacement(parameters: Array, places: torch.Tensor, height: int, width: in
         (2, ...), pixels.
     """
     unit = math.hypot(height, width) / 2
-    x, y = (places[0] - (width - 1) / 2) / unit, (places[1] - (height - 1) / 2) / unit
-    p = [float(value) for value in parameters]
-    across = p[0] + (p[2] + p[4]) * x + (p[5] - p[3]) * y + (p[6] * x + p[7] * y) * x
-    down = p[1] + (p[3] + p[5]) * x + (p[2] - p[4]) * y + (p[6] * x + p[7] * y) * y
-    return torch.stack([across, down])
+    x, y = places[0] - (width - 1) / 2, places[1] - (height - 1) / 2
+    right, down, *turned = (float(value) for value in parameters)
+    growth, turn = turned[0] / unit, turned[1] / unit
+    return torch.stack([right + growth * x - turn * y, down + turn * x + growth * y])
 
 
-def basis(x: Array, y: Array) -> Array:
-    """Return the displacements (n, 2, 8) at places (n,) of parameters of 1, see `displacement`."""
+def inverse(parameters: Array, height: int, width: int) -> Array:
+    """Return the parameters of the displacement from a frame back to the reference."""
+    unit = math.hypot(height, width) / 2
+    # Places are complex numbers: z becomes factor z + shift.
+    shift = complex(*parameters[:2])
+    factor = 1 + complex(*parameters[2:]) / unit
+    back, turned = -shift / factor, (1 / factor - 1) * unit
+    return np.array([back.real, back.imag, turned.real, turned.imag])
+
+
+def _basis(x: Array, y: Array) -> Array:
+    """Return the displacements (n, 2, 4) at places (n,) of parameters of 1, see `displacement`."""
     none, one = np.zeros_like(x), np.ones_like(x)
-    across = [one, none, x, -y, x, y, x * x, x * y]
-    down = [none, one, y, x, -y, x, x * y, y * y]
-    return np.stack([np.stack(across, -1), np.stack(down, -1)], 1)
+    return np.stack([np.stack([one, none, x, -y], -1), np.stack([none, one, y, x], -1)], 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,7 @@ class _Level:
     number: int
     picture: torch.Tensor  # (1, 1, h, w)
     places: torch.Tensor  # of its pixels in the frame, (2, h, w)
-    basis: Array  # of its squares, (n, 2, 8)
+    basis: Array  # of its squares, (n, 2, 4)
     clusters: Array  # which of the parts of the frame each square is in, (CLUSTERS^2, n)
 
 
@@ -126,14 +135,15 @@ class Reference:
         places = torch.stack([grid[1], grid[0]]).to(picture.dtype) * 2**number
         centres = F.avg_pool2d(places[None], CELL)[0].flatten(1).cpu().double().numpy()
         unit = math.hypot(self.height, self.width) / 2
-        x, y = (centres[0] - (self.width - 1) / 2) / unit, (centres[1] - (self.height - 1) / 2) / unit
+        middle = np.array([[self.width - 1], [self.height - 1]]) / 2
+        x, y = (centres - middle) / unit
         parts = np.array([self.width, self.height]) / CLUSTERS
         column, row = (centres / parts[:, None]).astype(int).clip(0, CLUSTERS - 1)
         clusters = np.eye(CLUSTERS**2)[row * CLUSTERS + column].T
-        return _Level(number, picture, places, basis(x, y), clusters)
+        return _Level(number, picture, places, _basis(x, y), clusters)
 
     def _spread(self) -> Array:
-        """Return the mean over the frame of the products of the basis, (8, 8)."""
+        """Return the mean over the frame of the products of the basis, (4, 4)."""
         if not self.levels:
             return np.zeros((len(PRIOR), len(PRIOR)))
         each = self.levels[0].basis
@@ -149,10 +159,9 @@ class Reference:
             for _ in range(ITERATIONS):
                 squares = _squares(level, spline, parameters, self.height, self.width)
                 step, covariance, scale = _solved(squares, level, parameters)
-                length = self.length(step)
-                limit = 2.0 * 2**level.number
-                parameters = parameters + step * min(1.0, limit / max(length, 1e-9))
-                if length < CONVERGED * 2**level.number:
+                length = self.length(step) / 2**level.number
+                parameters = parameters + step * min(1.0, LONGEST / max(length, 1e-9))
+                if length < CONVERGED[level is self.levels[0]]:
                     break
         deviation = math.sqrt(max(float((self.spread * covariance).sum()), 0.0))
         finest = self.levels[0].number if self.levels else 0
@@ -160,6 +169,8 @@ class Reference:
 
     def find(self, frame: torch.Tensor, near: Array) -> Array:
         """Return the parameters of the camera's motion to a frame (1, 3, H, W).
+
+        Motion of less than `SIGNIFICANT` standard deviations is none at all.
 
         Args:
             frame: likewise.
@@ -171,8 +182,9 @@ class Reference:
             found = self.measure(frame, self._search(frame))
         if found.lost:
             return near
-        none = self.length(found.parameters) <= SIGNIFICANT * found.deviation
-        return STILL if none else found.parameters
+        doubt = SIGNIFICANT * found.deviation / max(self.length(found.parameters), 1e-9)
+        # Less motion counts less (positive-part shrinkage, Efron & Morris 1973): nothing jumps.
+        return max(0.0, 1 - doubt**2) * found.parameters
 
     def _search(self, frame: torch.Tensor) -> Array:
         """Return the translation at which the coarsest level correlates most, by phases."""
@@ -266,7 +278,9 @@ def _contrast(wanted: torch.Tensor, given: torch.Tensor, inside: torch.Tensor) -
     return (spreads[0] / spreads[1]).clamp(0.5, 2)
 
 
-def _filtered(picture: torch.Tensor, down: tuple[float, ...], across: tuple[float, ...]) -> torch.Tensor:
+def _filtered(
+    picture: torch.Tensor, down: tuple[float, ...], across: tuple[float, ...]
+) -> torch.Tensor:
     padded = F.pad(picture, (2,) * 4, mode="replicate")
     rows, columns = padded.new_tensor(down).view(1, 1, -1, 1), padded.new_tensor(across)
     return F.conv2d(F.conv2d(padded, rows), columns.view(1, 1, 1, -1))

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from magkit.magnify.camera import STILL, Array, Reference, displacement
+from magkit.magnify.camera import STILL, Array, Reference, displacement, inverse
 from magkit.magnify.lucas_kanade import pixel_grid
 from magkit.magnify.motion import Work
 from magkit.magnify.spline import Spline
@@ -22,8 +22,6 @@ Stabilize = Literal["out", "back"]
 
 SEEN = 0.5  # of the reference: where less of it is in the picture, another reference is taken
 DEEP = 65535  # values of the frames in between, so that they are not rounded twice
-INVERTED = 1e-3  # pixels: precision of the inverse of a displacement
-INVERSIONS = 50  # steps of its fixed-point iteration at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,8 @@ class Stabilizer:
             return taken.frame
         picture = torch.from_numpy(change).to(self._device).permute(2, 0, 1)[None] / DEEP
         height, width = made.shape[:2]
-        places = _inverse(taken.parameters, pixel_grid(picture[0]))
+        grid, back = pixel_grid(picture[0]), inverse(taken.parameters, height, width)
+        places = grid + displacement(back, grid, height, width)
         shown = Spline(picture).at(places) * _inside(places, height, width)
         return self._narrowed(_frame(self._tensor(taken.frame) + shown))
 
@@ -140,16 +139,6 @@ def _inside(places: torch.Tensor, height: int, width: int) -> torch.Tensor:
     last = places.new_tensor([width - 1, height - 1]).view(2, 1, 1)
     known: torch.Tensor = ((places >= 0) & (places <= last)).all(0)
     return known
-
-
-def _inverse(parameters: Array, grid: torch.Tensor) -> torch.Tensor:
-    """Return the places of the reference that are seen at places (2, H, W) of a frame."""
-    places, size = grid, (grid.shape[-2], grid.shape[-1])
-    for _ in range(INVERSIONS):
-        before, places = places, grid - displacement(parameters, places, *size)
-        if float((places - before).abs().max()) < INVERTED:
-            break
-    return places
 
 
 def _deep(frame: Frame) -> Frame:
