@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,10 +13,47 @@ from magkit.cli.parameters import parse_rectangle
 from magkit.errors import MagkitError, UsageError
 
 if TYPE_CHECKING:
+    from magkit.magnify.band import Band
     from magkit.magnify.region import Controls
+    from magkit.magnify.stabilize import Stabilize
     from magkit.video import VideoSource
     from magkit.video.compare import Line
 
+FromFrame = Annotated[
+    Literal["static", "dynamic", "follow"],
+    typer.Option(
+        "--mode",
+        help="Motion relative to the first frames, to the previous frame, or to the smooth path "
+        "of each place.",
+    ),
+]
+_ONLY = "Only motion of these frequencies, in Hz; may be given again"
+Bands = Annotated[
+    list[str] | None,
+    typer.Option("--band", metavar="LO-HI", help=f"{_ONLY}."),
+]
+BandsOrAuto = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--band",
+        metavar="LO-HI|auto",
+        help=f"{_ONLY}. auto: around the strongest vibration that is above its detection limit.",
+    ),
+]
+Limit = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PX",
+        help="How far anything is shown to move, softly; 0: no limit. Unset: 8 % of the shorter "
+        "side, at least 16.",
+    ),
+]
+Average = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Frames whose aligned mean is the reference of static mode; 8 if unset."
+    ),
+]
 Axis = Annotated[
     float | None,
     typer.Option(
@@ -52,6 +89,21 @@ Ramped = Annotated[
         help="The factor changes with time from A at the first frame to B at the last.",
     ),
 ]
+Stabilized = Annotated[
+    bool,
+    typer.Option(
+        "--stabilize",
+        help="Take out the camera's motion first, so that it isn't magnified: the result shows the "
+        "view of the first frame.",
+    ),
+]
+KeepCamera = Annotated[
+    bool,
+    typer.Option(
+        "--keep-camera-motion",
+        help="With --stabilize, put the camera's motion back into the result, unmagnified.",
+    ),
+]
 Compare = Annotated[
     bool, typer.Option("--compare", help="Show the input and the result side by side.")
 ]
@@ -71,6 +123,37 @@ SliceAt = Annotated[
         help="The column or row of --slice; through the place of the greatest motion if unset.",
     ),
 ]
+
+
+def parse_bands_or_auto(texts: Sequence[str] | None) -> tuple[tuple[Band, ...], bool]:
+    """Parse the values of --band: returns the bands, and whether one is to be found.
+
+    Raises:
+        UsageError: One is no band, two overlap, or auto is not alone.
+    """
+    from magkit.magnify.band import parse_bands
+
+    if texts and "auto" in texts:
+        if len(texts) > 1:
+            raise UsageError("--band auto finds the only band", "leave out the other --band")
+        return (), True
+    return parse_bands(texts or ()), False
+
+
+def stabilize_how(stabilize: bool, *, keep: bool) -> Stabilize | None:
+    """Returns what is asked for by --stabilize and --keep-camera-motion.
+
+    Raises:
+        UsageError: The second is given alone.
+    """
+    if not stabilize:
+        if keep:
+            raise UsageError(
+                "--keep-camera-motion needs --stabilize, which takes the camera's motion out",
+                "add --stabilize",
+            )
+        return None
+    return "back" if keep else "out"
 
 
 def read_controls(
@@ -102,7 +185,7 @@ class SliceRequest:
     line: Line | None
     overwrite: bool
 
-    def line_of(self, video: VideoSource, controls: Controls) -> Line:
+    def line_of(self, video: VideoSource, controls: Controls, camera: Stabilize | None) -> Line:
         """Returns the line that is shown of a clip.
 
         Raises:
@@ -110,7 +193,7 @@ class SliceRequest:
             MagkitError: None is named, and nothing moves in the clip.
         """
         if self.line is None:
-            return _busiest_line(video, controls)
+            return _busiest_line(video, controls, camera)
         self.line.check_size(video.info.height, video.info.width)
         return self.line
 
@@ -153,14 +236,16 @@ def parse_slice(
     return SliceRequest(path, parse_line(place), overwrite)
 
 
-def _busiest_line(video: VideoSource, controls: Controls) -> Line:
+def _busiest_line(video: VideoSource, controls: Controls, camera: Stabilize | None) -> Line:
     """Returns the line along the greatest motion where a clip is magnified, through its place."""
     from magkit.evaluate.vibration import find_patch
+    from magkit.magnify.stabilize import without_camera
     from magkit.video.compare import Line
 
     try:
         amount = controls.amount(video.info.height, video.info.width)
-        shown = video if amount is None else (frame * (amount > 0)[..., None] for frame in video)
+        frames = without_camera(video) if camera else video
+        shown = frames if amount is None else (frame * (amount > 0)[..., None] for frame in frames)
         patch = find_patch(shown)
     except MagkitError as error:
         raise MagkitError(error.message, "--slice-at x=N or y=N names a line") from error

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
 from magkit.cli.command import add, group
+from magkit.cli.controls import Bands, FromFrame
 from magkit.cli.evaluate_inversion import inversion
-from magkit.cli.magnify import FromFrame
 from magkit.cli.options import (
     Device,
     Images,
@@ -162,9 +163,7 @@ def clip(
     *,
     factor: Annotated[float, typer.Option("--factor", "-f", help="Magnification factor.")] = 10.0,
     mode: FromFrame = "static",
-    band: Annotated[
-        str | None, typer.Option(metavar="LO-HI", help="Only motion of these frequencies, in Hz.")
-    ] = None,
+    band: Bands = None,
     capture_fps: Annotated[
         float | None, typer.Option(help="Frame rate at which the scene was captured.")
     ] = None,
@@ -194,10 +193,10 @@ def clip(
     With --whole no vibration is needed. The texture ratio of a frame is the mean absolute second
     difference of its brightness over that before: 1 is right, more is torn, less is blurred.
     """
-    from magkit.magnify.band import check_request, parse_band
+    from magkit.magnify.band import check_request, parse_bands
 
-    frequencies = None if band is None else parse_band(band)
-    check_request(factor, mode, frequencies)
+    bands = parse_bands(band or [])
+    check_request(factor, mode, bands)
     if whole and at is not None:
         raise UsageError("--at names the place of a vibration, --whole measures whole frames")
     place = None if at is None else parse_rectangle(at, "--at")
@@ -217,7 +216,7 @@ def clip(
     video = open_video(source)
     filmed, times = filming(video.info, capture_fps)
     rate, count = float(filmed), video.info.frames
-    settings: dict[str, Any] = {"mode": mode, "band": frequencies, "rate": rate, "times": times}
+    settings: dict[str, Any] = {"mode": mode, "band": bands, "rate": rate, "times": times}
     with out.progress(f"magnifying {source}") as progress:
         if whole:
             frames = magnify_whole(video, model, factor, device=where, **settings)
@@ -233,7 +232,7 @@ def clip(
         "weights": weights,
         "factor": factor,
         "mode": mode,
-        "band": band,
+        "bands": [asdict(each) for each in bands],
         "rate": rate,
         **found,
     }

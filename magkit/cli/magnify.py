@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from magkit.cli.controls import (
+    Average,
     Axis,
+    BandsOrAuto,
     Compare,
+    FromFrame,
+    KeepCamera,
+    Limit,
     MaskFile,
     Ramped,
     Roi,
     Slice,
     SliceAt,
+    Stabilized,
+    parse_bands_or_auto,
     parse_slice,
     read_controls,
+    stabilize_how,
 )
 from magkit.cli.options import (
     Device,
@@ -34,6 +44,7 @@ from magkit.runtime.files import check_folder, fitted
 
 if TYPE_CHECKING:
     from magkit.magnify.band import Band, Ramp
+    from magkit.magnify.stabilize import Stabilize
 
 FACTOR = 10.0
 
@@ -61,27 +72,6 @@ Factor = Annotated[
         "--factor", "-f", help="Magnification factor, 0 to 300; 0 removes motion. 10 if unset."
     ),
 ]
-FromFrame = Annotated[
-    Literal["static", "dynamic", "follow"],
-    typer.Option(
-        "--mode",
-        help="Motion relative to the first frames, to the previous frame, or to the smooth path "
-        "of each place.",
-    ),
-]
-Frequencies = Annotated[
-    str | None,
-    typer.Option("--band", metavar="LO-HI", help="Only motion of these frequencies, in Hz."),
-]
-FrequenciesOrAuto = Annotated[
-    str | None,
-    typer.Option(
-        "--band",
-        metavar="LO-HI|auto",
-        help="Only motion of these frequencies, in Hz; auto: around the strongest vibration that "
-        "is above its detection limit.",
-    ),
-]
 CaptureFps = Annotated[
     float | None,
     typer.Option(
@@ -99,20 +89,6 @@ Fps = Annotated[
         metavar="RATE",
         help="Frame rate of an input that has none or a wrong one; unevenly spaced frames "
         "are written at this constant rate.",
-    ),
-]
-Limit = Annotated[
-    float | None,
-    typer.Option(
-        metavar="PX",
-        help="How far anything is shown to move, softly; 0: no limit. Unset: 8 % of the shorter "
-        "side, at least 16.",
-    ),
-]
-Average = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", help="Frames whose aligned mean is the reference of static mode; 8 if unset."
     ),
 ]
 Pattern = Annotated[
@@ -161,7 +137,7 @@ def magnify(
     factor: Factor = None,
     ramp: Ramped = None,
     mode: FromFrame = "static",
-    band: FrequenciesOrAuto = None,
+    band: BandsOrAuto = None,
     capture_fps: CaptureFps = None,
     order: Order = 2,
     limit: Limit = None,
@@ -169,6 +145,8 @@ def magnify(
     axis: Axis = None,
     mask: MaskFile = None,
     roi: Roi = None,
+    stabilize: Stabilized = False,
+    keep_camera_motion: KeepCamera = False,
     compare: Compare = False,
     slice_file: Slice = None,
     slice_at: SliceAt = None,
@@ -196,13 +174,14 @@ def magnify(
 
     Several clips are magnified one after another, until one fails.
     """
-    from magkit.magnify.band import ANY_BAND, check_request, parse_band
+    from magkit.magnify.band import ANY_BAND, check_request
 
-    automatic = band == "auto"
-    frequencies = None if band is None or automatic else parse_band(band)
+    bands, automatic = parse_bands_or_auto(band)
     times = _factor(factor, ramp)
-    check_request(times, mode, ANY_BAND if automatic else frequencies, limit, average)
-    jobs = _jobs(inputs, output, _mark(times, mode, "auto" if automatic else frequencies))
+    camera = stabilize_how(stabilize, keep=keep_camera_motion)
+    check_request(times, mode, ANY_BAND if automatic else bands, limit, average)
+    names = ["auto"] if automatic else bands
+    jobs = _jobs(inputs, output, _mark(times, mode, names, camera))
     _check_outputs(jobs, overwrite)
     picture = parse_slice(slice_file, slice_at, inputs, overwrite=overwrite)
     if automatic and len(jobs) > 1:
@@ -219,11 +198,10 @@ def magnify(
     )
     writing = WriteOptions(audio=audio, quality=quality, pix_fmt=pix_fmt, overwrite=overwrite)
     videos = [open_video(source, reading, start=start, end=end) for source, _ in jobs]
-    if frequencies is not None:
-        for video in videos:
-            frequencies.check_rate(video.info.rate if capture_fps is None else capture_fps)
+    for video, each in product(videos, bands):
+        each.check_rate(video.info.rate if capture_fps is None else capture_fps)
     controls = read_controls(videos, axis, mask, roi)
-    line = None if picture is None else picture.line_of(videos[0], controls[0])
+    line = None if picture is None else picture.line_of(videos[0], controls[0], camera)
 
     from magkit.magnify.load import load_magnifier
     from magkit.magnify.pipeline import magnify_file
@@ -236,7 +214,8 @@ def magnify(
         from magkit.evaluate.automatic import automatic_band
 
         with out.progress(f"measuring {inputs[0]}") as progress:
-            frequencies, reason = automatic_band(videos[0], capture_fps, progress)
+            found, reason = automatic_band(videos[0], capture_fps, progress)
+        bands = (found,)
         out.note(reason)
     results = []
     for video, chosen, (source, target) in zip(videos, controls, jobs, strict=True):
@@ -248,11 +227,12 @@ def magnify(
                 times,
                 controls=chosen,
                 mode=mode,
-                band=frequencies,
+                band=bands,
                 capture_rate=capture_fps,
                 order=order,
                 limit=limit,
                 average=average,
+                stabilize=camera,
                 compare=compare,
                 device=place,
                 precision=precision,
@@ -266,12 +246,13 @@ def magnify(
     settings = {
         **_factor_settings(times),
         "mode": mode,
-        "band": frequencies and asdict(frequencies),
+        "bands": [asdict(each) for each in bands],
         "limit": limit,
         "average": average,
         "axis": axis,
         "mask": mask,
         "roi": controls[0].roi,
+        "stabilize": camera,
         "compare": compare,
         "slice": slice_file,
         "slice_at": line and str(line),
@@ -336,11 +317,14 @@ def _factor_settings(factor: float | Ramp) -> dict[str, object]:
     return {"factor": None, "ramp": [factor.first, factor.last]}
 
 
-def _mark(factor: float | Ramp, mode: str, band: Band | str | None) -> str:
+def _mark(
+    factor: float | Ramp, mode: str, bands: Sequence[Band | str], camera: Stabilize | None
+) -> str:
     """The suffix of a result's name: "_x10", "_x1-20", "_x10_dynamic", "_x50_72-92Hz"."""
     how = "" if mode == "static" else f"_{mode}"
     times = f"{factor:g}" if isinstance(factor, float) else str(factor)
-    return f"_x{times}{how}" + (f"_{band}".replace(" ", "") if band else "")
+    held = {None: "", "out": "_stabilized", "back": "_camera-kept"}[camera]
+    return f"_x{times}{how}" + "".join(f"_{band}".replace(" ", "") for band in bands) + held
 
 
 def _jobs(inputs: list[Path], output: Path | None, mark: str) -> list[tuple[Path, Path]]:

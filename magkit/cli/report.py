@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from magkit.cli.magnify import FACTOR, Frequencies
+from magkit.cli.controls import Bands
+from magkit.cli.magnify import FACTOR
 from magkit.cli.measure_options import (
     At,
     CaptureFps,
@@ -27,9 +28,6 @@ from magkit.cli.measure_options import (
 from magkit.cli.options import Device, MagnifierName, Overwrite, Threads, WeightsFile
 from magkit.cli.output import Output
 from magkit.runtime.files import fitted
-
-if TYPE_CHECKING:
-    from magkit.magnify.band import Band
 
 ReportFolder = Annotated[
     Path | None,
@@ -62,7 +60,7 @@ def report(
     start: Start = None,
     end: End = None,
     factor: ReportFactor = FACTOR,
-    band: Frequencies = None,
+    band: Bands = None,
     magnifier: MagnifierName = "magnet-fast",
     weights: WeightsFile = None,
     device: Device = "auto",
@@ -74,6 +72,8 @@ def report(
     Writes index.html, magnified.mp4 and measurement.json. The clip is magnified in --band, or
     around its strongest motion; if nothing is above the detection limit, it is not magnified.
     """
+    from magkit.magnify.band import check_request, parse_bands
+
     settings = {
         "at": at,
         "roi": roi,
@@ -94,7 +94,8 @@ def report(
     size = read_scale(scale, unit)
     check_capture_fps(capture_fps)
     places = read_places(at, roi, grid)
-    frequencies = _band(band, factor)
+    bands = parse_bands(band or [])
+    check_request(factor, "static", bands)
     folder = output or _folder(clip)
 
     from magkit.measure.regions import named_places
@@ -103,8 +104,8 @@ def report(
 
     load_matplotlib()
     video = open_video(clip, ReadOptions(deep=True), start=start, end=end)
-    if frequencies is not None:
-        frequencies.check_rate(video.info.rate if capture_fps is None else capture_fps)
+    for each in bands:
+        each.check_rate(video.info.rate if capture_fps is None else capture_fps)
     size_HW = video.info.height, video.info.width
     regions = named_places(size_HW, places["at"], places["roi"], places["grid"], side)
 
@@ -124,7 +125,7 @@ def report(
         reading=reading,
         steady=steady,
         factor=factor,
-        band=frequencies,
+        bands=bands,
     )
     with out.progress(f"report on {clip}") as progress:
         record = write_report(
@@ -146,15 +147,6 @@ def report(
         wrote=written,
         then=f"open {written[0]} in a browser",
     )
-
-
-def _band(text: str | None, factor: float) -> Band | None:
-    """Return the band that is asked for, if one is; UsageError: it or the factor is impossible."""
-    from magkit.magnify.band import check_request, parse_band
-
-    band = None if text is None else parse_band(text)
-    check_request(factor, "static", band)
-    return band
 
 
 def _folder(clip: Path) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -52,7 +52,7 @@ class Request:
         reading: peak, peak to peak or root mean square.
         steady: take out the motion of the whole picture.
         factor: of the magnification, 0 to 300.
-        band: that is magnified; None: around the strongest tone that is motion.
+        bands: that are magnified; none: one around the strongest tone that is motion.
     """
 
     regions: tuple[Region, ...] = ()
@@ -62,7 +62,7 @@ class Request:
     reading: Reading = "peak"
     steady: bool = False
     factor: float = 10.0
-    band: Band | None = None
+    bands: tuple[Band, ...] = ()
 
     def measure(
         self, video: VideoSource, regions: tuple[Region, ...], progress: Progress
@@ -147,23 +147,24 @@ def write_report(
     load_matplotlib()
     with atomic_path(folder, kind="folder", overwrite=overwrite) as made:
         found = request.measure(video, request.regions, _step(progress, 0))
-        band = request.band or band_of_strongest(found)
+        strongest = band_of_strongest(found)
+        bands = request.bands or (() if strongest is None else (strongest,))
         record = _record(video, found, request, settings)
-        if band is not None:
+        if bands:
             output = made / CLIP
             magnify_file(
                 video,
                 output,
                 magnifier,
                 request.factor,
-                band=band,
+                band=bands,
                 capture_rate=request.capture_rate,
                 device=device,
                 options=WriteOptions(audio="none"),
                 progress=_step(progress, 1),
             )
-            gain = _gain(found, output, band, request, _step(progress, 2))
-            record["magnified"] = _magnified(output, band, gain, request)
+            gain = _gain(found, output, bands, request, _step(progress, 2))
+            record["magnified"] = _magnified(output, bands, gain, request)
         figures = draw_figures(found, next(iter(video)), request.unit, request.scale)
         (made / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         # Names of files may hold bytes that are no text.
@@ -191,13 +192,18 @@ def band_of_strongest(found: Measurement) -> Band | None:
 
 
 def _gain(
-    found: Measurement, output: Path, band: Band, request: Request, progress: Progress
+    found: Measurement,
+    output: Path,
+    bands: Sequence[Band],
+    request: Request,
+    progress: Progress,
 ) -> Gain | None:
-    """Measure the strongest tone of the band in the magnified clip; None: there is no tone."""
-    strongest = found.strongest(band.low, band.high)
-    if strongest is None:
+    """Measure the strongest tone of the bands in the magnified clip; None: there is no tone."""
+    each = [found.strongest(band.low, band.high) for band in bands]
+    tones = [strongest for strongest in each if strongest is not None]
+    if not tones:
         return None
-    result, finding = strongest
+    result, finding = max(tones, key=lambda strongest: strongest[1].tone.amplitude)
     video = open_video(output, ReadOptions(deep=True))
     after = request.measure(video, (result.track.region,), progress)
     tone, limit = _same(after.regions[0], finding, ALIKE * found.rate / found.frames)
@@ -238,12 +244,14 @@ def _record(
     }
 
 
-def _magnified(output: Path, band: Band, gain: Gain | None, request: Request) -> dict[str, Any]:
+def _magnified(
+    output: Path, bands: Sequence[Band], gain: Gain | None, request: Request
+) -> dict[str, Any]:
     return {
         "file": output.name,
         "sha256": file_digest(output),
         "factor": request.factor,
-        "band": [band.low, band.high],
+        "bands": [[band.low, band.high] for band in bands],
         "gain": None if gain is None else _gain_record(gain, request),
     }
 

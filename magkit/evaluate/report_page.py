@@ -120,14 +120,15 @@ def _magnified(record: Record) -> str:
             "<p>Nothing moves above the detection limit, so the clip was not magnified. "
             "<code>--band LO-HI</code> names a band to magnify all the same.</p>"
         )
-    low, high = made["band"]
+    bands = " and ".join(f"from {low:.4g} to {high:.4g} Hz" for low, high in made["bands"])
     link = (
         f'<p><a href="{escape(made["file"])}">{escape(made["file"])}</a>, beside this page, shows '
-        f"the motion from {low:.4g} to {high:.4g} Hz {made['factor']:g} times as large.</p>"
+        f"the motion {bands} {made['factor']:g} times as large.</p>"
     )
     if made["gain"] is None:
+        band = "this band" if len(made["bands"]) == 1 else "these bands"
         return link + (
-            "<p>No motion in this band is above the detection limit of the clip, so there is no "
+            f"<p>No motion in {band} is above the detection limit of the clip, so there is no "
             "gain to state. What moves in the magnified clip may be noise.</p>"
         )
     return link + _gain(record, made["gain"], made["factor"])

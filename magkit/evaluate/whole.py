@@ -95,7 +95,7 @@ def magnify_whole(
     factor: float,
     *,
     mode: Mode = "static",
-    band: Band | None = None,
+    band: Band | Sequence[Band] | None = None,
     rate: float | None = None,
     times: Sequence[float] | None = None,
     device: torch.device | str = "cpu",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Literal
 
 from magkit.errors import UsageError
@@ -66,6 +67,33 @@ def parse_band(text: str) -> Band:
     return Band(float(match[1]), float(match[2]))
 
 
+def parse_bands(texts: Sequence[str]) -> tuple[Band, ...]:
+    """Parse bands, see `parse_band`, in ascending order.
+
+    Raises:
+        UsageError: one has another form or is no band, or two of them overlap.
+    """
+    return bands_of([parse_band(text) for text in texts])
+
+
+def bands_of(band: Band | Sequence[Band] | None) -> tuple[Band, ...]:
+    """Return no, one or several bands in ascending order.
+
+    Raises:
+        UsageError: two overlap or touch: what both let through would be magnified twice, or
+            cancel out.
+    """
+    bands = [] if band is None else [band] if isinstance(band, Band) else list(band)
+    bands.sort(key=lambda each: each.low)
+    for below, above in pairwise(bands):
+        if above.low <= below.high:
+            whole = f"{below.low:g}-{max(below.high, above.high):g}"
+            raise UsageError(
+                f"the bands {below} and {above} overlap or touch", f"ask for the band {whole}"
+            )
+    return tuple(bands)
+
+
 @dataclass(frozen=True, slots=True)
 class Ramp:
     """A factor that grows, or falls, linearly with time from the first frame to the last.
@@ -114,7 +142,7 @@ def _check_factor(factor: float) -> None:
 def check_request(
     factor: float | Ramp,
     mode: Mode,
-    band: Band | None = None,
+    band: Band | Sequence[Band] | None = None,
     limit: float | None = None,
     average: int | None = None,
 ) -> None:
@@ -122,8 +150,8 @@ def check_request(
 
     Raises:
         UsageError: the factor isn't from 0 to 300, the limit is negative, the average isn't from 1
-            to 64 or not of mode static, or there is a band in dynamic mode or one from 0 Hz in mode
-            follow.
+            to 64 or not of mode static, two bands overlap, or there is a band in dynamic mode or
+            one from 0 Hz in mode follow.
     """
     if not isinstance(factor, Ramp):
         _check_factor(factor)
@@ -133,15 +161,16 @@ def check_request(
         raise UsageError(f"the mean must be of 1 to {MAX_AVERAGE} frames, not {average}")
     if average is not None and mode != "static":
         raise UsageError(f"the mode {mode} has no reference that is a mean of frames")
-    if band is not None and mode == "dynamic":
+    bands = bands_of(band)
+    if bands and mode == "dynamic":
         # Differences of successive frames are a velocity: its filtered part, added to the frame,
         # would come a quarter of a period early and grow with the frequency.
         raise UsageError(
             "a band is cut out of the motion since the first frame: it needs the mode static",
             "leave out --mode dynamic, or the band",
         )
-    if band is not None and mode == "follow" and band.low == 0:
+    if bands and mode == "follow" and bands[0].low == 0:
         raise UsageError(
-            f"the band {band} includes the path that the mode follow leaves as it is",
+            f"the band {bands[0]} includes the path that the mode follow leaves as it is",
             "ask for a band from above 0 Hz, or for the mode static",
         )

@@ -225,9 +225,7 @@ class _Squares:
     texture: Array  # (n,): the trace of `matrix`, in [0, 1]
 
 
-def _squares(
-    level: _Level, spline: Spline, parameters: Array, height: int, width: int
-) -> _Squares:
+def _squares(level: _Level, spline: Spline, parameters: Array, height: int, width: int) -> _Squares:
     """Return equations of the displacement that is left after a motion."""
     size = level.picture.shape[-2:]
     moved = level.places + displacement(parameters, level.places, height, width)

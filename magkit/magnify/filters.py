@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -97,6 +98,20 @@ class BandPass:
             step = kept @ step
             step[:, -2:] += fed * np.array([2 - share, share])
         return np.concatenate([step, self._out @ step])
+
+
+class BandSum:
+    """The sum of the filters of several bands, see `BandPass`."""
+
+    def __init__(self, bands: Sequence[Band], rate: float | Fraction, order: int = ORDER) -> None:
+        self._parts = [BandPass(band, rate, order) for band in bands]
+
+    def __call__(self, value: torch.Tensor, interval: float | None = None) -> torch.Tensor:
+        """Return the filtered value, see `BandPass`."""
+        first, *others = (part(value, interval) for part in self._parts)
+        for other in others:
+            first = first + other
+        return first
 
 
 def _analog(

@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from magkit.errors import UsageError
-from magkit.magnify.band import Band
-from magkit.magnify.filters import BandPass
+from magkit.magnify.band import Band, bands_of
 from magkit.magnify.lucas_kanade import backward_warp
 from magkit.protocols import DisplacementMagnifier, Magnifier
 from magkit.video import Frame
@@ -34,7 +33,16 @@ class Work(Protocol):
         """Apply a function to items, several at a time; each call has its turn. Keep the order."""
 
 
+class Filter(Protocol):
+    """A streaming filter over time, such as `filters.BandSum`."""
+
+    def __call__(self, value: torch.Tensor, interval: float | None = None, /) -> torch.Tensor:
+        """Return the filtered value of the next frame, `interval` seconds after the last one."""
+
+
 PERIOD = 10  # frames: periods up to this are magnified whole, where no band is given
+MAX_GAIN = 1.1  # of several bands together at any frequency
+RESPONSES = 4096  # points of a filter's response
 MAX_REACH = 60  # frames on each side of which a path is made
 _SPREAD = 1.4  # half of the filter's length over the period at its edge
 _KEPT = 2.0  # frequency from which on all is left out, over the band's upper edge
@@ -69,7 +77,7 @@ def since_first(
     stream: Iterable[Encoded],
     work: Work,
     magnifier: Magnifier,
-    make_filter: Callable[[], BandPass] | None,
+    make_filter: Callable[[], Filter] | None,
     intervals: Iterator[float],
 ) -> Iterator[Shown]:
     """Yield each frame with its motion since its shot's first frame, filtered in time.
@@ -91,7 +99,7 @@ def since_first(
         begins = make_filter is not None
         return pair.item, measure(pair.reference, pair.reference) if begins else None
 
-    part: BandPass | None = None
+    part: Filter | None = None
     interval: float | None = None
     for item, motion in work.map(found, _to_reference(stream, work, magnifier)):
         first, shown = item.opening is not None, motion
@@ -256,20 +264,41 @@ def _follow(
     return position + backward_warp(step, -position / cell)
 
 
-def path_kernel(rate: float | Fraction, band: Band | None) -> list[float]:
+def path_kernel(rate: float | Fraction, band: Band | Sequence[Band] | None) -> list[float]:
     """Return the weights of frames 0, 1, 2, ... before and after, which tell off-path motion.
 
     The difference of two low-pass filters: what is slower than the band belongs to the path, what
     is faster than twice its upper edge is left out. Without a band the path is what is slower than
-    a period of 10 frames, and nothing is left out.
+    a period of 10 frames, and nothing is left out. Of several bands it is the sum.
 
     Returns:
         Weights that sum to nought over both directions; the first one is that of the frame itself.
 
     Raises:
         UsageError: the band reaches half the rate, or begins so low that the path needs more than
-            60 frames on each side.
+            60 frames on each side; or what two bands let through overlaps.
     """
+    bands = bands_of(band)
+    halves = [_off_path_kernel(rate, each) for each in bands or [None]]
+    longest = max(len(half) for half in halves)
+    kernel = np.sum([np.pad(half, (0, longest - len(half))) for half in halves], 0)
+    if len(halves) > 1 and _highest(kernel) > max(MAX_GAIN, *map(_highest, halves)):
+        raise UsageError(
+            f"the bands {' and '.join(map(str, bands))} are too close to each other for the mode "
+            "follow, whose bands have gentle edges",
+            "ask for one band that holds both, or for the mode static",
+        )
+    weights: list[float] = kernel.tolist()
+    return weights
+
+
+def _highest(kernel: NDArray[np.float64]) -> float:
+    """Return the greatest response of half of a symmetric filter to any frequency."""
+    return float((2 * np.fft.rfft(kernel, RESPONSES).real - kernel[0]).max())
+
+
+def _off_path_kernel(rate: float | Fraction, band: Band | None) -> NDArray[np.float64]:
+    """Return the weights of one band, see `path_kernel`."""
     if band is not None:
         band.check_rate(rate)
     slow = 1 / PERIOD if band is None else band.low / float(rate)
@@ -281,7 +310,7 @@ def path_kernel(rate: float | Fraction, band: Band | None) -> list[float]:
         )
     path = _low_pass(slow)
     kept = np.ones(1) if band is None else _low_pass(_KEPT * band.high / float(rate))
-    kernel: list[float] = (np.pad(kept, (0, len(path) - len(kept))) - path).tolist()
+    kernel: NDArray[np.float64] = np.pad(kept, (0, len(path) - len(kept))) - path
     return kernel
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from magkit.errors import UsageError
-from magkit.magnify.band import AVERAGE, Band, Mode, Ramp, check_request
+from magkit.magnify.band import AVERAGE, Band, Mode, Ramp, bands_of, check_request
 from magkit.magnify.coherence import default_limit, limited
-from magkit.magnify.filters import ORDER, BandPass
+from magkit.magnify.filters import ORDER, BandSum
 from magkit.magnify.motion import (
     Encoded,
     Shown,
@@ -26,7 +26,7 @@ from magkit.magnify.motion import (
     since_last,
 )
 from magkit.magnify.region import Controls, Region
-from magkit.magnify.shots import ShotFrame, marked, shots_of
+from magkit.magnify.shots import ShotFrame, marked, split_shots
 from magkit.magnify.stabilize import Stabilize, Stabilizer
 from magkit.magnify.stages import Stages
 from magkit.progress import Progress, silent
@@ -58,7 +58,7 @@ def magnify(
     *,
     controls: Controls = EVERYTHING,
     mode: Mode = "static",
-    band: Band | None = None,
+    band: Band | Sequence[Band] | None = None,
     rate: float | Fraction | None = None,
     times: Sequence[float] | None = None,
     order: int = ORDER,
@@ -82,7 +82,7 @@ def magnify(
             magnifiers that measure displacements.
         mode: "static" measures motion from a shot's first frames, "dynamic" from the previous
             frame, "follow" from each place's smooth path (`motion.off_path`).
-        band: Only motion of these frequencies is magnified.
+        band: Only motion of these frequencies is magnified; several bands are magnified together.
         rate: Mean frames per second of filming; required with a band.
         times: Times of unevenly spaced frames in seconds, for the band in static mode; later
             frames follow the rate.
@@ -107,15 +107,16 @@ def magnify(
             not suit the band or the magnifier; with the first frame, if a control doesn't fit it.
     """
     factors = [factor] if isinstance(factor, float | int) else list(factor)
+    bands = bands_of(band)
     for each in factors:
-        check_request(each, mode, band, limit, average)
+        check_request(each, mode, bands, limit, average)
     if not isinstance(magnifier, DisplacementMagnifier):
         _check_displacement(mode, limit, average, controls.axis)
         average = 1
         precision = "full" if precision == "auto" else precision
-    if band is not None and rate is None:
-        raise UsageError(f"the band {band} needs the rate at which the frames were filmed")
-    measure = _measure(magnifier, mode, band, rate, times, order, torch.device(device))
+    if bands and rate is None:
+        raise UsageError(f"the band {bands[0]} needs the rate at which the frames were filmed")
+    measure = _measure(magnifier, mode, bands, rate, times, order, torch.device(device))
     unchanged = all(each == 1 for each in factors)
     if unchanged and stabilize != "out":
         return iter(frames)
@@ -126,7 +127,7 @@ def magnify(
     def made(begun: Iterable[tuple[Frame, bool]]) -> Iterator[Frame]:
         if unchanged:
             return (frame for frame, _ in begun)
-        return _magnified(shots_of(begun, opening), magnifier, render, measure, stages)
+        return _magnified(split_shots(begun, opening), magnifier, render, measure, stages)
 
     steps = _stabilized(frames, made, stabilize, stages) if stabilize else made(marked(frames))
     return _closing(steps, stages)
@@ -140,7 +141,7 @@ def magnify_file(
     *,
     controls: Controls = EVERYTHING,
     mode: Mode = "static",
-    band: Band | None = None,
+    band: Band | Sequence[Band] | None = None,
     capture_rate: float | None = None,
     order: int = ORDER,
     limit: float | None = None,
@@ -242,7 +243,7 @@ Measure = Callable[[Iterable[Encoded], Work], Iterator[Shown]]
 def _measure(
     magnifier: Magnifier,
     mode: Mode,
-    band: Band | None,
+    bands: Sequence[Band],
     rate: float | Fraction | None,
     times: Sequence[float] | None,
     order: int,
@@ -253,14 +254,14 @@ def _measure(
         return partial(since_last, magnifier=magnifier)
     if mode == "follow":
         assert isinstance(magnifier, DisplacementMagnifier)
-        kernel = path_kernel(1.0 if rate is None else rate, band)
+        kernel = path_kernel(1.0 if rate is None else rate, bands)
         encode = partial(_encode, magnifier, device)
-        filtered = band is not None
+        filtered = bool(bands)
         return partial(
             off_path, magnifier=magnifier, kernel=kernel, encode=encode, filtered=filtered
         )
     intervals = (later - earlier for earlier, later in pairwise(times or ()))
-    filters = None if band is None else partial(BandPass, band, rate or 1.0, order)
+    filters = partial(BandSum, bands, rate or 1.0, order) if bands else None
     if filters is not None:
         filters()  # refuses what is impossible before the first frame
     return partial(since_first, magnifier=magnifier, make_filter=filters, intervals=intervals)

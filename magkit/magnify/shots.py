@@ -25,18 +25,13 @@ class ShotFrame:
     opening: Sequence[Frame] | None = None
 
 
-def split_shots(frames: Iterable[Frame], count: int) -> Iterator[ShotFrame]:
-    """Find the cuts of a clip, `count` frames in advance.
+def split_shots(frames: Iterable[tuple[Frame, bool]], count: int) -> Iterator[ShotFrame]:
+    """Look at the frames of a clip, `count` of them in advance.
 
     Args:
-        frames: (H, W, 3), uint8 or uint16.
+        frames: (H, W, 3), uint8 or uint16, and whether each begins a shot; see `marked`.
         count: the number of frames in an opening; shorter shots have fewer.
     """
-    return shots_of(marked(frames), count)
-
-
-def shots_of(frames: Iterable[tuple[Frame, bool]], count: int) -> Iterator[ShotFrame]:
-    """Do likewise with frames of which is known whether they begin a shot."""
     coming: deque[tuple[Frame, bool]] = deque()
     stream = iter(frames)
     while True:
@@ -74,7 +69,7 @@ def thumbnail(frame: Frame) -> NDArray[np.float32]:
 
 
 def marked(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
-    """Yield frames, and whether they begin a shot."""
+    """Find the cuts of a clip: yield its frames, and whether they begin a shot."""
     before = None
     for frame in frames:
         after = thumbnail(frame)

@@ -14,7 +14,9 @@ import torch
 from magkit.magnify.camera import STILL, Array, Reference, displacement, inverse
 from magkit.magnify.lucas_kanade import pixel_grid
 from magkit.magnify.motion import Work
+from magkit.magnify.shots import marked
 from magkit.magnify.spline import Spline
+from magkit.magnify.stages import Stages
 from magkit.video import Frame
 
 Stabilize = Literal["out", "back"]
@@ -48,7 +50,9 @@ class Stabilizer:
         self._reference: Reference | None = None
         self._parameters, self._last = STILL, np.zeros((0, 0, 3), np.uint16)
 
-    def held(self, frames: Iterable[tuple[Frame, bool]], work: Work) -> Iterator[tuple[Frame, bool]]:
+    def held(
+        self, frames: Iterable[tuple[Frame, bool]], work: Work
+    ) -> Iterator[tuple[Frame, bool]]:
         """Yield frames as a camera would see them that stands where it stood at first.
 
         Where nothing is known of a place, it stays as it was in the frame before.
@@ -132,6 +136,13 @@ class Stabilizer:
         if most == DEEP:
             return frame
         return ((frame.astype(np.uint32) * most + DEEP // 2) // DEEP).astype(self._kind)
+
+
+def without_camera(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Yield frames (H, W, 3), of their own type, from which the camera's motion is taken out."""
+    device = torch.device("cpu")
+    camera, work = Stabilizer(device, "out"), Stages(device, "full", concurrent=False)
+    return camera.finished((frame for frame, _ in camera.held(marked(frames), work)), work)
 
 
 def _inside(places: torch.Tensor, height: int, width: int) -> torch.Tensor:

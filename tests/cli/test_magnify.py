@@ -118,7 +118,7 @@ def test_several_clips_go_into_a_folder(
     said = json.loads(capsys.readouterr().out)
     assert [result["frames"] for result in said["results"]] == [8, 3]
     assert said["results"][1]["input"] == str(other)
-    assert (said["factor"], said["mode"], said["band"]) == (10, "static", None)
+    assert (said["factor"], said["mode"], said["bands"]) == (10, "static", [])
 
 
 def test_a_container_that_is_not_written_becomes_mp4(

@@ -76,7 +76,7 @@ def test_a_vibration(moving: Path, here: Path, report: Callable[..., dict[str, A
     said = json.loads((folder / "measurement.json").read_text())
     assert said == {name: value for name, value in record.items() if name in said}
     made, gain = said["magnified"], said["magnified"]["gain"]
-    assert made["band"] == pytest.approx([3, 5], abs=0.02)
+    assert made["bands"] == [pytest.approx([3, 5], abs=0.02)]
     assert gain["before"] == pytest.approx(0.4, rel=0.02)
     assert gain["frequency"] == pytest.approx(4, abs=0.02)
     assert gain["ratio"] == pytest.approx(gain["after"] / gain["before"])

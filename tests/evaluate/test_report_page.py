@@ -75,7 +75,7 @@ RECORD: dict[str, Any] = {
         "file": "magnified.mp4",
         "sha256": "cd" * 32,
         "factor": 10.0,
-        "band": [28.8, 35.2],
+        "bands": [[28.8, 35.2]],
         "gain": GAIN,
     },
     "settings": {"roi": ["1,2,30,40"], "steady": False, "factor": 10.0},

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from magkit.magnify.shots import is_cut, split_shots, thumbnail
+from magkit.magnify.shots import is_cut, marked, split_shots, thumbnail
 from magkit.video import Frame
 
 
@@ -28,7 +28,9 @@ def brightened(frame: Frame, gain: float, offset: float = 0.0) -> Frame:
 
 def cuts(frames: list[Frame]) -> list[int]:
     """Where the shots after the first begin."""
-    begins = [i for i, item in enumerate(split_shots(frames, 1)) if item.opening is not None]
+    begins = [
+        i for i, item in enumerate(split_shots(marked(frames), 1)) if item.opening is not None
+    ]
     assert begins[:1] == [0][: len(frames)]
     return begins[1:]
 
@@ -96,7 +98,7 @@ def test_a_frame_is_like_itself() -> None:
 def test_an_opening_ends_with_its_shot(count: int) -> None:
     lengths = [3, 1, 7, 2]
     frames = [scene(seed) for seed, length in enumerate(lengths) for _ in range(length)]
-    items = list(split_shots(iter(frames), count))
+    items = list(split_shots(marked(frames), count))
     assert all(item.frame is frame for item, frame in zip(items, frames, strict=True))
     openings = {i: item.opening for i, item in enumerate(items) if item.opening is not None}
     assert list(openings) == [0, 3, 4, 11]
@@ -115,7 +117,7 @@ def test_frames_are_read_when_they_are_needed(count: int) -> None:
             read += 1
             yield scene(7)
 
-    shots = split_shots(source(), count)
+    shots = split_shots(marked(source()), count)
     assert read == 0
     for number, _ in enumerate(shots):
         assert read == min(number + count, 12)
@@ -123,4 +125,4 @@ def test_frames_are_read_when_they_are_needed(count: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_no_frames_are_no_shots(count: int) -> None:
-    assert list(split_shots([], count)) == []
+    assert list(split_shots(marked([]), count)) == []
