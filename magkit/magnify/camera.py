@@ -33,12 +33,13 @@ LONGEST = 2.0  # pixels of a level: a step at most
 REWEIGHTED = 4  # times the squares are weighted in each iteration
 TOLERANCE = 3.0  # standard deviations of disagreement at which a square's weight is a quarter
 LEAST_SCALE = 1e-3  # pixels: standard deviation of a square's displacement at least
-LOST = 0.5  # pixels of the finest level: likewise, from which on no common motion is found
+LOST = 0.3  # correlation of most squares below which no common motion is found
+DOUBTFUL = 0.7  # likewise, below which another motion is tried
 SIGNIFICANT = 5.0  # standard deviations: less motion is none
 CLUSTERS = 6  # of a side: parts of the frame whose squares may err alike
-ROUNDING = (0.5 / 255) ** 2  # mean square of gradients that rounding to 8 bits makes
-NOISE_GRADIENT = float(np.square(DERIVE).sum() / np.square(SMOOTH).sum()) / 2
-"""Mean square of the gradient of white noise, over that of the smoothed difference of frames."""
+ROUNDING = (1 / 255) ** 2 / 12  # variance of the noise that rounding to 8 bits makes
+NOISE_GRADIENT = float(np.square(DERIVE).sum() * np.square(SMOOTH).sum()) / 2
+"""Mean square of the gradient of the mean of two frames, over the variance of their white noise."""
 PRIOR = (1e3, 1e3, 30.0, 30.0)
 """Standard deviations in pixels that parameters have where nothing is known of them."""
 
@@ -88,17 +89,17 @@ class Found:
     Attributes:
         parameters: see `displacement`.
         deviation: root mean square over the frame of the displacement's standard deviation, pixels.
-        scale: standard deviation of the squares' own displacements, pixels of the finest level.
+        correlation: of most of the texture with the displaced reference: a weighted median.
     """
 
     parameters: Array
     deviation: float
-    scale: float
+    correlation: float
 
     @property
     def lost(self) -> bool:
         """Whether the frame has no motion in common with the reference."""
-        return self.scale > LOST
+        return self.correlation < LOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class _Level:
     picture: torch.Tensor  # (1, 1, h, w)
     places: torch.Tensor  # of its pixels in the frame, (2, h, w)
     basis: Array  # of its squares, (n, 2, 4)
+    noise: float  # its variance
     clusters: Array  # which of the parts of the frame each square is in, (CLUSTERS^2, n)
 
 
@@ -140,7 +142,7 @@ class Reference:
         parts = np.array([self.width, self.height]) / CLUSTERS
         column, row = (centres / parts[:, None]).astype(int).clip(0, CLUSTERS - 1)
         clusters = np.eye(CLUSTERS**2)[row * CLUSTERS + column].T
-        return _Level(number, picture, places, _basis(x, y), clusters)
+        return _Level(number, picture, places, _basis(x, y), _noise(picture), clusters)
 
     def _spread(self) -> Array:
         """Return the mean over the frame of the products of the basis, (4, 4)."""
@@ -152,20 +154,20 @@ class Reference:
 
     def measure(self, frame: torch.Tensor, start: Array = STILL) -> Found:
         """Return the camera's motion to a frame (1, 3, H, W), sought around `start`."""
-        parameters, covariance, scale = start.copy(), np.zeros_like(self.spread), 0.0
+        parameters, covariance, alike = start.copy(), np.zeros_like(self.spread), 1.0
         pictures = _pyramid(frame)
         for level in reversed(self.levels):
             spline = Spline(pictures[level.number])
             for _ in range(ITERATIONS):
                 squares = _squares(level, spline, parameters, self.height, self.width)
-                step, covariance, scale = _solved(squares, level, parameters)
+                alike = _median(squares.correlation, squares.texture)
+                step, covariance = _solved(squares, level, parameters)
                 length = self.length(step) / 2**level.number
                 parameters = parameters + step * min(1.0, LONGEST / max(length, 1e-9))
                 if length < CONVERGED[level is self.levels[0]]:
                     break
         deviation = math.sqrt(max(float((self.spread * covariance).sum()), 0.0))
-        finest = self.levels[0].number if self.levels else 0
-        return Found(parameters, deviation, scale / 2**finest)
+        return Found(parameters, deviation, alike)
 
     def find(self, frame: torch.Tensor, near: Array) -> Array:
         """Return the parameters of the camera's motion to a frame (1, 3, H, W).
@@ -178,8 +180,9 @@ class Reference:
                 is returned if the frame has no motion in common with the reference.
         """
         found = self.measure(frame, near)
-        if found.lost:
-            found = self.measure(frame, self._search(frame))
+        if found.correlation < DOUBTFUL:
+            others = found, self.measure(frame, self._search(frame))
+            found = max(others, key=lambda each: each.correlation)
         if found.lost:
             return near
         doubt = SIGNIFICANT * found.deviation / max(self.length(found.parameters), 1e-9)
@@ -216,6 +219,14 @@ def _pyramid(frame: torch.Tensor) -> list[torch.Tensor]:
     return levels
 
 
+def _noise(picture: torch.Tensor) -> float:
+    """Return the variance of a picture's noise (Immerkaer, CVIU 1996), where it has least detail."""
+    twice = picture.new_tensor([1.0, -2.0, 1.0])
+    detail = F.conv2d(picture, (twice[:, None] * twice)[None, None]).square() / 36
+    powers = F.avg_pool2d(detail, CELL).flatten()
+    return max(float(powers.quantile(0.25)), ROUNDING)
+
+
 @dataclass(frozen=True, slots=True)
 class _Squares:
     """The normal equations of squares in units of the frame's pixels."""
@@ -223,6 +234,7 @@ class _Squares:
     matrix: Array  # (n, 2, 2), over `texture`
     right: Array  # (n, 2), likewise
     texture: Array  # (n,): the trace of `matrix`, in [0, 1]
+    correlation: Array  # of the frame with the reference, (n,)
 
 
 def _squares(level: _Level, spline: Spline, parameters: Array, height: int, width: int) -> _Squares:
@@ -236,34 +248,38 @@ def _squares(level: _Level, spline: Spline, parameters: Array, height: int, widt
     seen = seen * _contrast(level.picture, seen, inside)
     mean = (level.picture + seen) / (2 * 2**level.number)
     x, y = _filtered(mean, SMOOTH, DERIVE), _filtered(mean, DERIVE, SMOOTH)
-    rest = _filtered(level.picture - seen, SMOOTH, SMOOTH)
-    maps = torch.cat([x, y, rest, inside], 1)
-    products = [x * x, x * y, y * y, x * rest, y * rest, rest * rest]
+    rest, both = (_filtered(each, SMOOTH, SMOOTH) for each in (level.picture - seen, mean))
+    maps = torch.cat([x, y, rest, both, inside], 1)
+    products = [x * x, x * y, y * y, x * rest, y * rest, rest * rest, both * both]
     pooled = F.avg_pool2d(torch.cat([maps, *products], 1), CELL)[0].flatten(1)
-    return _normalised(pooled.cpu().double().numpy(), 4.0**-level.number)
+    return _normalised(pooled.cpu().double().numpy(), level.noise, 4.0**-level.number)
 
 
-def _normalised(pooled: Array, unit: float) -> _Squares:
+def _normalised(pooled: Array, noise: float, unit: float) -> _Squares:
     """Return the equations of squares; those with much texture have the same weight.
 
     Args:
-        pooled: means over each of n squares, (10, n): both gradients, the rest, the share that is
-            known, and their products.
+        pooled: means over each of n squares, (12, n): both gradients, the difference of the frames,
+            their mean, the share that is known, and products.
+        noise: variance of the noise of a frame.
         unit: the square of a pixel of the frame over one of the level.
     """
-    x, y, rest, inside = pooled[:4]
+    x, y, rest, both, inside = pooled[:5]
     # Covariances: a change of brightness is no motion.
-    means = np.array([x * x, x * y, y * y, x * rest, y * rest, rest * rest])
-    xx, xy, yy, xr, yr, rr = (pooled[4:] - means) * (inside > 0.999)
+    means = np.array([x * x, x * y, y * y, x * rest, y * rest, rest * rest, both * both])
+    xx, xy, yy, xr, yr, rr, bb = (pooled[5:] - means) * (inside > 0.999)
     trace = xx + yy
     known = trace > 0
-    noise = NOISE_GRADIENT * unit * np.quantile(rr[known], 0.25) if known.any() else 0.0
-    texture = (trace - 2 * noise).clip(0)
+    # Gradients in x and y have the power of noise each; more than twice it is texture.
+    texture = (trace - 4 * NOISE_GRADIENT * noise * unit).clip(0)
     typical = np.quantile(texture[known], 0.75) if known.any() else 0.0
-    weight = texture / ((trace + 1e-30) * (texture + typical + ROUNDING * unit))
+    weight = texture / ((trace + 1e-30) * (texture + typical + 1e-30))
     matrix = np.stack([np.stack([xx, xy], -1), np.stack([xy, yy], -1)], -2)
     right = np.stack([xr, yr], -1)
-    return _Squares(matrix * weight[:, None, None], right * weight[:, None], trace * weight)
+    # Of the sum and the difference of two pictures of equal power.
+    alike = (4 * bb / unit - rr) / (4 * bb / unit + rr + 1e-30)
+    weighted = matrix * weight[:, None, None], right * weight[:, None]
+    return _Squares(*weighted, trace * weight, alike)
 
 
 def _contrast(wanted: torch.Tensor, given: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
@@ -284,8 +300,8 @@ def _filtered(
     return F.conv2d(F.conv2d(padded, rows), columns.view(1, 1, 1, -1))
 
 
-def _solved(squares: _Squares, level: _Level, before: Array) -> tuple[Array, Array, float]:
-    """Return a step of the parameters, their covariance, and the deviation of a square, pixels."""
+def _solved(squares: _Squares, level: _Level, before: Array) -> tuple[Array, Array]:
+    """Return a step of the parameters, and their covariance."""
     share, prior = squares.texture, np.diag(1 / np.array(PRIOR) ** 2)
     design = squares.matrix @ level.basis
     products = np.swapaxes(level.basis, 1, 2) @ design
@@ -302,10 +318,10 @@ def _solved(squares: _Squares, level: _Level, before: Array) -> tuple[Array, Arr
     scores = rights - products @ step
     sums = level.clusters @ (weight[:, None] * scores) / scale**2
     inverse = np.linalg.inv(normal)
-    return step, inverse @ (sums.T @ sums) @ inverse, scale
+    return step, inverse @ (sums.T @ sums) @ inverse
 
 
 def _median(values: Array, weights: Array) -> float:
     order = values.argsort()
     total = weights[order].cumsum()
-    return float(values[order][np.searchsorted(total, total[-1] / 2)]) if total[-1] else 0.0
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])

@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magkit.errors import UsageError
-from magkit.magnify.band import MAX_AVERAGE, Band, Mode, Ramp, check_request, parse_band, parse_ramp
+from magkit.magnify.band import (
+    MAX_AVERAGE,
+    Band,
+    Mode,
+    Ramp,
+    bands_of,
+    check_request,
+    parse_band,
+    parse_bands,
+    parse_ramp,
+)
 
 
 @pytest.mark.parametrize(
@@ -111,3 +121,27 @@ def test_a_ramp_is_linear_in_time() -> None:
 def test_what_is_no_ramp(text: str) -> None:
     with pytest.raises(UsageError):
         parse_ramp(text)
+
+
+def test_several_bands_are_in_order() -> None:
+    assert parse_bands(["5-6", "1-2"]) == (Band(1, 2), Band(5, 6))
+    assert parse_bands([]) == bands_of(None) == ()
+    assert bands_of(Band(1, 2)) == (Band(1, 2),)
+
+
+@pytest.mark.parametrize(
+    ("texts", "whole"),
+    [(["1-2", "1.5-3"], "1-3"), (["2-3", "1-2"], "1-3"), (["1-9", "2-3"], "1-9")],
+)
+def test_bands_that_overlap_are_refused(texts: list[str], whole: str) -> None:
+    with pytest.raises(UsageError, match="overlap or touch") as raised:
+        parse_bands(texts)
+    assert f"the band {whole}" in raised.value.hint
+
+
+def test_no_band_of_several_suits_every_mode() -> None:
+    check_request(10, "follow", [Band(1, 2), Band(5, 6)])
+    with pytest.raises(UsageError, match="mode static"):
+        check_request(10, "dynamic", [Band(1, 2), Band(5, 6)])
+    with pytest.raises(UsageError, match="includes the path"):
+        check_request(10, "follow", [Band(5, 6), Band(0, 2)])

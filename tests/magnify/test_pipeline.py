@@ -227,3 +227,33 @@ def test_what_is_impossible_is_refused_before_a_frame_is_asked_for() -> None:
     ):
         with pytest.raises(UsageError):
             magnify(never(), Pixels(), **arguments)
+
+
+BANDS = [Band(1, 2), Band(5, 6)]
+
+
+@pytest.mark.parametrize(
+    ("frequency", "gain"), [(0.2, 1.0), (1.41, 10.0), (3.2, 1.0), (5.48, 10.0), (11.0, 1.0)]
+)
+def test_all_of_several_bands_are_magnified(frequency: float, gain: float) -> None:
+    rate, count = 30.0, 600
+    times = np.arange(count) / rate
+    values = (1000 * (32 + np.sin(2 * np.pi * frequency * times))).round().astype(np.uint16)
+    frames = [np.full((8, 8, 3), value, np.uint16) for value in values]
+    shown = magnify(frames, Pixels(), 10, band=BANDS, rate=rate, order=4)
+    out = np.array([frame[0, 0, 0] for frame in shown], float)
+    exact = values.astype(float)
+    for band in BANDS:
+        edges = [band.low, band.high]
+        sos = scipy.signal.butter(4, edges, "bandpass", fs=rate, output="sos")
+        exact += 9 * scipy.signal.sosfilt(sos, values.astype(float) - values[0])
+    assert np.abs(out - exact).max() < 1
+    late = slice(300, None)
+    wave = np.exp(-2j * np.pi * frequency * times[late])
+    amplitude = 2 * abs(((out - out[late].mean())[late] * wave).mean())
+    assert amplitude / 1000 == pytest.approx(gain, rel=0.06)
+
+
+def test_every_band_must_be_below_half_the_rate() -> None:
+    with pytest.raises(UsageError, match="5-6 Hz reaches half"):
+        magnify(noise(3, 8, 8), Pixels(), 10, band=BANDS, rate=11)
