@@ -10,7 +10,7 @@ fit noise and objects rather than the camera.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -101,6 +101,11 @@ class Found:
         """Whether the frame has no motion in common with the reference."""
         return self.correlation < LOST
 
+    @property
+    def certain(self) -> bool:
+        """Whether the frame certainly shows what the reference shows."""
+        return self.correlation >= DOUBTFUL
+
 
 @dataclass(frozen=True, slots=True)
 class _Level:
@@ -169,8 +174,8 @@ class Reference:
         deviation = math.sqrt(max(float((self.spread * covariance).sum()), 0.0))
         return Found(parameters, deviation, alike)
 
-    def find(self, frame: torch.Tensor, near: Array) -> Array:
-        """Return the parameters of the camera's motion to a frame (1, 3, H, W).
+    def find(self, frame: torch.Tensor, near: Array) -> Found:
+        """Return the camera's motion to a frame (1, 3, H, W), wherever it went.
 
         Motion of less than `SIGNIFICANT` standard deviations is none at all.
 
@@ -179,15 +184,17 @@ class Reference:
             near: where it is sought first: the parameters of the frame before. They are also what
                 is returned if the frame has no motion in common with the reference.
         """
+        if not self.levels:
+            return Found(near, 0.0, 0.0)
         found = self.measure(frame, near)
-        if found.correlation < DOUBTFUL:
+        if not found.certain:
             others = found, self.measure(frame, self._search(frame))
             found = max(others, key=lambda each: each.correlation)
         if found.lost:
-            return near
+            return replace(found, parameters=near)
         doubt = SIGNIFICANT * found.deviation / max(self.length(found.parameters), 1e-9)
         # Less motion counts less (positive-part shrinkage, Efron & Morris 1973): nothing jumps.
-        return max(0.0, 1 - doubt**2) * found.parameters
+        return replace(found, parameters=max(0.0, 1 - doubt**2) * found.parameters)
 
     def _search(self, frame: torch.Tensor) -> Array:
         """Return the translation at which the coarsest level correlates most, by phases."""
@@ -220,7 +227,7 @@ def _pyramid(frame: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _noise(picture: torch.Tensor) -> float:
-    """Return the variance of a picture's noise (Immerkaer, CVIU 1996), where it has least detail."""
+    """Return the variance of a picture's noise where it has little detail (Immerkaer, CVIU 1996)."""
     twice = picture.new_tensor([1.0, -2.0, 1.0])
     detail = F.conv2d(picture, (twice[:, None] * twice)[None, None]).square() / 36
     powers = F.avg_pool2d(detail, CELL).flatten()

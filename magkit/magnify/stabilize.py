@@ -88,30 +88,32 @@ class Stabilizer:
 
     def _steady(self, frame: Frame, begins: bool) -> tuple[Frame, bool]:
         picture = self._tensor(frame)
-        seen: torch.Tensor | None = None
-        if not begins:
-            assert self._reference is not None
-            self._parameters = self._reference.find(picture, self._parameters)
-            seen, inside = self._view(picture)
-            begins = float(inside.float().mean()) < SEEN
-        if begins or seen is None:
+        shown = None
+        if self._reference is not None:
+            found = self._reference.find(picture, self._parameters)
+            # A fast shake can look like a cut, but shows the same things.
+            if found.certain or not begins:
+                self._parameters = found.parameters
+                shown = self._shown(frame, picture)
+        if shown is None:
             self._reference, self._parameters = Reference(picture), STILL
             self._last = _deep(frame)
-        elif not self._parameters.any():
-            self._last = _deep(frame)
-        else:
-            found = _frame(seen)
-            self._last = np.where(inside.cpu().numpy()[..., None], found, self._last)
-        return self._last, begins
+            return self._last, True
+        self._last = shown
+        return shown, False
 
-    def _view(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the picture (1, 3, H, W) seen from the reference, and where it is known (H, W)."""
-        grid = pixel_grid(picture[0])
-        size = picture.shape[-2], picture.shape[-1]
-        places = grid + displacement(self._parameters, grid, *size)
+    def _shown(self, frame: Frame, picture: torch.Tensor) -> Frame | None:
+        """Return a frame as it is seen from the reference; None if too little of it is."""
         if not self._parameters.any():
-            return picture, torch.ones_like(grid[0], dtype=torch.bool)
-        return Spline(picture).at(places), _inside(places, *size)
+            return _deep(frame)
+        grid, size = pixel_grid(picture[0]), (picture.shape[-2], picture.shape[-1])
+        places = grid + displacement(self._parameters, grid, *size)
+        inside = _inside(places, *size)
+        if float(inside.float().mean()) < SEEN:
+            return None
+        seen = _frame(Spline(picture).at(places))
+        shown: Frame = np.where(inside.cpu().numpy()[..., None], seen, self._last)
+        return shown
 
     def _moved_back(self, made: Frame, taken: _Taken) -> Frame:
         """Add to a frame what became of its steady version, where the camera saw it."""

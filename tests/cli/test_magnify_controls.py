@@ -203,6 +203,11 @@ FAULTS = {
     "--slice-at x=3": "--slice-at needs --slice",
     "--slice a.png --slice-at x=96": "the frame has no line x=96",
     "--slice a.png --slice-at middle": "'middle' is no line",
+    "--band 1-3 --band 2-4": "the bands 1-3 Hz and 2-4 Hz overlap or touch",
+    "--band 1-3 --band 9-15": "the band 9-15 Hz reaches half the clip's rate",
+    "--band auto --band 9-12": "--band auto finds the only band",
+    "--band 3-4 --band 5-6 --mode follow": "too close to each other",
+    "--keep-camera-motion": "--keep-camera-motion needs --stabilize",
     "--magnifier linear --axis 0": "an axis needs a magnifier that measures displacements",
 }
 
@@ -264,3 +269,52 @@ def test_masks_go_with_magnifiers_without_displacements(swinging: Path, here: Pa
     assert changed[10:60, 20:80].mean() > 0.9
     changed[10:60, 20:80] = False
     assert not changed.any()
+
+
+def shaken(count: int = COUNT) -> Iterator[Frame]:
+    """A texture in front of a camera that shakes by some pixels."""
+    texture = scipy.ndimage.gaussian_filter(np.random.default_rng(1).random((92, 116)), 2.0)
+    texture = 255 * (texture - texture.min()) / np.ptp(texture)
+    moves = np.random.default_rng(2).uniform(-3, 3, (count, 2))
+    for y, x in moves - moves[0]:
+        moved = scipy.ndimage.shift(texture, (y, x), order=5)[10:-10, 10:-10]
+        yield np.repeat(moved.clip(0, 255).round().astype(np.uint8)[..., None], 3, 2)
+
+
+@pytest.fixture(scope="module")
+def shaking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips") / "shaking"
+    write_video(folder, shaken(), plain_info(WIDTH, HEIGHT, Fraction(30), COUNT))
+    return folder
+
+
+@pytest.mark.parametrize("magnifier", ["magnet-fast", "linear", "phase", "colour"])
+def test_a_shake_is_taken_out(
+    shaking: Path, here: Path, capsys: pytest.CaptureFixture[str], magnifier: str
+) -> None:
+    chosen = ["--magnifier", magnifier, "--stabilize", "--json"]
+    assert run(["magnify", str(shaking), *chosen]) == 0
+    assert json.loads(capsys.readouterr().out)["stabilize"] == "out"
+    before, after = (
+        frames(path).astype(float) for path in (shaking, here / "shaking_x10_stabilized")
+    )
+    inside = np.s_[:, 16:-16, 16:-16]
+    rest = [np.abs(clip - before[0])[inside].mean() for clip in (before, after)]
+    assert rest[1] < 0.05 * rest[0]
+
+
+def test_a_shake_is_put_back(shaking: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    how = ["--stabilize", "--keep-camera-motion", "--compare", "--slice", "a.png", "--json"]
+    assert magnify(shaking, *how) == 0
+    assert json.loads(capsys.readouterr().out)["stabilize"] == "back"
+    after = frames(here / "shaking_x10_camera-kept")[:, -HEIGHT:, -WIDTH:]
+    assert np.abs(after.astype(float) - frames(shaking)).mean() < 0.5
+    assert (here / "a.png").exists()
+
+
+def test_several_bands(swinging: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bands = ["--band", "6-9", "--band", "1-2"]
+    assert magnify(swinging, *bands, "--slice", "a.png", "--compare", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["bands"] == [{"low": 1, "high": 2}, {"low": 6, "high": 9}]
+    assert (here / "swinging_x10_1-2Hz_6-9Hz").is_dir()

@@ -158,11 +158,14 @@ def test_a_still_clip_is_noise_and_not_magnified(
 def test_a_still_clip_in_a_band_has_no_gain(
     still: Path, here: Path, report: Callable[..., dict[str, Any]]
 ) -> None:
-    record = report(still, *ROI, "--band", "3-5", "-o", "out")
+    record = report(still, *ROI, "--band", "3-5", "--band", "7-8", "-o", "out")
+    assert record["magnified"]["bands"] == [[3, 5], [7, 8]]
     assert record["magnified"]["gain"] is None
     assert (here / "out" / "magnified.mp4").exists()
     page = (here / "out" / "index.html").read_text(encoding="utf-8")
     assert "there is no gain to state" in page
+    assert "the motion from 3 to 5 Hz and from 7 to 8 Hz 10 times" in page
+    assert "No motion in these bands" in page
 
 
 def test_what_is_removed_is_gone(
