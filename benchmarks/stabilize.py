@@ -1,6 +1,6 @@
 """Magnify photographs in front of a shaking camera, with and without --stabilize.
 
-    python benchmarks/stabilize.py shared/data/bsds500/train
+    python benchmarks/stabilize.py PHOTO...
 
 In each clip of 30 frames the camera moves by up to 4 pixels and turns by up to .4 degrees, and a
 patch in the middle vibrates by .2 pixels. Regions are followed by `magkit.measure`, which shares no
@@ -79,12 +79,11 @@ def figures(frames: Sequence[Frame]) -> tuple[float, float]:
 def main() -> int:
     """Print the figures of each photograph."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("--count", type=int, default=5)
+    parser.add_argument("photos", type=Path, nargs="+")
     arguments = parser.parse_args()
     model, failed = load_magnifier("magnet-fast", None, (), torch.device("cpu")), 0
     print("photo             gain  shake left  shake x  (shake without --stabilize x)")
-    for seed, path in enumerate(sorted(arguments.photos.glob("*.jpg"))[: arguments.count]):
+    for seed, path in enumerate(arguments.photos):
         frames = clip(np.asarray(Image.open(path).convert("RGB"), float), seed)
         shake = figures(frames)[1]
         steady = figures(list(without_camera(frames)))[1] / shake
@@ -92,7 +91,10 @@ def main() -> int:
         plain = figures(list(magnify(frames, model, FACTOR)))[1] / shake
         gain = amplitude / SWING
         failed += abs(gain / FACTOR - 1) > 0.1 or rest / shake > 0.05
-        print(f"{path.name:16}  {gain:4.2f}  {steady:10.4f}  {rest / shake:7.4f}  ({plain:.2f})")
+        print(
+            f"{path.name:16}  {gain:4.2f}  {steady:10.4f}  {rest / shake:7.4f}  ({plain:.2f})",
+            flush=True,
+        )
     return int(failed > 0)
 
 

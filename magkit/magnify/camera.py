@@ -227,7 +227,7 @@ def _pyramid(frame: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _noise(picture: torch.Tensor) -> float:
-    """Return the variance of a picture's noise where it has little detail (Immerkaer, CVIU 1996)."""
+    """Return the variance of a noise where a picture has little detail (Immerkaer, CVIU 1996)."""
     twice = picture.new_tensor([1.0, -2.0, 1.0])
     detail = F.conv2d(picture, (twice[:, None] * twice)[None, None]).square() / 36
     powers = F.avg_pool2d(detail, CELL).flatten()

@@ -206,7 +206,6 @@ FAULTS = {
     "--band 1-3 --band 2-4": "the bands 1-3 Hz and 2-4 Hz overlap or touch",
     "--band 1-3 --band 9-15": "the band 9-15 Hz reaches half the clip's rate",
     "--band auto --band 9-12": "--band auto finds the only band",
-    "--band 3-4 --band 5-6 --mode follow": "too close to each other",
     "--keep-camera-motion": "--keep-camera-motion needs --stabilize",
     "--magnifier linear --axis 0": "an axis needs a magnifier that measures displacements",
 }
