@@ -2,7 +2,7 @@
 
     python benchmarks/stabilize.py PHOTO...
 
-In each clip of 30 frames the camera moves by up to 4 pixels and turns by up to .4 degrees, and a
+In each clip of 18 frames the camera moves by up to 4 pixels and turns by up to .4 degrees, and a
 patch in the middle vibrates by .2 pixels. Regions are followed by `magkit.measure`, which shares no
 code with the stabilization. Exits with 1 if a gain differs from the factor by more than 10 %, or
 more than 5 % of the shake is left.
@@ -30,12 +30,12 @@ from magkit.video import Frame
 
 Values = NDArray[np.float64]
 
-HEIGHT, WIDTH, FRAMES = 240, 320, 30
+HEIGHT, WIDTH, FRAMES = 192, 256, 18
 SHAKE, TURN, SWING, PERIOD = 4.0, 0.4, 0.2, 6  # pixels, degrees, pixels, frames
 FACTOR = 8.0
-HALF = 36  # pixels: half the side of the patch
-MIDDLE = region_at(WIDTH // 2, HEIGHT // 2, 40)
-CORNERS = [region_at(x, y, 48) for x in (60, WIDTH - 60) for y in (50, HEIGHT - 50)]
+HALF = 30  # pixels: half the side of the patch
+MIDDLE = region_at(WIDTH // 2, HEIGHT // 2, 36)
+CORNERS = [region_at(x, y, 40) for x in (50, WIDTH - 50) for y in (40, HEIGHT - 40)]
 
 
 def clip(photo: Values, seed: int) -> list[Frame]:
@@ -52,7 +52,7 @@ def clip(photo: Values, seed: int) -> list[Frame]:
 
 
 def rendered(splines: Sequence[Values], shift: complex, turn: float, number: int) -> Frame:
-    """Return what the camera sees in a frame, (240, 320, 3)."""
+    """Return what the camera sees in a frame, (192, 256, 3)."""
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(float)
     scene = (x - WIDTH / 2 + 1j * (y - HEIGHT / 2) - shift) * np.exp(-1j * turn)
     share = (HALF - np.maximum(np.abs(scene.real), np.abs(scene.imag))) / 4 + 0.5
