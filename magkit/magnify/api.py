@@ -16,12 +16,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from magkit.errors import MagkitError, UsageError, did_you_mean
-from magkit.magnify.band import Band, Mode, Ramp, check_request, parse_band
+from magkit.magnify.band import Band, Mode, Ramp, bands_of, check_request, parse_band
 from magkit.magnify.filters import ORDER
 from magkit.magnify.load import DEFAULT_MAGNIFIER, load_magnifier
 from magkit.magnify.pipeline import magnify_file
 from magkit.magnify.region import Controls, Mask, Rectangle, read_mask
 from magkit.magnify.result import MagnifyResult
+from magkit.magnify.stabilize import Stabilize
 from magkit.progress import Progress, reported
 from magkit.protocols import Magnifier
 from magkit.runtime.device import Precision, resolve_device
@@ -50,6 +51,8 @@ MOST_BYTES = 1 << 30  # of a result in memory, of a source that isn't
 
 BandLike: TypeAlias = Band | tuple[float, float] | str
 """Frequencies in Hz: (0.4, 3) or "0.4-3"."""
+BandsLike: TypeAlias = BandLike | Sequence[BandLike]
+"""One band or several."""
 
 
 def magnify(
@@ -57,12 +60,13 @@ def magnify(
     *,
     factor: float | tuple[float, float] = FACTOR,
     mode: Mode = "static",
-    band: BandLike | None = None,
+    band: BandsLike | None = None,
     fps: Rate | None = None,
     capture_fps: float | None = None,
     order: int = ORDER,
     limit: float | None = None,
     average: int | None = None,
+    stabilize: Stabilize | None = None,
     axis: float | None = None,
     mask: str | PathLike[str] | ArrayLike | None = None,
     roi: Rectangle | None = None,
@@ -95,7 +99,8 @@ def magnify(
             first and the last frame, between which it changes with time.
         mode: "static" measures motion from the first frames, "dynamic" from the previous frame,
             "follow" from the smooth path of each place.
-        band: only motion of these frequencies, in Hz of the scene: (28, 36) or "28-36".
+        band: only motion of these frequencies, in Hz of the scene: (28, 36) or "28-36", or a list
+            of such bands.
         fps: frames per second; required with a band or an output unless the source is a file that
             states them.
         capture_fps: frames per second of filming, if the clip plays slower or faster.
@@ -103,6 +108,8 @@ def magnify(
         limit: how far anything is shown to move, pixels; 0: no limit; None: 8 % of the shorter
             side, at least 16.
         average: number of frames whose aligned mean is the reference of static mode; None: 8.
+        stabilize: "out" takes the camera's motion out before magnification; "back" puts it back
+            afterwards; None: it is magnified as all motion is.
         axis: only motion along this direction, in degrees: 0 is horizontal, 90 vertical.
         mask: only where this array (H, W) is 1, not where it is 0; or the path of a picture.
         roi: only inside this rectangle: left, top, width, height in pixels.
@@ -129,7 +136,7 @@ def magnify(
             for the memory.
         MagkitError: a file can't be read, or the output exists or can't be written.
     """
-    times, frequencies = _factor(factor), _band(band)
+    times, frequencies = _factor(factor), _bands(band)
     _check(times, mode, frequencies, limit, average, capture_fps)
     opened = open_source(source, fps, bits=bits, start=start, end=end)
     path = None if output is None else Path(output)
@@ -156,6 +163,7 @@ def magnify(
             order=order,
             limit=limit,
             average=average,
+            stabilize=stabilize,
             compare=compare,
             device=place,
             precision=precision,
@@ -227,8 +235,18 @@ def _numbers(values: Iterable[object]) -> list[float]:
     return numbers if len(numbers) == len(listed) else []
 
 
-def _band(band: BandLike | None) -> Band | None:
-    if band is None or isinstance(band, Band):
+def _bands(band: BandsLike | None) -> tuple[Band, ...]:
+    """Return no, one or several bands."""
+    if band is None:
+        return ()
+    several: Any = band
+    if isinstance(band, Band | str) or _numbers(band):
+        several = [band]
+    return bands_of([_band(each) for each in several])
+
+
+def _band(band: BandLike) -> Band:
+    if isinstance(band, Band):
         return band
     if band == "auto":
         raise UsageError(
@@ -245,32 +263,32 @@ def _band(band: BandLike | None) -> Band | None:
 def _check(
     factor: float | Ramp,
     mode: Mode,
-    band: Band | None,
+    bands: Sequence[Band],
     limit: float | None,
     average: int | None,
     capture_fps: float | None,
 ) -> None:
     if mode not in get_args(Mode):
         raise UsageError(f"'{mode}' is no mode", did_you_mean(mode, get_args(Mode)))
-    check_request(factor, mode, band, limit, average)
+    check_request(factor, mode, bands, limit, average)
     check_rate(capture_fps)
-    if capture_fps is not None and band is None:
+    if capture_fps is not None and not bands:
         raise UsageError("the rate of filming matters to a band alone", "give a band")
 
 
 def _check_rate(
     opened: Opened,
-    band: Band | None,
+    bands: Sequence[Band],
     fps: Rate | None,
     capture_fps: float | None,
     output: Path | None,
 ) -> None:
     """Refuse a band above half the rate, and one or an output where the rate is unknown."""
     known = fps is not None or not opened.timeless
-    needed = (band is not None and capture_fps is None) or output is not None
+    needed = (bool(bands) and capture_fps is None) or output is not None
     if needed and not known:
         raise UsageError("frames in memory have no rate", "give fps, frames per second")
-    if band is not None:
+    for band in bands:
         band.check_rate(opened.video.info.rate if capture_fps is None else capture_fps)
 
 
@@ -333,8 +351,8 @@ def _texts(options: Mapping[str, Any]) -> list[str]:
     return [f"{key}={text(value)}" for key, value in options.items()]
 
 
-def _words(factor: float | Ramp, mode: Mode, band: Band | None) -> str:
+def _words(factor: float | Ramp, mode: Mode, bands: Sequence[Band]) -> str:
     """Return what was asked for in words: "motion of 28-36 Hz x5", "motion x10, mode follow"."""
     times = factor if isinstance(factor, Ramp) else f"{factor:g}"
-    what = "motion" if band is None else f"motion of {band}"
+    what = f"motion of {' and '.join(map(str, bands))}" if bands else "motion"
     return f"{what} x{times}" + ("" if mode == "static" else f", mode {mode}")

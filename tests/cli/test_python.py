@@ -45,6 +45,9 @@ SETTINGS: list[tuple[list[str], dict[str, Any]]] = [
     (["--ramp", "1-20", "--limit", "3"], {"factor": (1, 20), "limit": 3}),
     (["--axis", "30", "--roi", "8,4,16,12"], {"axis": 30, "roi": (8, 4, 16, 12)}),
     (["--mask", "mask.npy", "--average", "3"], {"mask": "mask.npy", "average": 3}),
+    (["--band", "2-4", "--band", "6-9"], {"band": [(2, 4), "6-9"]}),
+    (["--stabilize"], {"stabilize": "out"}),
+    (["--stabilize", "--keep-camera-motion"], {"stabilize": "back"}),
     (["--compare"], {"compare": True}),
     (["--fps", "29.97", "--band", "2-4"], {"fps": 29.97, "band": (2, 4)}),
 ]
@@ -178,6 +181,7 @@ def test_the_memory_is_bounded(
         ({"mode": "fast"}, "no mode"),
         ({"band": (4, 2), "fps": 30}, "no band"),
         ({"band": (4,), "fps": 30}, "no band"),
+        ({"band": [(2, 4), (3, 5)], "fps": 30}, "overlap"),
         ({"band": "auto", "fps": 30}, "not chosen here"),
         ({"band": (2, 4)}, "have no rate"),
         ({"band": (2, 15), "fps": 30}, "half the clip's rate"),
