@@ -123,6 +123,57 @@ class Method(Protocol):
         """Called after the optimiser's step: moves `keys`, fills queues."""
 
 
+B = TypeVar("B")
+
+
+class MagnifierMethod(Protocol[B]):
+    """A self-supervised algorithm that trains a whole magnifier on windows of clips.
+
+    It is picklable: worker processes make its batches. If it is a `torch.nn.Module`, its parameters
+    are trained with the magnifier's, and its state is saved and restored.
+
+    The trainer owns the magnifier and, where `keyed`, a teacher: a copy of it without gradients.
+    One step: `losses`, backward, the optimiser's step, `after_step`. Gradients may be gathered over
+    several calls of `losses` before one `after_step`.
+    """
+
+    @property
+    def keyed(self) -> bool:
+        """Whether there is a teacher."""
+
+    @property
+    def group(self) -> int:
+        """How many windows are made together: each call of `batch` gets a multiple of it."""
+
+    def batch(self, windows: Sequence[Tensor], first: int, size: int, seed: int, /) -> B:
+        """Make a batch: a pure function of its arguments, on the CPU.
+
+        Args:
+            windows: consecutive frames of a clip each, uint8 (K, 3, H, W); K is 1 for a picture.
+            first: number of the first window in the endless sequence of all of the training's,
+                a multiple of `group`. Draws depend on it and on `seed` alone.
+            size: side of the square frames that the magnifier is trained on, in pixels.
+            seed: of all draws.
+
+        Returns:
+            What `losses` takes, with a method `to(device)`.
+        """
+
+    def losses(
+        self, magnifier: nn.Module, teacher: nn.Module | None, batch: B, /
+    ) -> dict[str, Tensor]:
+        """Named scalar terms, already weighted: their sum is what the optimiser lowers.
+
+        They are means over the windows of the batch.
+        """
+
+    def after_step(self, magnifier: nn.Module, teacher: nn.Module | None, progress: float, /) -> None:
+        """Called after the optimiser's step: moves the teacher.
+
+        `progress` runs from 0 at the first step to 1 at the end of the training.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """An object in a picture, requested or predicted.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from magkit.errors import MagkitError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from magkit.protocols import Magnifier, Method, Target
+    from magkit.protocols import Magnifier, MagnifierMethod, Method, Target
 
 API = 1
 """The version of hooks, specs and protocols of this magkit."""
@@ -212,13 +212,14 @@ class MapInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class MethodSpec(Generic[C]):
-    """A self-supervised algorithm that trains an encoder.
+    """A self-supervised algorithm that trains an encoder, or a whole magnifier.
 
     Attributes:
         name: What `--method` is given: lower-case letters, digits and hyphens.
         summary: One line for lists.
         config: A frozen dataclass with a default for every field.
-        build: Builds the method for such dense feature maps.
+        trains: "encoder": a `protocols.Method`; "magnifier": a `protocols.MagnifierMethod`.
+        build: Builds the method for such dense feature maps, or for such a magnifier.
         presets: Ways to train it, by name; the first is what is done unless told otherwise.
         check: Called with the configuration, the number of frames and the batch: raises a
             UsageError where they don't go together.
@@ -231,7 +232,8 @@ class MethodSpec(Generic[C]):
     name: str
     summary: str
     config: type[C]
-    build: Reference[Callable[[C, MapInfo], Method]] = Reference()
+    trains: Literal["encoder", "magnifier"] = "encoder"
+    build: Reference[Callable[[C, Any], Method | MagnifierMethod[Any]]] = Reference()
     presets: Mapping[str, Preset] = field(default_factory=dict, hash=False)
     check: Reference[Callable[[C, int, int], None] | None] = Reference(None)
     paper: str = ""

@@ -1,10 +1,10 @@
-"""`magkit pretrain`: train an encoder without labels."""
+"""`magkit pretrain`: train an encoder or a magnifier without labels."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,10 +27,13 @@ from magkit.cli.parameters import merged_options
 from magkit.cli.tables import metrics_table
 from magkit.errors import UsageError
 
+if TYPE_CHECKING:
+    from magkit.training.run import Run
+
 Method = Annotated[
     str,
     typer.Option(
-        "--method", metavar="NAME", is_eager=True, help="The method: moco, byol, scrl, ..."
+        "--method", metavar="NAME", is_eager=True, help="The method: moco, byol, scrl, warp, ..."
     ),
 ]
 NetworkOpt = Annotated[
@@ -62,10 +65,18 @@ def pretrain(
         str, typer.Option(metavar="NAME", help="Branches to train: texture, motion or both.")
     ] = "both",
     data: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="PATH|URL",
-            help="Images, videos or a data set; what gen-data wrote, or new scenes, if unset.",
+            help="Images, videos or a data set, may be given again; what gen-data wrote, or new"
+            " scenes, if unset.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Start from these weights of the magnifier, if the method trains all of it.",
         ),
     ] = None,
     scenes: Annotated[
@@ -95,11 +106,11 @@ def pretrain(
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Train a magnifier's encoder on frames without labels.
+    """Train a magnifier's encoder on frames without labels, or all of it on clips.
 
     After an interruption, the same command resumes from the last checkpoint; after the end, the
     command with more --steps continues the run. `magkit finetune --encoder RUN` trains a magnifier
-    from the result.
+    from an encoder. The method warp trains a whole magnifier, for `magkit magnify --weights FILE`.
     """
     make_idle_threads_sleep()
     if devices > 1:
@@ -120,6 +131,7 @@ def pretrain(
         backbone=backbone,
         branch=branch,
         data=data,
+        weights=weights,
         scenes=scenes,
         settings=given_settings(train, steps=steps, batch=batch, size=size, lr=lr, seed=seed),
     )
@@ -146,14 +158,14 @@ def pretrain(
     out.finish(
         {
             "run": outcome.run.folder,
-            "encoder": outcome.run.model,
+            _result(method): outcome.run.model,
             "steps": outcome.steps,
             "continued_from": outcome.continued,
             "seconds": outcome.seconds,
             "metrics": outcome.metrics,
         },
         wrote=[outcome.run.folder],
-        then=_next(magnifier, backbone, str(outcome.run.folder)),
+        then=_next(method, magnifier, backbone, outcome.run),
     )
 
 
@@ -171,7 +183,16 @@ def _launch(devices: int) -> None:
     raise typer.Exit(launch(devices, [*sys.argv[1:], "--devices", "1"]))
 
 
-def _next(magnifier: str, backbone: str | None, run: str) -> str:
+def _result(method: str) -> str:
+    """Return the name of what a method trains in the report: "encoder" or "weights"."""
+    from magkit.plugins import registry
+
+    return "encoder" if registry().method(method).trains == "encoder" else "weights"
+
+
+def _next(method: str, magnifier: str, backbone: str | None, run: Run) -> str:
+    if _result(method) == "weights":
+        return f"magkit magnify CLIP --magnifier {magnifier} --weights {run.model}"
     if backbone:
-        return f"magkit evaluate encoder {run}"
-    return f"magkit finetune --encoder {run} --magnifier {magnifier}"
+        return f"magkit evaluate encoder {run.folder}"
+    return f"magkit finetune --encoder {run.folder} --magnifier {magnifier}"

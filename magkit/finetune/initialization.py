@@ -20,10 +20,9 @@ from magkit.magnify.encoder import (
     encoder_spec,
     load_encoder,
 )
-from magkit.magnify.load import load_magnifier, translate_layout
+from magkit.magnify.load import load_magnifier, read_configuration
 from magkit.options import from_mapping, key_values, parse_options
 from magkit.runtime.seeds import derived_seed
-from magkit.runtime.weights import read_weights, recorded_config
 from magkit.specs import MagnifierSpec
 
 WEIGHTS = 3  # first part of the key of the draw of random weights
@@ -54,22 +53,16 @@ class Initialization:
         """
         owner = f"magnifier '{self.spec.name}'"
         parsed = parse_options(self.spec.config, self.options, owner)
-        if self.weights is None and self.encoder is None:
-            return parsed
-        options = {**self._recorded(), **key_values(self.options)}
-        return from_mapping(self.spec.config, options, owner)
-
-    def _recorded(self) -> dict[str, Any]:
-        if self.weights is None:
-            assert self.encoder is not None
-            return asdict(encoder_config(self.spec, encoder_file(self.encoder)))
-        if self.encoder is not None:
+        if self.weights is not None and self.encoder is not None:
             raise UsageError("--weights and --encoder exclude each other")
-        if not self.weights.is_file():
-            raise MagkitError(f"there is no weights file {self.weights}")
-        found = read_weights(self.weights)
-        layout = translate_layout(self.spec.name, found.tensors)[1]
-        return {**recorded_config(found, self.weights), **layout}
+        if self.weights is not None:
+            if not self.weights.is_file():
+                raise MagkitError(f"there is no weights file {self.weights}")
+            return read_configuration(self.spec, self.weights, self.options)
+        if self.encoder is not None:
+            recorded = asdict(encoder_config(self.spec, encoder_file(self.encoder)))
+            return from_mapping(self.spec.config, {**recorded, **key_values(self.options)}, owner)
+        return parsed
 
     def network(self, config: Any, recipe: Recipe) -> tuple[nn.Module, LoadReport | None]:
         """Build the magnifier with its initial weights, and report what an encoder provided.

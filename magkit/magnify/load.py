@@ -183,6 +183,19 @@ def build_magnifier(
     return _in_eval_mode(magnifier, device)
 
 
+def read_configuration(spec: MagnifierSpec[Any], path: Path, options: Sequence[str]) -> Any:
+    """Return the configuration recorded with a magnifier's weights, overridden by options.
+
+    Raises:
+        MagkitError: the file can't be read.
+        UsageError: an option is wrong.
+    """
+    found = read_weights(path)
+    layout = translate_layout(spec.name, found.tensors)[1]
+    given = {**recorded_config(found, path), **layout, **key_values(options)}
+    return from_mapping(spec.config, given, _owner(spec))
+
+
 def _build(spec: MagnifierSpec[Any], config: Any, path: Path) -> Magnifier:
     try:
         return spec.build(config)

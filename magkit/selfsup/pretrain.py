@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from magkit.progress import Progress, silent
 from magkit.runtime import distributed
 from magkit.runtime.seeds import derived_seed
 from magkit.runtime.shard import default_workers
-from magkit.selfsup.frame_source import FrameSource
+from magkit.selfsup.frame_source import ConcatFrames, FrameSource
 from magkit.selfsup.frames import open_frames
+from magkit.selfsup.job import PretrainJob, find_preset
 from magkit.selfsup.model import EncoderNetwork, PretrainModel, build_network
 from magkit.selfsup.monitor import EncoderMonitor
+from magkit.selfsup.pretrain_magnifier import pretrain_magnifier
 from magkit.selfsup.recipe import Recipe, make_recipe
 from magkit.selfsup.task import FrameTask
 from magkit.specs import MethodSpec, Preset
@@ -34,35 +36,6 @@ logger = logging.getLogger(__name__)
 HEADS = 11  # first part of the key of the draw of methods' random weights
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PretrainJob:
-    """Everything that determines the result of a pretraining.
-
-    Attributes:
-        method: name, as `--method` takes it.
-        options: KEY=VALUE texts, the method's own.
-        preset: one of the method's presets; None: its first.
-        magnifier: whose encoder is trained; its name, as `--magnifier` takes it.
-        magnifier_options: KEY=VALUE texts, the magnifier's own.
-        backbone: a torchvision network to train in place of a magnifier's encoder.
-        branch: of the encoder; "both": all that it has.
-        data: where frames come from; None: see `open_frames`.
-        scenes: how many scenes are rendered where there are no data.
-        settings: of the training, over the preset; see `make_recipe`.
-    """
-
-    method: str
-    options: Sequence[str] = ()
-    preset: str | None = None
-    magnifier: str = "magnet-fast"
-    magnifier_options: Sequence[str] = ()
-    backbone: str | None = None
-    branch: str = "both"
-    data: str | None = None
-    scenes: int = 1000
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-
 def pretrain(
     job: PretrainJob,
     *,
@@ -73,7 +46,7 @@ def pretrain(
     progress: Progress = silent,
     tensorboard: bool = False,
 ) -> TrainingResult:
-    """Train an encoder without labels, or resume a training that was stopped.
+    """Train an encoder or a magnifier without labels, or resume a training that was stopped.
 
     A finished one is continued if nothing but more steps is asked for.
 
@@ -92,6 +65,16 @@ def pretrain(
         MagkitError: frames or the run folder can't be used, or the training diverged.
         UsageError: a method, magnifier, option or setting is unknown, or does not suit the others.
     """
+    if registry().method(job.method).trains == "magnifier":
+        return pretrain_magnifier(
+            job,
+            output=output,
+            new=new,
+            device=device,
+            workers=workers,
+            progress=progress,
+            tensorboard=tensorboard,
+        )
     parts = distributed.on_all_ranks(lambda: _build_parts(job, device))
     recipe, network, source, model = parts.recipe, parts.network, parts.source, parts.model
     run = distributed.on_first_rank(
@@ -138,7 +121,12 @@ class _Parts:
 
 def _build_parts(job: PretrainJob, device: torch.device | str) -> _Parts:
     spec = registry().method(job.method)
-    preset = _preset(spec, job.preset)
+    if job.weights is not None:
+        raise UsageError(
+            f"the method '{spec.name}' trains an encoder from random weights",
+            "leave out --weights; methods that train a whole magnifier take it",
+        )
+    preset = find_preset(spec, job.preset)
     recipe = make_recipe(preset.settings, job.settings)
     network = build_network(
         job.magnifier,
@@ -150,7 +138,7 @@ def _build_parts(job: PretrainJob, device: torch.device | str) -> _Parts:
     )
     pairs = [*option_pairs(preset.options), *job.options]
     config = parse_options(spec.config, pairs, f"method '{spec.name}'")
-    source = open_frames(job.data, recipe.frames.frame, scenes=job.scenes)
+    source = _open_source(job, recipe.frames.frame)
     _check(spec, config, recipe, source)
     return _Parts(
         spec=spec,
@@ -161,6 +149,12 @@ def _build_parts(job: PretrainJob, device: torch.device | str) -> _Parts:
         model=_build_model(spec, config, network, recipe).to(device),
         identity=_identity(spec, config, network, recipe, source),
     )
+
+
+def _open_source(job: PretrainJob, size: int) -> FrameSource:
+    places = job.places or (None,)
+    parts = [open_frames(place, size, scenes=job.scenes) for place in places]
+    return parts[0] if len(parts) == 1 else ConcatFrames(*parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +175,6 @@ class EncoderExport:
             steps=step,
         )
         save_encoder(path, self.model.encoder.state_dict(), info, overwrite=True)
-
-
-def _preset(spec: MethodSpec[Any], name: str | None) -> Preset:
-    if name is None:
-        return next(iter(spec.presets.values()), Preset(why="magkit's defaults"))
-    if name not in spec.presets:
-        problem = f"the method '{spec.name}' has no preset '{name}'"
-        raise UsageError(problem, did_you_mean(name, spec.presets))
-    return spec.presets[name]
 
 
 def _check(spec: MethodSpec[Any], config: Any, recipe: Recipe, source: FrameSource) -> None:

@@ -111,7 +111,7 @@ def add_photon_noise(batch: Triplets, draws: torch.Generator, strength: float) -
     n = _strengths(batch, draws) * strength
 
     def noisy(frames: torch.Tensor) -> torch.Tensor:
-        return _noisy(frames, _photon_spread(frames, n), draws)
+        return _noisy(frames, photon_spread(frames, n), draws)
 
     return replace(batch, a=noisy(batch.a), b=noisy(batch.b), c=noisy(batch.c))
 
@@ -128,7 +128,8 @@ def _strengths(batch: Triplets, draws: torch.Generator) -> torch.Tensor:
     return torch.rand(len(batch.factor), 1, 1, 1, generator=draws).to(batch.a.device)
 
 
-def _photon_spread(frames: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
+def photon_spread(frames: torch.Tensor, strength: torch.Tensor | float) -> torch.Tensor:
+    """Return the standard deviation of photon noise of a strength; see `add_photon_noise`."""
     return strength * (2 * frames / 127.5).sqrt() / 2
 
 
@@ -158,7 +159,7 @@ def compress_x264(
         others = [t for t in range(coding.frames) if t not in (path.a, path.b)]
         frames = between(n, [path.scales[t] for t in others])
         if kind.noise:
-            frames = _noisy(frames, _photon_spread(frames, kind.noise * photons[n]), draws)
+            frames = _noisy(frames, photon_spread(frames, kind.noise * photons[n]), draws)
         if kind.read_noise:
             frames = _noisy(frames, kind.read_noise * reading[n], draws)
         clip = torch.empty(coding.frames, *batch.a.shape[1:], dtype=torch.uint8)

@@ -1,0 +1,194 @@
+"""Pretraining of a whole magnifier: a job's parts are built, trained and exported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from magkit.errors import UsageError
+from magkit.magnify.encoder import RUN
+from magkit.magnify.load import (
+    find_weights,
+    load_magnifier,
+    read_configuration,
+    save_weights,
+)
+from magkit.options import option_pairs, parse_options
+from magkit.plugins import registry
+from magkit.progress import Progress, silent
+from magkit.protocols import MagnifierMethod
+from magkit.runtime import distributed
+from magkit.runtime.seeds import derived_seed
+from magkit.runtime.shard import default_workers
+from magkit.selfsup.job import PretrainJob, find_preset
+from magkit.selfsup.magnifier_task import (
+    MagnifierModel,
+    MagnifierTask,
+    WindowBatches,
+    WindowConfig,
+)
+from magkit.selfsup.model import WEIGHTS
+from magkit.selfsup.windows import WindowSource, open_windows
+from magkit.specs import MagnifierSpec, MethodSpec
+from magkit.training.config import TrainConfig, make_configs, result_settings
+from magkit.training.loop import TrainState
+from magkit.training.run import Run, made_with, open_run
+from magkit.training.train import TrainingResult, run_training
+from magkit.version import __version__
+
+OWNER = "the pretraining"
+MARGIN = 48  # pixels that windows are larger than the frames made of them, where clips allow it
+DEFAULTS: Mapping[str, Any] = {
+    "steps": 2000,
+    "lr": 2e-4,
+    "warmup": 30,
+    "final_lr_ratio": 0.02,
+    "ema": 0.995,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A job's parts."""
+
+    magnifier: MagnifierSpec[Any]
+    config: Any  # of the magnifier
+    model: MagnifierModel
+    train: TrainConfig
+    windows: WindowConfig
+    source: WindowSource
+    identity: Mapping[str, Any]
+
+
+def pretrain_magnifier(
+    job: PretrainJob,
+    *,
+    output: Path | None = None,
+    new: bool = False,
+    device: torch.device | str = "cpu",
+    workers: int | None = None,
+    progress: Progress = silent,
+    tensorboard: bool = False,
+) -> TrainingResult:
+    """Train a whole magnifier without labels; see `pretrain` for arguments and errors."""
+    parts = distributed.on_all_ranks(lambda: _build_parts(job, device))
+    run = distributed.on_first_rank(
+        lambda: open_run(
+            RUN,
+            parts.identity,
+            made_with=made_with(device),
+            output=output,
+            new=new,
+            extendable=True,
+        )
+    )
+    batches = WindowBatches(parts.source, parts.model.method, parts.windows, parts.train)
+    count = default_workers() if workers is None else workers
+    return run_training(
+        run,
+        TrainState.start(parts.model, parts.train),
+        parts.train,
+        MagnifierTask(batches, parts.train, torch.device(device), count),
+        lambda state: _export(run, state, parts, job.method),
+        title=f"training {parts.magnifier.name} by {job.method} on {parts.source} in {run.folder}",
+        progress=progress,
+        tensorboard=tensorboard,
+    )
+
+
+def _build_parts(job: PretrainJob, device: torch.device | str) -> _Parts:
+    spec: MethodSpec[Any] = registry().method(job.method)
+    if job.backbone is not None or job.branch != "both":
+        raise UsageError(
+            f"the method '{spec.name}' trains a whole magnifier, not an encoder",
+            "leave out --backbone and --branch",
+        )
+    preset = find_preset(spec, job.preset)
+    train, windows = make_configs(
+        (TrainConfig, WindowConfig), [DEFAULTS, preset.settings, job.settings], OWNER
+    )
+    pairs = [*option_pairs(preset.options), *job.options]
+    options = parse_options(spec.config, pairs, f"method '{spec.name}'")
+    magnifier = registry().magnifier(job.magnifier)
+    config, network = _network(magnifier, job, train.seed)
+    if windows.size % network.stride:
+        raise UsageError(
+            f"frames of {windows.size} pixels don't suit the magnifier '{magnifier.name}'",
+            f"--size must be a multiple of {network.stride}",
+        )
+    method: Any = spec.build(options, magnifier)
+    _check_batch(method, windows.batch, train.accumulate)
+    source = open_windows(job.places, windows.size + MARGIN, scenes=job.scenes)
+    return _Parts(
+        magnifier=magnifier,
+        config=config,
+        model=MagnifierModel(network, method).to(device),
+        train=train,
+        windows=windows,
+        source=source,
+        identity={
+            "method": spec.name,
+            "options": asdict(options),
+            "network": magnifier.name,
+            "network_options": asdict(config),
+            "weights": _digest(network) if job.weights is not None else None,
+            "settings": result_settings(train, windows),
+            "data": source.describe(),
+        },
+    )
+
+
+def _network(spec: MagnifierSpec[Any], job: PretrainJob, seed: int) -> tuple[Any, Any]:
+    """Return a magnifier's configuration and the magnifier, with its initial weights."""
+    if spec.losses is None:
+        raise UsageError(f"the magnifier '{spec.name}' can't be trained: it has no losses")
+    if job.weights is None:
+        config = parse_options(spec.config, job.magnifier_options, f"magnifier '{spec.name}'")
+        torch.manual_seed(derived_seed(seed, WEIGHTS))
+        network: Any = spec.build(config)
+    else:
+        path = find_weights(spec, job.weights)
+        assert path is not None
+        config = read_configuration(spec, path, job.magnifier_options)
+        network = load_magnifier(spec.name, path, job.magnifier_options)
+    # Backward passes on a CPU are slower with a pixel's channels side by side.
+    network.to(memory_format=torch.contiguous_format).train().requires_grad_(True)
+    return config, network
+
+
+def _check_batch(method: MagnifierMethod[Any], batch: int, accumulate: int) -> None:
+    parts = distributed.world_size() * accumulate
+    if batch % (parts * method.group):
+        raise UsageError(
+            f"a batch of {batch} windows can't be shared by {distributed.world_size()} processes in"
+            f" {accumulate} parts: windows are made {method.group} at a time",
+            f"--batch must be a multiple of {parts * method.group}",
+        )
+
+
+def _digest(network: nn.Module) -> str:
+    digest = sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _export(run: Run, state: TrainState, parts: _Parts, method: str) -> None:
+    metadata = {
+        "magnifier": parts.magnifier.name,
+        "config": json.dumps(asdict(parts.config)),
+        "steps": str(state.step),
+        "seed": str(parts.train.seed),
+        "settings": json.dumps(parts.identity["settings"]),
+        "method": method,
+        "magkit": __version__,
+    }
+    average: Any = state.average
+    save_weights(run.model, average.magnifier, metadata)
