@@ -25,7 +25,7 @@ from magkit.measure.read import brightness
 from magkit.measure.regions import Region
 from magkit.synth.procedural import ProceduralPictures
 from magkit.video.pictures import read_picture
-from magkit.video.x264 import code_x264
+from magkit.video.coding import code_x264
 
 Array = NDArray[np.floating[Any]]
 

@@ -25,7 +25,7 @@ from magkit.synth.deformation import Deformation, Wave, bending, membrane
 from magkit.synth.render import Sources
 from magkit.video import Frame
 from magkit.video.ssim import ssim_map
-from magkit.video.x264 import code_x264
+from magkit.video.coding import code_x264
 
 Shape = Literal["membrane", "beam"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)

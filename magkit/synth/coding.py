@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from magkit.video.x264 import code_x264
+from magkit.video.coding import code_x264
 
 FRAMES = (5, 10)  # of a clip, fewest and most
 CRF = (15, 32)

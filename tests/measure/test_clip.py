@@ -14,7 +14,7 @@ from magkit.measure.clip import Measurement, measure_frames
 from magkit.measure.read import brightness, measure_file
 from magkit.measure.regions import Region
 from magkit.video import plain_info, write_video
-from magkit.video.x264 import code_x264
+from magkit.video.coding import code_x264
 from tests.measure.textures import Array, Texture, sine
 
 COUNT, RATE, SIZE = 96, 32.0, (144, 192)
