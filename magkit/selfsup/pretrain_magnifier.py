@@ -55,9 +55,10 @@ DEFAULTS: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
-    """A job's parts."""
+class Parts:
+    """A job's parts; runs of equal `identity`, all that determines the result, are the same."""
 
+    method: str
     magnifier: MagnifierSpec[Any]
     config: Any  # of the magnifier
     model: MagnifierModel
@@ -78,7 +79,7 @@ def pretrain_magnifier(
     tensorboard: bool = False,
 ) -> TrainingResult:
     """Train a whole magnifier without labels; see `pretrain` for arguments and errors."""
-    parts = distributed.on_all_ranks(lambda: _build_parts(job, device))
+    parts = distributed.on_all_ranks(lambda: build_parts(job, device))
     run = distributed.on_first_rank(
         lambda: open_run(
             RUN,
@@ -89,21 +90,50 @@ def pretrain_magnifier(
             extendable=True,
         )
     )
+    return train_magnifier(
+        parts, run, device=device, workers=workers, progress=progress, tensorboard=tensorboard
+    )
+
+
+def train_magnifier(
+    parts: Parts,
+    run: Run,
+    *,
+    device: torch.device | str = "cpu",
+    workers: int | None = None,
+    progress: Progress = silent,
+    tensorboard: bool = False,
+) -> TrainingResult:
+    """Train from the newest checkpoint of a run to the end; see `run_training`."""
     batches = WindowBatches(parts.source, parts.model.method, parts.windows, parts.train)
     count = default_workers() if workers is None else workers
+    name = parts.magnifier.name
     return run_training(
         run,
         TrainState.start(parts.model, parts.train),
         parts.train,
         MagnifierTask(batches, parts.train, torch.device(device), count),
-        lambda state: _export(run, state, parts, job.method),
-        title=f"training {parts.magnifier.name} by {job.method} on {parts.source} in {run.folder}",
+        lambda state: _export(run, state, parts),
+        title=f"training {name} by {parts.method} on {parts.source} in {run.folder}",
         progress=progress,
         tensorboard=tensorboard,
     )
 
 
-def _build_parts(job: PretrainJob, device: torch.device | str) -> _Parts:
+def build_parts(
+    job: PretrainJob, device: torch.device | str, source: WindowSource | None = None
+) -> Parts:
+    """Build what a job names.
+
+    Args:
+        job: the method, the magnifier, data and settings.
+        device: of the magnifier.
+        source: windows in place of the job's data.
+
+    Raises:
+        MagkitError: data or weights can't be used.
+        UsageError: a magnifier, an option or a setting is unknown, or does not suit the others.
+    """
     spec: MethodSpec[Any] = registry().method(job.method)
     if job.backbone is not None or job.branch != "both":
         raise UsageError(
@@ -125,8 +155,9 @@ def _build_parts(job: PretrainJob, device: torch.device | str) -> _Parts:
         )
     method: Any = spec.build(options, magnifier)
     _check_batch(method, windows.batch, train.accumulate)
-    source = open_windows(job.places, windows.size + MARGIN, scenes=job.scenes)
-    return _Parts(
+    source = source or open_windows(job.places, windows.size + MARGIN, scenes=job.scenes)
+    return Parts(
+        method=spec.name,
         magnifier=magnifier,
         config=config,
         model=MagnifierModel(network, method).to(device),
@@ -180,14 +211,14 @@ def _digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _export(run: Run, state: TrainState, parts: _Parts, method: str) -> None:
+def _export(run: Run, state: TrainState, parts: Parts) -> None:
     metadata = {
         "magnifier": parts.magnifier.name,
         "config": json.dumps(asdict(parts.config)),
         "steps": str(state.step),
         "seed": str(parts.train.seed),
         "settings": json.dumps(parts.identity["settings"]),
-        "method": method,
+        "method": parts.method,
         "magkit": __version__,
     }
     average: Any = state.average

@@ -97,6 +97,50 @@ class ClipWindows:
         return {"clips": len(self._clips), "windows": len(self), "sha256": digest.hexdigest()}
 
 
+    def hold_out(self, share: float) -> tuple[WindowSubset, WindowSubset]:
+        """Split every clip into windows to train on, and its last ones, which are kept out.
+
+        Args:
+            share: of a clip's windows that are kept out, rounded to at least one.
+
+        Raises:
+            MagkitError: no clip has more than one window.
+        """
+        kept, out = list[int](), list[int]()
+        for clip in range(len(self._clips)):
+            numbers = [n for n, (of, _) in enumerate(self._starts) if of == clip]
+            count = max(round(share * len(numbers)), 1) if len(numbers) > 1 else 0
+            kept += numbers[: len(numbers) - count]
+            out += numbers[len(numbers) - count :]
+        if not out:
+            raise MagkitError(
+                f"the clips are too short to keep a part out: {self}",
+                f"a clip of {2 * SPAN} frames or more is needed",
+            )
+        return WindowSubset(self, kept), WindowSubset(self, out)
+
+
+class WindowSubset:
+    """Some of the windows of a source."""
+
+    def __init__(self, source: WindowSource, numbers: Sequence[int]) -> None:
+        self._source, self._numbers = source, tuple(numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __str__(self) -> str:
+        return f"{len(self)} of {self._source}"
+
+    def windows(self, indices: Sequence[int]) -> list[Tensor]:
+        """Return windows; see `WindowSource`."""
+        return self._source.windows([self._numbers[index] for index in indices])
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the source is, and which of its windows these are."""
+        return {"of": self._source.describe(), "windows": list(self._numbers)}
+
+
 def _decode(path: Path, side: int, memory: int) -> Tensor:
     """Return windows of a clip one after the other, uint8 (F, 3, h, w)."""
     video = open_video(path)

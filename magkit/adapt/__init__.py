@@ -1,0 +1,1 @@
+"""Adaptation of a magnifier to clips, without labels, and the verdict on it."""
