@@ -24,8 +24,8 @@ from magkit.measure.clip import Finding, Measurement, RegionResult, measure_fram
 from magkit.measure.read import brightness
 from magkit.measure.regions import Region
 from magkit.synth.procedural import ProceduralPictures
-from magkit.video.pictures import read_picture
 from magkit.video.coding import code_x264
+from magkit.video.pictures import read_picture
 
 Array = NDArray[np.floating[Any]]
 

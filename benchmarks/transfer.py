@@ -49,7 +49,8 @@ from magkit.plugins import registry
 from magkit.runtime.files import atomic_path
 from magkit.runtime.loader import load_batches
 from magkit.runtime.weights import to_storable, write_tensors
-from magkit.selfsup.pretrain import PretrainJob, pretrain
+from magkit.selfsup.job import PretrainJob
+from magkit.selfsup.pretrain import pretrain
 from magkit.synth.build import build_sources, describe
 from magkit.synth.pictures import FilePictures
 from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures

@@ -9,7 +9,7 @@ from magkit.hookspecs import hookimpl
 from magkit.invert.targets import maskrcnn_spec, segmenter_spec
 from magkit.magnify import fast_spec, magnet_spec
 from magkit.magnify.classical_spec import COLOUR_SPEC, LINEAR_SPEC, PHASE_SPEC
-from magkit.selfsup import byol_spec, moco_spec, scrl_spec, warp_spec
+from magkit.selfsup import byol_spec, moco_spec, photometric_spec, scrl_spec, warp_spec
 from magkit.specs import MagnifierSpec, MethodSpec, TargetSpec
 
 
@@ -21,8 +21,9 @@ def magkit_magnifiers() -> Iterable[MagnifierSpec[Any]]:
 
 @hookimpl
 def magkit_methods() -> Iterable[MethodSpec[Any]]:
-    """MoCo v2, BYOL and SCRL, which train encoders; `warp`, which trains magnifiers."""
-    return [moco_spec.SPEC, byol_spec.SPEC, scrl_spec.SPEC, warp_spec.SPEC]
+    """MoCo v2, BYOL and SCRL, which train encoders; two that train whole magnifiers."""
+    encoders: list[MethodSpec[Any]] = [moco_spec.SPEC, byol_spec.SPEC, scrl_spec.SPEC]
+    return [*encoders, warp_spec.SPEC, photometric_spec.SPEC]
 
 
 @hookimpl

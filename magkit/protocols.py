@@ -167,7 +167,9 @@ class MagnifierMethod(Protocol[B]):
         They are means over the windows of the batch.
         """
 
-    def after_step(self, magnifier: nn.Module, teacher: nn.Module | None, progress: float, /) -> None:
+    def after_step(
+        self, magnifier: nn.Module, teacher: nn.Module | None, progress: float, /
+    ) -> None:
         """Called after the optimiser's step: moves the teacher.
 
         `progress` runs from 0 at the first step to 1 at the end of the training.

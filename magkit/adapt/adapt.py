@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,22 +10,20 @@ from typing import Any
 
 import torch
 
-from magkit.adapt.verdict import Measures, Verdict, held_out_pictures, judge, measure
+from magkit.adapt.verdict import Verdict, held_out_pictures, judge, measure
 from magkit.errors import UsageError
 from magkit.magnify.load import find_weights, load_magnifier
 from magkit.plugins import registry
 from magkit.progress import Progress, silent
-from magkit.protocols import Magnifier
 from magkit.runtime.files import atomic_path
 from magkit.selfsup.job import PretrainJob
 from magkit.selfsup.pretrain_magnifier import MARGIN, build_parts, train_magnifier
 from magkit.selfsup.windows import ClipWindows, find_clips
-from magkit.training.run import Run, made_with, open_run
+from magkit.training.run import made_with, open_run
 from magkit.training.train import TrainingResult
 
 KIND = "adapt"
 HELD_OUT = 0.2  # share of each clip's windows
-STEPS_A_MINUTE = 40  # that two cores do with ease
 VERDICT = "verdict.json"
 SIZE = 128  # pixels: side of the frames of a training
 
@@ -113,8 +110,21 @@ def adapt(
     )
     training = train_magnifier(parts, run, device=device, workers=workers, progress=progress)
     pictures = held_out_pictures(out)
-    models = (load_magnifier(spec.name, path, (), device) for path in (start, run.model))
-    verdict = judge(*(measure(model, pictures, judging) for model in models))
+    measured = []
+    for number, path in enumerate((start, run.model)):
+        model = load_magnifier(spec.name, path, (), device)
+        measured.append(measure(model, pictures, _half(judging, number)))
+    verdict = judge(*measured)
     with atomic_path(run.folder / VERDICT, overwrite=True) as path:
         path.write_text(json.dumps(verdict.as_dict(), indent=2) + "\n", encoding="utf-8")
     return Adaptation(training, verdict)
+
+
+def _half(progress: Progress, number: int) -> Progress:
+    """Return the progress of the first or the second half of all measurements."""
+
+    def report(done: int, total: int | None) -> None:
+        count = total or 0
+        progress(number * count + done, 2 * count)
+
+    return report

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from magkit.cli.adapt import adapt
 from magkit.cli.command import add, group
 from magkit.cli.completion import completion
 from magkit.cli.evaluate import evaluate
@@ -54,6 +55,7 @@ add(app, plan)
 add(app, report)
 add(app, pretrain)
 add(app, finetune)
+add(app, adapt)
 add(app, gen_data)
 add(app, invert)
 add(app, stitch)

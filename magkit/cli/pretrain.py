@@ -118,7 +118,7 @@ def pretrain(
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.runtime.distributed import process_group
     from magkit.runtime.shard import launched_shard
-    from magkit.selfsup.pretrain import PretrainJob
+    from magkit.selfsup.job import PretrainJob
     from magkit.selfsup.pretrain import pretrain as run_training
 
     set_threads(threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -326,6 +327,25 @@ def metrics_table(metrics: dict[str, float], steps: int) -> Table:
     table = Table("term", "mean", title=f"the last steps of {steps}")
     for name, value in metrics.items():
         table.add_row(name, f"{value:.5f}")
+    return table
+
+
+def verdict_table(verdict: Mapping[str, Any]) -> Table:
+    """Adapted weights beside those at the start, and the judgement."""
+    from rich.table import Table
+
+    table = Table(
+        "", "start", "adapted", "95 % interval", title=f"on frames kept out: {verdict['judgement']}"
+    )
+    rows = (
+        ("trembling, grey levels", "trembling", "trembling_ratio", "ratio"),
+        ("error of the gain", "gain_error", "gain_error_difference", "difference"),
+    )
+    for name, key, compared, text in rows:
+        before, after = (fmean(verdict[when][key]) for when in ("before", "after"))
+        found = verdict[compared]
+        interval = f"{text} {found['low']:.2f} to {found['high']:.2f}"
+        table.add_row(name, f"{before:.3f}", f"{after:.3f}", interval)
     return table
 
 

@@ -24,8 +24,8 @@ from magkit.runtime.seeds import generator
 from magkit.synth.deformation import Deformation, Wave, bending, membrane
 from magkit.synth.render import Sources
 from magkit.video import Frame
-from magkit.video.ssim import ssim_map
 from magkit.video.coding import code_x264
+from magkit.video.ssim import ssim_map
 
 Shape = Literal["membrane", "beam"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)

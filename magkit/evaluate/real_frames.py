@@ -94,9 +94,10 @@ def displacement_gain(
     scales = torch.sin(torch.arange(PERIOD + 1) * (2 * math.pi / PERIOD))
     clip = map(to_uint8, torch.split(scene.frames(scales), 1))
     made = torch.cat(
-        [to_tensor(frame, 1, "cpu") for frame in magnify(clip, magnifier, GAIN_FACTOR, device=device)]
+        [
+            to_tensor(frame, 1, "cpu")
+            for frame in magnify(clip, magnifier, GAIN_FACTOR, device=device)
+        ]
     )
     shown = ScaleFit(scene, torch.linspace(-2, 2, 81) * GAIN_FACTOR)(made)
     return (1 + slope(scales.numpy(), shown - scales.numpy())) / GAIN_FACTOR
-
-

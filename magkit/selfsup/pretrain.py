@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from magkit.errors import UsageError, did_you_mean
+from magkit.errors import UsageError
 from magkit.magnify.encoder import RUN, EncoderInfo, save_encoder
 from magkit.options import option_pairs, parse_options
 from magkit.plugins import registry

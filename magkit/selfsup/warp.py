@@ -92,7 +92,9 @@ class Warp:
         found = model.displacement(model.encode(pairs.a), model.encode(pairs.b))
         return (weight * log_error(found, target, UNIT)).mean()
 
-    def after_step(self, magnifier: nn.Module, teacher: nn.Module | None, progress: float, /) -> None:
+    def after_step(
+        self, magnifier: nn.Module, teacher: nn.Module | None, progress: float, /
+    ) -> None:
         """Move the teacher's weights towards the magnifier's."""
         del progress
         assert teacher is not None
@@ -121,7 +123,9 @@ class WarpFrames:
         assert losses is not None
         return losses(magnifier, batch.scenes)
 
-    def after_step(self, magnifier: nn.Module, teacher: nn.Module | None, progress: float, /) -> None:
+    def after_step(
+        self, magnifier: nn.Module, teacher: nn.Module | None, progress: float, /
+    ) -> None:
         """Do nothing: there is no teacher."""
 
 

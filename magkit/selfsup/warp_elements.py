@@ -20,7 +20,7 @@ from magkit.synth.variety import draw_deformation
 
 Kind = Literal["still", "warp", "clean", "real"]
 KINDS: tuple[Kind, ...] = ("still", "warp", "clean", "real")
-"""What the elements of a group are: a still frame, a warped one, the same uncoded, a warped clip."""
+"""The elements of a group: a still frame, a warped one, another uncoded, and a warped clip."""
 MARGIN = 24  # pixels around a part of a window, which displacements bring in
 SHOWN = 20.0  # pixels: the largest magnified displacement
 LEAST_FACTOR = 1.5
@@ -117,12 +117,13 @@ def draw_element(
     numbers = _numbers(kind, len(cut), length, rng)
     used = sorted(set(numbers))
     frames = cut[used].float() / 255
-    amplitude = _log_uniform(rng, *(config.clean_amplitude if kind == "clean" else config.amplitude))
+    clean = kind == "clean"
+    amplitude = _log_uniform(rng, *(config.clean_amplitude if clean else config.amplitude))
     most = max(SHOWN / amplitude, LEAST_FACTOR)
     factor = min(_log_uniform(rng, *config.factors), most)
     path, rest = _draw_path(kind, length, rng)
     field = _draw_field(size, amplitude, factor, rng) if kind != "still" else Deformation()
-    noise = rng.random(2) * (rng.choice([0.0, rng.random()]) if kind == "clean" else 1.0)
+    noise = rng.random(2) * (rng.choice([0.0, rng.random()]) if clean else 1.0)
     return Element(
         kind=kind,
         texels=torch.stack([sharpen(frame) for frame in frames]),
@@ -134,7 +135,7 @@ def draw_element(
         factor=factor,
         photons=float(config.noise * noise[0]),
         reading=float(config.read_noise * noise[1]),
-        coded=bool(rng.random() < config.coded) and kind != "clean",
+        coded=bool(rng.random() < config.coded) and not clean,
     )
 
 

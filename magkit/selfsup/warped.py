@@ -59,9 +59,7 @@ class WarpedBatch:
     def to(self, device: torch.device | str) -> WarpedBatch:
         """Move all tensors to a device."""
         pairs = self.pairs and _mapped(lambda tensors: tensors[0].to(device), [self.pairs])
-        return WarpedBatch(
-            scenes=self.scenes.to(device), coded=self.coded.to(device), pairs=pairs
-        )
+        return WarpedBatch(scenes=self.scenes.to(device), coded=self.coded.to(device), pairs=pairs)
 
 
 def make_batch(

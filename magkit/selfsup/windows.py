@@ -96,7 +96,6 @@ class ClipWindows:
             digest.update(frames.numpy().data)
         return {"clips": len(self._clips), "windows": len(self), "sha256": digest.hexdigest()}
 
-
     def hold_out(self, share: float) -> tuple[WindowSubset, WindowSubset]:
         """Split every clip into windows to train on, and its last ones, which are kept out.
 

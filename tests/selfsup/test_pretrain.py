@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from magkit.errors import MagkitError, UsageError
 from magkit.magnify.encoder import read_info
-from magkit.selfsup.pretrain import PretrainJob, pretrain
+from magkit.selfsup.job import PretrainJob
+from magkit.selfsup.pretrain import pretrain
 from magkit.training.metrics import read_metrics
 from magkit.training.train import TrainingResult
 
