@@ -63,7 +63,8 @@ class Photometric:
 
 def _roughness(motion: Tensor, frames: Tensor) -> Tensor:
     """Return the mean difference of neighbouring cells' motion, less across edges of the frame."""
-    cells = F.adaptive_avg_pool2d(frames, [*motion.shape[-2:]])
+    height, width = motion.shape[-2:]
+    cells = F.adaptive_avg_pool2d(frames, (height, width))
     total = motion.new_zeros(())
     for dim in (-1, -2):
         edge = cells.diff(dim=dim).abs().mean(1, keepdim=True)
