@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from magkit.measure.api import measure
     from magkit.measure.result import MeasureResult
     from magkit.progress import shows_progress
-    from magkit.protocols import Annotation, Labels, Magnifier, Method, Statistic, Target, View
+    from magkit.protocols import (
+        Annotation,
+        Labels,
+        Magnifier,
+        MagnifierMethod,
+        Method,
+        Statistic,
+        Target,
+        View,
+    )
     from magkit.specs import EncoderSpec, MagnifierSpec, MapInfo, MethodSpec, Preset, TargetSpec
     from magkit.video.read import open_video
 
@@ -27,6 +36,7 @@ __all__ = [
     "Labels",
     "MagkitError",
     "Magnifier",
+    "MagnifierMethod",
     "MagnifierSpec",
     "MagnifyResult",
     "MapInfo",
@@ -61,7 +71,9 @@ __getattr__, __dir__ = lazy_exports(
         "magkit.measure": "measure",
         "magkit.measure.result": "MeasureResult",
         "magkit.progress": "shows_progress",
-        "magkit.protocols": "Annotation Labels Magnifier Method Statistic Target View",
+        "magkit.protocols": (
+            "Annotation Labels Magnifier MagnifierMethod Method Statistic Target View"
+        ),
         "magkit.specs": "EncoderSpec MagnifierSpec MapInfo MethodSpec Preset TargetSpec",
         "magkit.video.read": "open_video",
     },

@@ -142,6 +142,10 @@ class MagnifierMethod(Protocol[B]):
         """Whether there is a teacher."""
 
     @property
+    def frozen(self) -> Sequence[str]:
+        """Patterns, as of `fnmatch`, of the names of the magnifier's parameters that stay."""
+
+    @property
     def group(self) -> int:
         """How many windows are made together: each call of `batch` gets a multiple of it."""
 

@@ -23,6 +23,7 @@ from magkit.training.run import made_with, open_run
 from magkit.training.train import TrainingResult
 
 KIND = "adapt"
+ADAPT = "adapt"  # a preset
 HELD_OUT = 0.2  # share of each clip's windows
 VERDICT = "verdict.json"
 SIZE = 128  # pixels: side of the frames of a training
@@ -37,6 +38,7 @@ class AdaptJob:
         steps: of the training.
         method: name of a method that trains whole magnifiers.
         options: KEY=VALUE texts, the method's own.
+        preset: of the method; None: "adapt" where it has one, else its first.
         magnifier: its name.
         weights: to start from, a file or the name of weights that ship; None: the magnifier's.
         settings: of the training, over the method's preset.
@@ -46,6 +48,7 @@ class AdaptJob:
     steps: int
     method: str = "warp"
     options: Sequence[str] = ()
+    preset: str | None = None
     magnifier: str = "magnet-fast"
     weights: str | Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -85,7 +88,8 @@ def adapt(
         UsageError: a name, an option or a setting is unknown.
     """
     spec = registry().magnifier(job.magnifier)
-    if registry().method(job.method).trains != "magnifier":
+    method = registry().method(job.method)
+    if method.trains != "magnifier":
         raise UsageError(
             f"the method '{job.method}' trains an encoder", "--method warp trains a magnifier"
         )
@@ -98,6 +102,7 @@ def adapt(
         PretrainJob(
             method=job.method,
             options=job.options,
+            preset=job.preset or (ADAPT if ADAPT in method.presets else None),
             magnifier=job.magnifier,
             weights=start,
             settings={"size": SIZE, **job.settings, "steps": job.steps},

@@ -17,6 +17,7 @@ from magkit.errors import UsageError
 from magkit.magnify.lucas_kanade import backward_warp, pyramid, upsample
 from magkit.protocols import DisplacementMagnifier
 from magkit.selfsup.photometric_spec import PhotometricConfig
+from magkit.selfsup.warp import patterns
 from magkit.selfsup.warped import GROUP, WarpedBatch, make_batch
 from magkit.specs import MagnifierSpec
 
@@ -32,6 +33,7 @@ class Photometric:
 
     def __init__(self, config: PhotometricConfig) -> None:
         self.config = config
+        self.frozen = patterns(config.frozen)
 
     def batch(self, windows: Sequence[Tensor], first: int, size: int, seed: int, /) -> WarpedBatch:
         """Make a batch; see `warped.make_batch`."""

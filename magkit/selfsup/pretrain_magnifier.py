@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,7 @@ def build_parts(
             f"--size must be a multiple of {network.stride}",
         )
     method: Any = spec.build(options, magnifier)
+    freeze(network, method.frozen)
     _check_batch(method, windows.batch, train.accumulate)
     source = source or open_windows(job.places, windows.size + MARGIN, scenes=job.scenes)
     return Parts(
@@ -192,6 +194,26 @@ def _network(spec: MagnifierSpec[Any], job: PretrainJob, seed: int) -> tuple[Any
     # Backward passes on a CPU are slower with a pixel's channels side by side.
     network.to(memory_format=torch.contiguous_format).train().requires_grad_(True)
     return config, network
+
+
+def freeze(network: nn.Module, patterns: Sequence[str]) -> None:
+    """Switch off the gradients of parameters whose names fit patterns.
+
+    Raises:
+        UsageError: a pattern fits none, or all are frozen.
+    """
+    parameters = dict(network.named_parameters())
+    for pattern in patterns:
+        names = [name for name in parameters if fnmatchcase(name, pattern)]
+        if not names:
+            raise UsageError(
+                f"no parameter of the magnifier fits the pattern '{pattern}'",
+                f"parameters are {next(iter(parameters))}, ...",
+            )
+        for name in names:
+            parameters[name].requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        raise UsageError("all parameters of the magnifier are frozen: nothing would be trained")
 
 
 def _check_batch(method: MagnifierMethod[Any], batch: int, accumulate: int) -> None:

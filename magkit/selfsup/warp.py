@@ -39,6 +39,7 @@ class Warp:
 
     def __init__(self, config: WarpConfig) -> None:
         self.config = config
+        self.frozen = patterns(config.frozen)
 
     def batch(self, windows: Sequence[Tensor], first: int, size: int, seed: int, /) -> WarpedBatch:
         """Make a batch; see `warped.make_batch`."""
@@ -59,21 +60,29 @@ class Warp:
         scenes = batch.scenes
         a, b = model.encode(scenes.a), model.encode(scenes.b)
         motion = model.displacement(a, b)
-        frames = model.render(b, motion, scenes.factor)
         truth = F.avg_pool2d(scenes.motion, model.cell)
-        seen = survived(scenes.a, scenes.b, scenes.motion).where(moves(scenes), torch.ones(()))
+        seen = survived(scenes.a, scenes.b, scenes.motion)
+        seen = seen.where(F.avg_pool2d(scenes.moving, CELL) > 0, torch.ones(()))
         weight = seen * torch.where(batch.coded, 1.0, self.config.clean).view(-1, 1, 1, 1)
-        seen_pixels = upsample_nearest(seen, CELL)
-        error = (frames - scenes.m).abs() * (1 + 2 * scenes.moving)
         terms = {
-            "image": (seen_pixels * error).mean(),
-            "structure": STRUCTURE * (seen_pixels * (1 - ssim_map(frames, scenes.m))).mean(),
             "motion": MOTION * (resized(weight, motion) * log_error(motion, truth, UNIT)).mean(),
         }
+        if self.config.image:
+            frames = model.render(b, motion, scenes.factor)
+            terms.update(self._picture(frames, scenes, upsample_nearest(seen, CELL)))
         still = ~moves(scenes)[:, 0, 0, 0]
         if still.any():
             terms["still"] = self._still(model, scenes.a[still], scenes.b[still])
         return terms
+
+    def _picture(self, frames: Tensor, scenes: Triplets, weight: Tensor) -> dict[str, Tensor]:
+        """Return the errors of magnified frames, as `fast_losses` does."""
+        error = (frames - scenes.m).abs() * (1 + 2 * scenes.moving)
+        similarity = ssim_map(frames, scenes.m)
+        return {
+            "image": self.config.image * (weight * error).mean(),
+            "structure": self.config.image * STRUCTURE * (weight * (1 - similarity)).mean(),
+        }
 
     def _still(self, model: DisplacementMagnifier, a: Tensor, b: Tensor) -> Tensor:
         """Return the error of the motion that is shown in frames that stand still."""
@@ -109,6 +118,7 @@ class WarpFrames:
 
     def __init__(self, config: WarpConfig, magnifier: str) -> None:
         self.config, self.magnifier = config, magnifier
+        self.frozen = patterns(config.frozen)
 
     def batch(self, windows: Sequence[Tensor], first: int, size: int, seed: int, /) -> WarpedBatch:
         """Make a batch; see `warped.make_batch`."""
@@ -134,6 +144,11 @@ def build(config: WarpConfig, magnifier: MagnifierSpec[Any]) -> Warp | WarpFrame
     if hasattr(magnifier.build(magnifier.config()), "displacement"):
         return Warp(config)
     return WarpFrames(config, magnifier.name)
+
+
+def patterns(text: str) -> tuple[str, ...]:
+    """Return patterns separated by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def moves(scenes: Triplets) -> Tensor:

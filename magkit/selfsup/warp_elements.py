@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from magkit.selfsup.warp_spec import WarpConfig
+from magkit.synth import procedural
 from magkit.synth.coding import Path, draw_path
 from magkit.synth.deformation import Deformation, make_fields, material, sample
 from magkit.synth.layers import sharpen
+from magkit.synth.sources import resize
 from magkit.synth.triplets import photon_spread
 from magkit.synth.variety import draw_deformation
 
@@ -24,6 +26,8 @@ KINDS: tuple[Kind, ...] = ("still", "warp", "clean", "real")
 MARGIN = 24  # pixels around a part of a window, which displacements bring in
 SHOWN = 20.0  # pixels: the largest magnified displacement
 LEAST_FACTOR = 1.5
+MOST_SHAPES = 3  # that are displaced together, where a part of the frame is
+SHAPE_SIDES = (0.2, 0.9)  # of a shape, over the frame's side
 RESTS = 4  # first frames of a stream at most in which nothing is displaced yet
 
 Rng = np.random.Generator
@@ -31,11 +35,13 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Element:
-    """A stream of frames displaced by multiples of a field.
+    """A stream of frames, of which all or a part is displaced by multiples of a field.
 
     Attributes:
         kind: of the element.
         texels: cubic B-spline coefficients of the frames, (K, 3, size + 2 MARGIN, likewise).
+        part: what is displaced, where only a part is: its colours and opacity as coefficients,
+            (4, size + 2 MARGIN, likewise); None: the whole frame is.
         frames: the frames without margin, (K, 3, size, size) in [0, 1].
         numbers: of the frame that each picture of the stream shows.
         field: the displacement at scale 1.
@@ -49,6 +55,7 @@ class Element:
 
     kind: Kind
     texels: Tensor
+    part: Tensor | None
     frames: Tensor
     numbers: Sequence[int]
     field: Deformation
@@ -72,12 +79,22 @@ class Element:
 
     def displaced(self, scales: Sequence[float], numbers: Sequence[int]) -> Tensor:
         """Return frames displaced by `scales` times the field, one for each scale."""
-        places = self._material(scales) + (self.texels.shape[-1] - 1) / 2
-        return sample(self.texels[list(numbers)], places).clamp(0, 1)
+        places = self._places(scales)
+        if self.part is None:
+            return sample(self.texels[list(numbers)], places).clamp(0, 1)
+        part = sample(self.part.expand(len(scales), -1, -1, -1), places).clamp(0, 1)
+        return torch.lerp(self.frames[list(numbers)], part[:, :3], part[:, 3:])
 
     def warp(self) -> Tensor:
         """Return how far what B shows at each pixel is displaced, (1, 2, size, size)."""
-        return self._grid() - self._material([1.0])
+        return (self._grid() - self._material([1.0])) * (self.cover([1.0]) > 0.5)
+
+    def cover(self, scales: Sequence[float]) -> Tensor:
+        """Return the opacity of what is displaced, at any of the scales, (1, 1, size, size)."""
+        if self.kind == "still" or self.part is None:
+            return torch.full((1, 1, self.size, self.size), float(self.kind != "still"))
+        opacity = self.part[3:].expand(len(scales), -1, -1, -1)
+        return sample(opacity, self._places(scales)).amax(0, keepdim=True).clamp(0, 1)
 
     def noisy(self, pictures: Tensor, draws: torch.Generator) -> Tensor:
         """Return pictures with noise as uint8."""
@@ -87,6 +104,9 @@ class Element:
             pictures = pictures + spread * torch.randn(pictures.shape, generator=draws)
         dither = torch.rand(pictures.shape, generator=draws)
         return (pictures * 255 + dither).clamp(0, 255).byte()
+
+    def _places(self, scales: Sequence[float]) -> Tensor:
+        return self._material(scales) + (self.texels.shape[-1] - 1) / 2
 
     def _material(self, scales: Sequence[float]) -> Tensor:
         fields = make_fields([self.field] * len(scales))
@@ -123,10 +143,14 @@ def draw_element(
     factor = min(_log_uniform(rng, *config.factors), most)
     path, rest = _draw_path(kind, length, rng)
     field = _draw_field(size, amplitude, factor, rng) if kind != "still" else Deformation()
+    part = None
+    if kind in ("warp", "clean") and rng.random() < config.parts:
+        part = _draw_part(frames[0], draw_cut(window, size + 2 * MARGIN, rng), size, rng)
     noise = rng.random(2) * (rng.choice([0.0, rng.random()]) if clean else 1.0)
     return Element(
         kind=kind,
         texels=torch.stack([sharpen(frame) for frame in frames]),
+        part=part,
         frames=frames[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN],
         numbers=[used.index(number) for number in numbers],
         field=field,
@@ -149,6 +173,19 @@ def draw_cut(window: Tensor, side: int, rng: Rng) -> Tensor:
     cut = window[:, :, top : top + side, left : left + side]
     mirrored = [dim for dim in (-1, -2) if rng.random() < 0.5]
     return cut.flip(mirrored) if mirrored else cut
+
+
+def _draw_part(frame: Tensor, other: Tensor, size: int, rng: Rng) -> Tensor:
+    """Draw shapes, filled with another part of the window; see `Element.part`."""
+    colour = other[int(rng.integers(len(other)))].float() / 255
+    opacity = torch.zeros_like(frame[:1])
+    for _ in range(int(rng.integers(1, MOST_SHAPES + 1))):
+        side = int(size * _log_uniform(rng, *SHAPE_SIDES))
+        shape = torch.from_numpy(np.array(procedural.mask(rng)))[None].float() / 255
+        top, left = (int(MARGIN + rng.integers(size - side + 1)) for _ in range(2))
+        place = opacity[:, top : top + side, left : left + side]
+        torch.maximum(place, resize(shape, side, side), out=place)
+    return torch.cat([sharpen(colour), opacity])
 
 
 def _numbers(kind: Kind, count: int, length: int, rng: Rng) -> list[int]:

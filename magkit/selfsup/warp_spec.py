@@ -28,11 +28,20 @@ class WarpConfig:
     coded: float = field(
         default=0.9, metadata={"help": "share of frames coded as H.264, but for a quarter of them"}
     )
+    parts: float = field(
+        default=0.5, metadata={"help": "share of warped frames in which only some shapes move"}
+    )
+    frozen: str = field(
+        default="", metadata={"help": "patterns of parameters that stay, separated by commas"}
+    )
+    image: float = field(
+        default=1.0, metadata={"help": "weight of the magnified picture's errors; 0: none is made"}
+    )
     still: float = field(
-        default=4.0, metadata={"help": "weight of motion shown in still frames, per pixel of it"}
+        default=15.0, metadata={"help": "weight of motion shown in still frames, per pixel of it"}
     )
     clean: float = field(
-        default=3.0, metadata={"help": "weight of errors of motion where a frame is not coded"}
+        default=4.0, metadata={"help": "weight of errors of motion where a frame is not coded"}
     )
     real: float = field(
         default=1.0, metadata={"help": "weight of errors of motion between frames of clips"}
@@ -46,10 +55,10 @@ class WarpConfig:
                 raise ValueError(f"{name} must satisfy 0 < low <= high <= 16 pixels")
         if not 1 < self.factors[0] <= self.factors[1] < math.inf:
             raise ValueError("factors must satisfy 1 < low <= high")
-        for name in ("noise", "read_noise", "coded", "tau"):
+        for name in ("noise", "read_noise", "coded", "parts", "tau"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1]")
-        for name in ("still", "clean", "real"):
+        for name in ("image", "still", "clean", "real"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative")
 
@@ -64,6 +73,12 @@ SPEC = MethodSpec(
         "small": Preset(
             why="for clips of some seconds on a CPU: 8 windows of 128 pixels a step",
             settings={"steps": 600, "batch": 8, "size": 128, "lr": 4e-4},
-        )
+        ),
+        "adapt": Preset(
+            why="as small, but only what measures displacement is trained: pictures are rendered"
+            " as before",
+            settings={"steps": 400, "batch": 8, "size": 128, "lr": 4e-4},
+            options={"frozen": "encoder.*,renderer.*", "image": 0},
+        ),
     },
 )

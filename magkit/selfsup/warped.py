@@ -137,7 +137,7 @@ def _scene(element: Element, clip: Tensor) -> Triplets:
         m=magnified,
         factor=torch.tensor([element.factor]),
         motion=motion,
-        moving=torch.full_like(motion[:, :1], float(not still)),
+        moving=element.cover([0.0, 1.0, element.factor]),
     )
 
 

@@ -13,12 +13,13 @@ from torch import Tensor
 from magkit.errors import MagkitError
 from magkit.progress import Progress, silent
 from magkit.selfsup.frame_source import FrameSource, to_uint8
-from magkit.selfsup.frames import SUFFIXES, open_frames
+from magkit.selfsup.frames import LISTS, SUFFIXES, open_frames
 from magkit.synth.pictures import SUFFIXES as PICTURES
 from magkit.synth.sources import resize
 from magkit.video import open_video
 from magkit.video.frame_names import natural_key
 
+RECORDINGS = (".cih", ".cihx", ".cine", ".npy")
 SPAN = 8  # frames of a window at most
 MEMORY = 400 << 20  # bytes of all windows
 SHRINK = 2  # sides of a clip's frames over those of a window, at least, where they are large
@@ -218,12 +219,17 @@ def open_windows(
 
 
 def find_clips(place: Path) -> list[Path]:
-    """Return the videos and the folders of three or more pictures at a place, in natural order."""
+    """Return the clips at a place, in natural order.
+
+    A file is a clip unless it is a picture or stands for many. A folder of three or more pictures
+    is one; of any other folder, videos, recordings of high-speed cameras and its folders are.
+    """
     if place.is_file():
-        return [place] if place.suffix.lower() in SUFFIXES else []
+        return [] if place.suffix.lower() in {*PICTURES, *LISTS, ".json"} else [place]
     if not place.is_dir():
         return []
     inside = sorted(place.iterdir(), key=natural_key)
     if sum(path.suffix.lower() in PICTURES for path in inside) > 2:
         return [place]
-    return [clip for path in inside if path.name[0] != "." for clip in find_clips(path)]
+    clips = [p for p in inside if p.is_dir() or p.suffix.lower() in {*SUFFIXES, *RECORDINGS}]
+    return [clip for path in clips if path.name[0] != "." for clip in find_clips(path)]

@@ -24,6 +24,7 @@ from magkit.testing.assertions import (
     same,
     unregistered_tensors,
 )
+from magkit.testing.magnifier_methods import magnifier_method_checks
 from magkit.testing.spec_checks import parse_config, spec_checks
 from magkit.testing.toy_data import MAPS
 from magkit.testing.training_harness import (
@@ -44,14 +45,17 @@ SHORT: Mapping[str, Any] = {"steps": 7, "sample_every": 4, "save_every": 3, "acc
 def method_checks(spec: MethodSpec[Any], *, options: Sequence[str] = ()) -> list[Check]:
     """Return the checks of a self-supervised method.
 
-    It is trained by magkit's loop on 4,096 toy images: an encoder with batch normalisation, batches
-    of 16 views of 32 pixels, feature maps of 16 channels and 8 x 8 cells.
+    One that trains whole magnifiers: see `magnifier_method_checks`. Others are trained by magkit's
+    loop on 4,096 toy images: an encoder with batch normalisation, batches of 16 views of 32 pixels,
+    feature maps of 16 channels and 8 x 8 cells.
 
     Args:
         spec: The method.
         options: KEY=VALUE texts as after `--opt`, over those of the spec's first preset. Small
             networks make the checks fast.
     """
+    if spec.trains == "magnifier":
+        return magnifier_method_checks(spec, options)
     long = Training(spec, options, (BRANCH,), LONG)
     short = Training(spec, options, ("one", "two"), SHORT)
     return [
