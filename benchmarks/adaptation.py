@@ -56,6 +56,7 @@ CODINGS = (
 )
 SIDE = 192  # pixels of a picture
 PER_CLIP = 2  # pictures
+FROZEN = "encoder.*,renderer.*"  # what unlabelled arms leave as it is
 SCENES = 2  # times 17, of the old judge
 """Settings that all arms share."""
 SHARED: Mapping[str, Any] = {
@@ -88,7 +89,7 @@ def train(arm: str, seed: int, given: argparse.Namespace) -> Path:
     spec = registry().magnifier("magnet-fast")
     shipped = find_weights(spec, None)
     assert shipped is not None
-    run = given.output / f"{arm}-{seed}"
+    run: Path = given.output / f"{arm}-{seed}"
     if arm == "shipped":
         return shipped
     if (run / "model.safetensors").is_file():
@@ -107,6 +108,7 @@ def train(arm: str, seed: int, given: argparse.Namespace) -> Path:
         return finetune(job, output=run, workers=given.workers).run.model
     unlabelled = PretrainJob(
         method=arm,
+        options=[f"frozen={FROZEN}", *(["image=0"] if arm == "warp" else [])],
         data=[str(given.data / "video_train"), str(given.data / "davis/JPEGImages/480p")],
         weights=shipped,
         settings=settings,

@@ -1,6 +1,7 @@
 """Adaptation of small networks to small clips, by the library and by the command."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def clip(tmp_path: Path) -> Path:
     picture = np.kron(rng.integers(0, 255, (20, 24, 3)), np.ones((6, 6, 1))).astype(np.uint8)
     frames = [picture[:96, n : n + 112] for n in range(24)]
     path = tmp_path / "clip.mp4"
-    write_video(path, iter(frames), VideoInfo(width=112, height=96, rate=24))
+    write_video(path, iter(frames), VideoInfo(width=112, height=96, rate=Fraction(24)))
     return path
 
 

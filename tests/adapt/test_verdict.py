@@ -1,5 +1,8 @@
 """Judgements on measurements made up for the purpose, and which frames are kept out."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -68,10 +71,10 @@ class Numbered:
     def __len__(self) -> int:
         return self._count
 
-    def windows(self, indices: list[int]) -> list[Tensor]:
+    def windows(self, indices: Sequence[int]) -> list[Tensor]:
         return [torch.full((2, 3, 200, 300), n, dtype=torch.uint8) for n in indices]
 
-    def describe(self) -> dict[str, int]:
+    def describe(self) -> dict[str, Any]:
         return {}
 
 

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from magkit.evaluate import real_frames
+from magkit.evaluate.clips import to_uint8
+from magkit.evaluate.deformed import DeformedScene
 from magkit.evaluate.real_frames import Coding, displacement_gain, still_clip, trembling
 from magkit.video import Frame
 
@@ -56,7 +58,7 @@ def test_still_clips_are_functions_of_their_seed() -> None:
 def test_the_gain_is_that_of_exact_frames(gain: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames that show `gain` times as large a motion as was asked for."""
     made: list[Any] = []
-    scene = real_frames.DeformedScene
+    scene = DeformedScene
 
     def recorded(*arguments: Any) -> Any:
         made.append(scene(*arguments))
@@ -66,7 +68,7 @@ def test_the_gain_is_that_of_exact_frames(gain: float, monkeypatch: pytest.Monke
         count = len(list(frames))
         scales = torch.sin(torch.arange(count) * (2 * np.pi / real_frames.PERIOD))
         exact = made[0].frames(scales * max(gain * real_frames.GAIN_FACTOR, 1.0))
-        return map(real_frames.to_uint8, torch.split(exact, 1))
+        return map(to_uint8, torch.split(exact, 1))
 
     monkeypatch.setattr(real_frames, "DeformedScene", recorded)
     monkeypatch.setattr(real_frames, "magnify", magnify)
