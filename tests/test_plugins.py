@@ -48,7 +48,7 @@ def test_the_built_ins_come_first_and_are_sound() -> None:
     assert (first.distribution, first.state, first.error) == ("magkit", "ok", "")
     assert first.hooks == ["magkit_methods", "magkit_targets", "magkit_magnifiers"]
     assert [spec.name for spec in first.specs] == [
-        *("moco", "byol", "scrl"),
+        *("moco", "byol", "scrl", "warp", "photometric"),
         *("maskrcnn-small", "maskrcnn", "maskrcnn-v2", "segmenter"),
         *("magnet-fast", "magnet", "linear", "phase", "colour"),
     ]

@@ -128,12 +128,13 @@ def test_the_tree_of_commands_is_cached() -> None:
     arguments = ["--", "magkit", "pre"]
     first, second = list(values(arguments, root)), list(values(arguments, root))
     assert first == second
-    assert ("pretrain", "Train a magnifier's encoder on frames without labels") in first
+    summary = "Train a magnifier's encoder on frames without labels, or all of it on clips"
+    assert ("pretrain", summary) in first
     assert calls == [1]
 
 
 def test_names_are_the_registrys() -> None:
-    assert names("methods") == ["moco", "byol", "scrl"]
+    assert names("methods") == ["moco", "byol", "scrl", "warp", "photometric"]
     assert names("targets")[:2] == ["maskrcnn-small", "maskrcnn"]
     assert names("magnifiers") == ["magnet-fast", "magnet", "linear", "phase", "colour"]
     assert names("weights") == ["magnet-fast"]
@@ -299,7 +300,7 @@ def test_beside_a_broken_plugin_tables_are_valid_for_a_minute(site: Any, tmp_pat
 
 def test_what_cannot_be_shown_takes_nothing_with_it(site: Any) -> None:
     site.install("magkit-odd", METHOD.replace("on: bool", "on: 'Gone'"))
-    assert names("methods") == ["moco", "byol", "scrl"]
+    assert names("methods") == ["moco", "byol", "scrl", "warp", "photometric"]
 
 
 def loaded(site: Any, *arguments: str) -> set[str]:

@@ -17,6 +17,7 @@ ODD = [
     'dou"ble',
     "it's",
 ]
+METHODS = {"moco", "byol", "scrl", "warp", "photometric"}
 METHOD = """
     from dataclasses import dataclass
     from typing import Literal
@@ -84,7 +85,7 @@ def test_commands_options_and_values(place: Any, shell: Any) -> None:
     davis(place.here / "DAVIS", "bear", "blackswan", "cows")
     assert {"demo", "magnify", "pretrain", "invert", "plugins"} <= shell.offers("magkit ")
     assert shell.offers("magkit pre") == {"pretrain"}
-    assert shell.offers("magkit pretrain --method ") == {"moco", "byol", "scrl"}
+    assert shell.offers("magkit pretrain --method ") == METHODS
     assert shell.offers("magkit invert --video b") == {"bear", "blackswan"}
     assert shell.offers("magkit completion ") == {"bash", "zsh", "fish", "powershell"}
     assert shell.offers("magkit magnify clip.mp4 --mode ") == {"static", "dynamic", "follow"}
@@ -168,7 +169,7 @@ def test_plugins_take_part_and_a_broken_one_is_not_seen(
     # bash offers what stands behind the key.
     choices = shell.offers("magkit pretrain --method sole --opt kind=")
     assert {choice.removeprefix("kind=") for choice in choices} == {"a", "b"}
-    assert shell.offers("magkit pretrain --method ") == {"moco", "byol", "scrl", "sole"}
+    assert shell.offers("magkit pretrain --method ") == METHODS | {"sole"}
 
 
 @pytest.mark.parametrize(
@@ -192,4 +193,4 @@ def test_a_bare_shell_reads_the_script(terminal: Callable[..., Any], name: str, 
 
 def test_a_bare_fish_reads_the_script(bare_fish: Any) -> None:
     assert bare_fish.offers("magkit pre") == {"pretrain"}
-    assert bare_fish.offers("magkit pretrain --method ") == {"moco", "byol", "scrl"}
+    assert bare_fish.offers("magkit pretrain --method ") == METHODS

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from magkit.errors import MagkitError
-from magkit.video import x264
+from magkit.video import coding
 from magkit.video.coding import code_x264
 
 Clip = npt.NDArray[np.uint8]
@@ -85,6 +85,6 @@ def test_no_clip(wrong: Clip) -> None:
 
 
 def test_a_failure_of_ffmpeg_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(x264, "_scale", lambda *_: ("-vf", "odd"))
+    monkeypatch.setattr(coding, "_scale", lambda *_: ("-vf", "odd"))
     with pytest.raises(MagkitError, match=r"could not code the clip: .*'odd'"):
         code_x264(noisy(), 20)
