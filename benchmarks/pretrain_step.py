@@ -131,7 +131,7 @@ def ours(name: str, more: dict[str, Any], views: list[View]) -> Callable[[], Non
     spec = registry().method(name)
     fast = encoder()
     keys = copy.deepcopy(fast).requires_grad_(False)
-    method = spec.build(
+    method: Any = spec.build(
         spec.config(**OPTIONS, tau=TAU, **more), MapInfo(channels=CHANNELS, stride=4, centre=2)
     )
     optimiser = optimizer(fast, method)

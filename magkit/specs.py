@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from magkit.protocols import Magnifier, Target
+    from magkit.protocols import Magnifier, MagnifierMethod, Method, Target
 
 API = 1
 """The version of hooks, specs and protocols of this magkit."""
@@ -233,7 +233,9 @@ class MethodSpec(Generic[C]):
     summary: str
     config: type[C]
     trains: Literal["encoder", "magnifier"] = "encoder"
-    build: Reference[Callable[[C, Any], Any]] = Reference()
+    build: Reference[Callable[[C, MapInfo], Method] | Callable[[C, Any], MagnifierMethod[Any]]] = (
+        Reference()
+    )
     presets: Mapping[str, Preset] = field(default_factory=dict, hash=False)
     check: Reference[Callable[[C, int, int], None] | None] = Reference(None)
     paper: str = ""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -15,6 +15,7 @@ from magkit.magnify.encoder import RUN, EncoderInfo, save_encoder
 from magkit.options import option_pairs, parse_options
 from magkit.plugins import registry
 from magkit.progress import Progress, silent
+from magkit.protocols import Method
 from magkit.runtime import distributed
 from magkit.runtime.seeds import derived_seed
 from magkit.runtime.shard import default_workers
@@ -194,7 +195,7 @@ def _build_model(
     methods = {}
     for number, branch in enumerate(network.branches):
         torch.manual_seed(derived_seed(recipe.train.seed, HEADS, number))
-        methods[branch] = spec.build(config, network.maps[branch])
+        methods[branch] = cast("Method", spec.build(config, network.maps[branch]))
     return PretrainModel(network.encoder, methods)
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -154,7 +154,7 @@ def build_parts(
             f"frames of {windows.size} pixels don't suit the magnifier '{magnifier.name}'",
             f"--size must be a multiple of {network.stride}",
         )
-    method: Any = spec.build(options, magnifier)
+    method = cast("MagnifierMethod[Any]", spec.build(options, cast("Any", magnifier)))
     freeze(network, method.frozen)
     _check_batch(method, windows.batch, train.accumulate)
     source = source or open_windows(job.places, windows.size + MARGIN, scenes=job.scenes)

@@ -79,7 +79,8 @@ class Training:
         """Build the method."""
         first = next((preset.options for preset in self.spec.presets.values()), {})
         config = parse_config(self.spec, self.options, option_pairs(first))
-        return self.spec.build(config, registry().magnifier(MAGNIFIER))
+        magnifier: Any = registry().magnifier(MAGNIFIER)
+        return self.spec.build(config, magnifier)
 
     def model(self) -> MagnifierModel:
         """Return a small magnifier, its teacher and the method, always of the same weights."""

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from magkit.options import option_pairs
-from magkit.protocols import View
+from magkit.protocols import Method, View
 from magkit.runtime.seeds import derived_seed
 from magkit.selfsup.model import EncoderNetwork, PretrainModel
 from magkit.selfsup.monitor import EncoderMonitor
@@ -112,7 +112,7 @@ class Training:
         encoder, methods = ToyEncoder(self.branches), {}
         for number, branch in enumerate(self.branches):
             torch.manual_seed(derived_seed(seed, HEADS, number))
-            methods[branch] = self.spec.build(config, MAPS)
+            methods[branch] = cast("Method", self.spec.build(config, MAPS))
         return PretrainModel(encoder, methods)
 
     @cached_property

@@ -104,8 +104,12 @@ def here(
 @pytest.fixture
 def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     """What no option makes smaller: how much is measured, and how long the demo's clip is."""
+    from magkit.adapt import verdict
     from magkit.evaluate import cases, clips, demo
 
+    monkeypatch.setattr(verdict, "PICTURES", 1)
+    monkeypatch.setattr(verdict, "CODINGS", verdict.CODINGS[:1])
+    monkeypatch.setattr(verdict, "AMPLITUDES", verdict.AMPLITUDES[:1])
     monkeypatch.setattr(cases, "DISPLACEMENTS", (0.5,))
     monkeypatch.setattr(cases, "FACTORS", (5.0,))
     monkeypatch.setattr(cases, "SUBPIXEL_DISPLACEMENTS", (0.5,))

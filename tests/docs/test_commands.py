@@ -37,6 +37,8 @@ SMALLER = {
     "magkit report": "--threads 1",
     "magkit gen-data": f"--count 8 --size 64 {RENDERED}",
     "magkit pretrain": PRETRAINED,
+    "magkit pretrain --method warp": f"{TRAINED} --batch 4",
+    "magkit adapt": "--steps 1 --train size=64 --train batch=4 --workers 0 --threads 1",
     "magkit pretrain --method moco": f"{PRETRAINED} --opt queue=8",
     "magkit finetune": f"{TRAINED} --batch 1 --procedural 6",
     "magkit finetune --data": f"{TRAINED} --batch 1",

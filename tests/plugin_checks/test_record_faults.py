@@ -35,7 +35,7 @@ SPEC: MethodSpec[Any] = MethodSpec(
     name="toy",
     summary="a toy",
     config=Config,
-    build=lambda _config, _maps: None,
+    build=lambda _config, _maps: None,  # type: ignore[arg-type]
 )
 
 

@@ -1,13 +1,14 @@
 """What is encoded, when, and among which others."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import pytest
 import torch
 from torch import nn
 
 from magkit.plugins import registry
-from magkit.protocols import View
+from magkit.protocols import Method, View
 from magkit.selfsup.model import LazyMaps, PretrainModel, has_batch_norm, shuffled_maps
 from magkit.specs import MapInfo
 
@@ -39,7 +40,7 @@ def learner(name: str, encoder: nn.Module, branches: Sequence[str] = ("texture",
     return PretrainModel(
         encoder,
         {
-            branch: spec.build(config, MapInfo(channels=2, stride=4, centre=2))
+            branch: cast("Method", spec.build(config, MapInfo(channels=2, stride=4, centre=2)))
             for branch in branches
         },
     )
