@@ -16,7 +16,7 @@ from magkit.data.plan import Kind, Plan, digest, sample_indices
 from magkit.data.store import Store
 from magkit.errors import MagkitError, UsageError
 from magkit.runtime.seeds import epoch_order, generator
-from magkit.synth.triplets import CLEAN, Degradation, Triplets, degrade
+from magkit.synth.triplets import CLEAN, Degradation, Part, Triplets, batch_share, degrade
 
 
 class DataSet(Protocol):
@@ -171,15 +171,18 @@ ORDER, CROP = 5, 6  # key prefixes of random draws
 class StoredBatches(Dataset[Triplets]):
     """Batch `step` of a training: a pure function of its arguments.
 
-    Every epoch has its own random order, and may end within a batch.
+    Every epoch has its own random order, and may end within a batch. Each process gets its share:
+    those of all, by rank, are the batch of one process.
 
     Args:
         data: triplets.
         seed: of order, windows and noise.
-        batch: scenes in a batch.
+        batch: scenes in a batch of all processes together, which must be able to share it evenly.
         steps: number of batches.
         size: side of the random crop of each scene, pixels.
         degradation: of A, B and C.
+        rank: number of this process, from 0.
+        world: number of processes.
     """
 
     def __init__(
@@ -190,33 +193,37 @@ class StoredBatches(Dataset[Triplets]):
         steps: int,
         size: int,
         degradation: Degradation = CLEAN,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self.data, self.seed, self.batch, self.steps = data, seed, batch, steps
-        self.size, self.degradation = size, degradation
+        self.size, self.degradation, self.rank, self.world = size, degradation, rank, world
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> Triplets:
-        places = range(step * self.batch, (step + 1) * self.batch)
+        part = batch_share(self.batch, self.rank, self.world, self.degradation, self.seed, step)
+        places = [step * self.batch + place for place in part.places]
         indices = [number for _, number in epoch_order(places, len(self.data), self.seed, ORDER)]
         scenes = _random_crop(
-            self.data.triplets(indices), self.size, generator(self.seed, CROP, step)
+            self.data.triplets(indices), self.size, generator(self.seed, CROP, step), part
         )
-        return degrade(scenes, self.degradation, self.seed, step)
+        return degrade(scenes, self.degradation, self.seed, step, part=part)
 
 
-def _random_crop(scenes: Triplets, size: int, draws: torch.Generator) -> Triplets:
+def _random_crop(scenes: Triplets, size: int, draws: torch.Generator, part: Part) -> Triplets:
     """Return a random crop of size x size pixels of each scene."""
     height, width = scenes.a.shape[-2:]
     if (height, width) == (size, size):
         return scenes
-    tops = torch.randint(height - size + 1, (len(scenes.factor),), generator=draws)
-    lefts = torch.randint(width - size + 1, (len(scenes.factor),), generator=draws)
+    tops = torch.randint(height - size + 1, (part.count,), generator=draws).tolist()
+    lefts = torch.randint(width - size + 1, (part.count,), generator=draws).tolist()
+    corners = [(tops[place], lefts[place]) for place in part.places]
 
     def cut(maps: torch.Tensor) -> torch.Tensor:
-        windows = zip(maps, tops.tolist(), lefts.tolist(), strict=True)
-        return torch.stack([m[:, y : y + size, x : x + size] for m, y, x in windows])
+        windows = zip(maps, corners, strict=True)
+        return torch.stack([m[:, y : y + size, x : x + size] for m, (y, x) in windows])
 
     picture_names = [f.name for f in fields(Triplets) if f.name != "factor"]
     return Triplets(

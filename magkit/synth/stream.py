@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from magkit.runtime.loader import BatchSequence
 from magkit.synth.render import Sources, render, render_path
 from magkit.synth.scene import SceneConfig, draw_scene
-from magkit.synth.triplets import CLEAN, Degradation, Triplets, degrade
+from magkit.synth.triplets import CLEAN, Degradation, Triplets, batch_share, degrade
 
 Batches = BatchSequence[Triplets]
 
@@ -18,13 +18,17 @@ Batches = BatchSequence[Triplets]
 class SceneBatches(Dataset[Triplets]):
     """Batch `step` holds scenes `step * batch` and on: a pure function of its arguments.
 
+    Each process gets its share: those of all, by rank, are the batch of one process.
+
     Args:
         config: how scenes are drawn.
         sources: what they are made of.
         seed: of scenes and noise.
-        batch: scenes in a batch.
+        batch: scenes in a batch of all processes together, which must be able to share it evenly.
         steps: number of batches.
         degradation: of A, B and C.
+        rank: number of this process, from 0.
+        world: number of processes.
     """
 
     def __init__(
@@ -35,21 +39,24 @@ class SceneBatches(Dataset[Triplets]):
         batch: int,
         steps: int,
         degradation: Degradation = CLEAN,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self.config, self.sources = config, sources
         self.seed, self.batch, self.steps = seed, batch, steps
-        self.degradation = degradation
+        self.degradation, self.rank, self.world = degradation, rank, world
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> Triplets:
         counts = len(self.sources.pictures), len(self.sources.cutouts)
-        indices = range(step * self.batch, (step + 1) * self.batch)
+        part = batch_share(self.batch, self.rank, self.world, self.degradation, self.seed, step)
+        indices = [step * self.batch + place for place in part.places]
         scenes = [draw_scene(self.config, *counts, self.seed, index) for index in indices]
         batch = render(scenes, self.config, self.sources)
 
         def between(n: int, scales: Sequence[float]) -> torch.Tensor:
             return render_path(scenes[n], self.config.size, self.sources, scales)
 
-        return degrade(batch, self.degradation, self.seed, step, between)
+        return degrade(batch, self.degradation, self.seed, step, between, part)
