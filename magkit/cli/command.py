@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typer.models import ArgumentInfo
 from magkit.cli.options import Config, Json, Quiet, Verbose
 from magkit.cli.output import Output, log_printed
 from magkit.cli.parameters import check_paths, option_name
-from magkit.errors import MagkitError
+from magkit.errors import MagkitError, UsageError
 from magkit.progress import QUIET
 
 _SHARED = {"config": (Config, None), "quiet": (Quiet, False), "verbose": (Verbose, False)}
@@ -89,6 +90,33 @@ def make_idle_threads_sleep() -> None:
     # They spin by default, on the processors that data loader processes need. The variable is read
     # once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def launch_processes(out: Output, devices: int) -> bool:
+    """Run this command in `devices` processes and exit with their code, if it is not one of them.
+
+    Of several processes of a training only the first one prints.
+
+    Returns:
+        Whether this process prints: it is the first, or the only one.
+
+    Raises:
+        UsageError: several are asked for, and this is one of several already.
+    """
+    if devices > 1:
+        from magkit.runtime.distributed import launch
+
+        if "RANK" in os.environ:
+            problem = "torchrun started this process: --devices is for a command by itself"
+            raise UsageError(problem, "leave out --devices")
+        # The last of repeated flags counts; flags override the file and the environment.
+        raise typer.Exit(launch(devices, [*sys.argv[1:], "--devices", "1"]))
+    from magkit.runtime.shard import launched_shard
+
+    is_first = launched_shard().number == 1
+    if not is_first:
+        out.mute()
+    return is_first
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from magkit.cli.command import hint_when_interrupted, make_idle_threads_sleep
+from magkit.cli.command import hint_when_interrupted, launch_processes, make_idle_threads_sleep
 from magkit.cli.options import (
     Device,
+    Devices,
     Images,
     MagnifierName,
     New,
@@ -46,7 +47,9 @@ def finetune(
     object_images: ObjectImages = None,
     procedural: Procedural = 0,
     steps: Steps = None,
-    batch: Annotated[int | None, typer.Option(help="Batch size in scenes.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Batch size in scenes, over all processes.")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Side of a scene, in pixels.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     train: Settings = None,
@@ -77,6 +80,7 @@ def finetune(
     new: New = False,
     tensorboard: TensorBoard = False,
     seed: TrainSeed = None,
+    devices: Devices = 1,
     workers: Annotated[
         int | None,
         typer.Option(min=0, help="Data loader processes that render scenes; 0: this process."),
@@ -93,9 +97,11 @@ def finetune(
     command with more --steps continues the run.
     """
     make_idle_threads_sleep()
+    is_first = launch_processes(out, devices)
     from magkit.finetune.finetune import FinetuneJob
     from magkit.finetune.finetune import finetune as run_training
     from magkit.runtime.device import resolve_device, set_threads
+    from magkit.runtime.distributed import process_group
 
     set_threads(threads)
     flags = {"steps": steps, "batch": batch, "size": size, "lr": lr, "seed": seed}
@@ -112,16 +118,22 @@ def finetune(
         encoder=encoder,
         half=half,
     )
-    with out.progress("training", "steps") as progress, hint_when_interrupted(out):
+    with (
+        process_group(resolve_device(device)) as where,
+        out.progress("training", "steps") as progress,
+        hint_when_interrupted(out),
+    ):
         outcome = run_training(
             job,
             output=output,
             new=new,
-            device=resolve_device(device),
+            device=where,
             workers=workers,
             progress=progress,
             tensorboard=tensorboard,
         )
+    if not is_first:
+        return
     if outcome.encoder is not None:
         out.show(encoder_table(outcome.encoder.as_dict()))
     out.show(metrics_table(outcome.metrics, outcome.steps))

@@ -118,6 +118,9 @@ Steps = Annotated[
     int | None,
     typer.Option(help="Optimiser steps; more steps than a finished run had extend that run."),
 ]
+Devices = Annotated[
+    int, typer.Option("--devices", min=1, help="Processes, each with a device of its own.")
+]
 TrainSeed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of all random draws.")]
 
 

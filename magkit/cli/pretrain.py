@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from magkit.cli.command import hint_when_interrupted, make_idle_threads_sleep
+from magkit.cli.command import hint_when_interrupted, launch_processes, make_idle_threads_sleep
 from magkit.cli.options import (
     Device,
+    Devices,
     MagnifierName,
     New,
     Opt,
@@ -25,7 +24,6 @@ from magkit.cli.options import (
 from magkit.cli.output import Output
 from magkit.cli.parameters import merged_options
 from magkit.cli.tables import metrics_table
-from magkit.errors import UsageError
 
 if TYPE_CHECKING:
     from magkit.training.run import Run
@@ -96,9 +94,7 @@ def pretrain(
     new: New = False,
     tensorboard: TensorBoard = False,
     seed: TrainSeed = None,
-    devices: Annotated[
-        int, typer.Option(min=1, help="Processes, each with a device of its own.")
-    ] = 1,
+    devices: Devices = 1,
     workers: Annotated[
         int | None,
         typer.Option(min=0, help="Data loader processes that read frames; 0: this process."),
@@ -113,11 +109,9 @@ def pretrain(
     from an encoder. The method warp trains a whole magnifier, for `magkit magnify --weights FILE`.
     """
     make_idle_threads_sleep()
-    if devices > 1:
-        _launch(devices)
+    is_first = launch_processes(out, devices)
     from magkit.runtime.device import resolve_device, set_threads
     from magkit.runtime.distributed import process_group
-    from magkit.runtime.shard import launched_shard
     from magkit.selfsup.job import PretrainJob
     from magkit.selfsup.pretrain import pretrain as run_training
 
@@ -135,9 +129,6 @@ def pretrain(
         scenes=scenes,
         settings=given_settings(train, steps=steps, batch=batch, size=size, lr=lr, seed=seed),
     )
-    speaks = launched_shard().number == 1
-    if not speaks:
-        out.mute()
     with (
         process_group(resolve_device(device)) as where,
         out.progress("training", "steps") as progress,
@@ -152,7 +143,7 @@ def pretrain(
             progress=progress,
             tensorboard=tensorboard,
         )
-    if not speaks:
+    if not is_first:
         return
     out.show(metrics_table(outcome.metrics, outcome.steps))
     out.finish(
@@ -167,20 +158,6 @@ def pretrain(
         wrote=[outcome.run.folder],
         then=_next(method, magnifier, backbone, outcome.run),
     )
-
-
-def _launch(devices: int) -> None:
-    """Run this command in several processes and exit with their code.
-
-    Raises:
-        UsageError: this is one of several processes already.
-    """
-    from magkit.runtime.distributed import launch
-
-    if "RANK" in os.environ:
-        raise UsageError("torchrun started this process: --devices is for a command by itself")
-    # The last of repeated flags counts; flags override the file and the environment.
-    raise typer.Exit(launch(devices, [*sys.argv[1:], "--devices", "1"]))
 
 
 def _result(method: str) -> str:

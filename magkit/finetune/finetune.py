@@ -22,13 +22,15 @@ from magkit.magnify.encoder import LoadReport, encoder_file
 from magkit.magnify.load import save_weights
 from magkit.plugins import registry
 from magkit.progress import Progress, silent
+from magkit.runtime import distributed
 from magkit.runtime.shard import default_workers
 from magkit.specs import MagnifierSpec
 from magkit.synth.build import build_sources
 from magkit.synth.scene import SceneConfig
+from magkit.training.batch_norm import convert_batch_norm
 from magkit.training.loop import TrainState
 from magkit.training.run import Run, made_with, open_run, renamed_settings
-from magkit.training.train import TrainingResult, run_training
+from magkit.training.train import TrainingResult, check_batch, run_training
 from magkit.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -93,6 +95,8 @@ def finetune(
 
     A finished run is extended if the job differs from it in a larger number of steps only.
 
+    Started by torchrun, the processes share each batch; the first one writes.
+
     Args:
         job: the magnifier, initial weights, data and settings.
         output: the run's folder; None: see `open_run`.
@@ -107,38 +111,72 @@ def finetune(
             diverged.
         UsageError: the magnifier, an option or a setting is unknown, or some exclude each other.
     """
-    spec = _trainable_spec(job.magnifier)
-    recipe = make_recipe(spec.preset, job.settings)
-    initial = Initialization(spec, job.options, job.weights, job.encoder)
-    config = initial.config()
-    model, report = initial.network(config, recipe)
-    model.to(device)
-    groups = parameter_groups(model, spec, config, recipe.encoder)
-    data = _train_data(spec, job, recipe)
-    run = open_run(
-        KIND,
-        _identity(spec, config, job, recipe, data),
-        made_with=made_with(device, weights=_resolved(job.weights), encoder=_resolved(job.encoder)),
-        output=output,
-        new=new,
-        extendable=True,
-        upgrade=renamed_settings,
+    parts = distributed.on_all_ranks(lambda: _build_parts(job, device))
+    spec, recipe, config = parts.spec, parts.recipe, parts.config
+    origin = {"weights": _resolved(job.weights), "encoder": _resolved(job.encoder)}
+    run = distributed.on_first_rank(
+        lambda: open_run(
+            KIND,
+            parts.identity,
+            made_with=made_with(device, **origin),
+            output=output,
+            new=new,
+            extendable=True,
+            upgrade=renamed_settings,
+        )
     )
-    if report is not None:
-        logger.info("%s", report)
+    if parts.report is not None:
+        logger.info("%s", parts.report)
     worker_count = default_workers() if workers is None else workers
     result = run_training(
         run,
-        TrainState.start(model, recipe.train, groups),
+        TrainState.start(parts.model, recipe.train, parts.groups),
         recipe.train,
-        SceneTask(spec, recipe, data, torch.device(device), worker_count),
+        SceneTask(spec, recipe, parts.data, torch.device(device), worker_count),
         lambda state: _export(run, state, spec, config, recipe, half=job.half),
-        title=_title(job, run, model, data),
+        title=_title(job, run, parts.model, parts.data),
         progress=progress,
         tensorboard=tensorboard,
     )
     return FinetuneResult(
-        **{f.name: getattr(result, f.name) for f in fields(result)}, encoder=report
+        **{f.name: getattr(result, f.name) for f in fields(result)}, encoder=parts.report
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """A job's parts; runs of equal `identity`, all that determines the result, are the same."""
+
+    spec: MagnifierSpec[Any]
+    recipe: Recipe
+    config: Any  # of the magnifier
+    model: nn.Module
+    report: LoadReport | None
+    groups: list[dict[str, Any]] | None
+    data: TrainData
+    identity: Mapping[str, Any]
+
+
+def _build_parts(job: FinetuneJob, device: torch.device | str) -> _Parts:
+    spec = _trainable_spec(job.magnifier)
+    recipe = make_recipe(spec.preset, job.settings)
+    check_batch(recipe.batches.batch, recipe.train.accumulate, "scenes")
+    initial = Initialization(spec, job.options, job.weights, job.encoder)
+    config = initial.config()
+    model, report = initial.network(config, recipe)
+    if distributed.world_size() > 1:
+        model = convert_batch_norm(model)
+    model.to(device)
+    data = _train_data(spec, job, recipe)
+    return _Parts(
+        spec=spec,
+        recipe=recipe,
+        config=config,
+        model=model,
+        report=report,
+        groups=parameter_groups(model, spec, config, recipe.encoder),
+        data=data,
+        identity=_identity(spec, config, job, recipe, data),
     )
 
 

@@ -13,6 +13,7 @@ from magkit.data.dataset import DataSet, StoredBatches
 from magkit.data.plan import sources_digest
 from magkit.errors import UsageError
 from magkit.finetune.recipe import Recipe
+from magkit.runtime import distributed
 from magkit.runtime.loader import load_batches
 from magkit.runtime.seeds import derived_seed
 from magkit.specs import MagnifierSpec
@@ -30,7 +31,7 @@ class TrainData(Protocol):
     """A source of batches of scenes."""
 
     def batches(self, recipe: Recipe) -> Batches:
-        """Return all batches of a training."""
+        """Return this process' shares of all batches of a training."""
         ...
 
     def examples(self, recipe: Recipe, count: int) -> Batches:
@@ -54,10 +55,16 @@ class SyntheticData:
         return f"{len(self._sources.pictures)} pictures and {len(self._sources.cutouts)} objects"
 
     def batches(self, recipe: Recipe) -> Batches:
-        """Return all batches of a training."""
-        train, batch = recipe.train, recipe.batches.batch
+        """Return this process' shares of all batches of a training."""
         return SceneBatches(
-            recipe.scenes, self._sources, train.seed, batch, train.steps, recipe.degradation
+            recipe.scenes,
+            self._sources,
+            recipe.train.seed,
+            recipe.batches.batch,
+            recipe.train.steps,
+            recipe.degradation,
+            distributed.rank(),
+            distributed.world_size(),
         )
 
     def examples(self, recipe: Recipe, count: int) -> Batches:
@@ -99,9 +106,17 @@ class StoredData:
         return f"{len(self._data)} scenes of {self._where}"
 
     def batches(self, recipe: Recipe) -> Batches:
-        """Return all batches of a training."""
-        train, batch, size = recipe.train, recipe.batches.batch, recipe.scenes.size
-        return StoredBatches(self._data, train.seed, batch, train.steps, size, recipe.degradation)
+        """Return this process' shares of all batches of a training."""
+        return StoredBatches(
+            self._data,
+            recipe.train.seed,
+            recipe.batches.batch,
+            recipe.train.steps,
+            recipe.scenes.size,
+            recipe.degradation,
+            distributed.rank(),
+            distributed.world_size(),
+        )
 
     def examples(self, recipe: Recipe, count: int) -> Batches:
         """Return fixed crops of scenes of the data set."""
@@ -132,7 +147,7 @@ class SceneTask:
         self._device, self._workers = device, workers
 
     def batches(self, start: int) -> Iterator[Sequence[Triplets]]:
-        """Yield degraded batches on the device, from step `start`, split into micro-batches."""
+        """Yield this process' micro-batches of degraded scenes on the device, from step `start`."""
         for batch in load_batches(self._data.batches(self._recipe), start, self._workers):
             yield batch.to(self._device).split(self._recipe.train.accumulate)
 

@@ -30,7 +30,7 @@ from magkit.selfsup.task import FrameTask
 from magkit.specs import MethodSpec, Preset
 from magkit.training.loop import TrainState
 from magkit.training.run import Run, made_with, open_run, renamed_settings
-from magkit.training.train import TrainingResult, run_training
+from magkit.training.train import TrainingResult, check_batch, run_training
 
 logger = logging.getLogger(__name__)
 
@@ -179,14 +179,9 @@ class EncoderExport:
 
 
 def _check(spec: MethodSpec[Any], config: Any, recipe: Recipe, source: FrameSource) -> None:
-    batch, world = recipe.frames.batch, distributed.world_size()
-    if batch % (world * recipe.train.accumulate):
-        raise UsageError(
-            f"a batch of {batch} can't be shared by {world} processes in {recipe.train.accumulate}"
-            " equal parts"
-        )
+    check_batch(recipe.frames.batch, recipe.train.accumulate, "frames")
     if spec.check is not None:
-        spec.check(config, len(source), batch)
+        spec.check(config, len(source), recipe.frames.batch)
 
 
 def _build_model(

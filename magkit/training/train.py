@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import nn
 
-from magkit.errors import MagkitError
+from magkit.errors import MagkitError, UsageError
 from magkit.progress import Progress, silent
 from magkit.runtime import distributed
 from magkit.runtime.files import file_lock
@@ -60,6 +60,26 @@ class Task(Protocol[B]):
         `model` has the average of the weights, if there is one.
         """
         ...
+
+
+def check_batch(batch: int, accumulate: int, items: str) -> None:
+    """Check that all processes can share a batch, each in equal micro-batches.
+
+    Args:
+        batch: the size of a batch of all processes together.
+        accumulate: micro-batches of each process.
+        items: what is in a batch, for the message.
+
+    Raises:
+        UsageError: they can't.
+    """
+    world = distributed.world_size()
+    if batch % (world * accumulate):
+        raise UsageError(
+            f"a batch of {batch} {items} can't be shared by {world} processes in {accumulate}"
+            " equal parts",
+            f"--batch must be a multiple of {world * accumulate}",
+        )
 
 
 def train(
