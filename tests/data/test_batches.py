@@ -1,6 +1,7 @@
 """Batches of a data set: every scene once an epoch, whoever reads them and from wherever on."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -8,7 +9,7 @@ import torch
 from magkit.data.dataset import StoredBatches
 from magkit.data.open import open_dataset
 from magkit.runtime.loader import load_batches
-from magkit.synth.triplets import Degradation
+from magkit.synth.triplets import Degradation, Triplets
 
 Made = Callable[..., Path]
 
@@ -52,3 +53,13 @@ def test_windows_are_cut_out_of_all_frames_alike(made: Made) -> None:
         for name in ("a", "c", "m", "motion", "moving"):
             cut = getattr(whole, name)[scene, :, top : top + 20, left : left + 20]
             assert torch.equal(getattr(window, name)[index], cut)
+
+
+def test_the_shares_of_processes_are_the_batch(made: Made) -> None:
+    data = open_dataset(str(made("folder")))
+    kind = Degradation(noise=0.5, read_noise=0.1, coded=0.5, x264=0.6)
+    whole = StoredBatches(data, 1, batch=6, steps=2, size=24, degradation=kind)[1]
+    shares = [StoredBatches(data, 1, 6, 2, 24, kind, rank, 3)[1] for rank in range(3)]
+    for f in fields(Triplets):
+        joined = torch.cat([getattr(share, f.name) for share in shares])
+        assert torch.equal(joined, getattr(whole, f.name))

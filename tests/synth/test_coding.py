@@ -133,6 +133,15 @@ def test_without_a_film_scenes_rest_at_a_then_at_b(uncoded: list[torch.Tensor]) 
     assert set(uncoded[0].flatten().tolist()) == {0, 255}
 
 
+def test_four_scenes_of_consecutive_numbers_share_a_stream(uncoded: list[torch.Tensor]) -> None:
+    levels = torch.arange(10) / 10
+    given = replace(batch(10), a=levels.view(-1, 1, 1, 1).expand(-1, 3, 32, 32))
+    degrade(given, Degradation(noise=0, x264=1.0), 1, 0)
+    firsts = [[round(clip.min().item() / 25.5) for clip in clips] for clips in uncoded]
+    assert [len(clips) for clips in firsts] == [4, 4, 2]
+    assert sum(firsts, [])[:6] == [0, 1, 2, 3, 4, 5]  # noqa: RUF017
+
+
 def test_a_share_of_scenes_is_coded_always_alike(procedural: Sources) -> None:
     config = SceneConfig(size=32, objects=(0, 1), deform=0.5)
     kind = Degradation(noise=0, x264=0.4)

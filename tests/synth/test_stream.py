@@ -14,7 +14,7 @@ from magkit.synth.render import Sources
 from magkit.synth.scene import SceneConfig
 from magkit.synth.sources import TensorCache
 from magkit.synth.stream import SceneBatches
-from magkit.synth.triplets import Triplets
+from magkit.synth.triplets import Degradation, Triplets, batch_share
 
 CONFIG = SceneConfig(size=32, objects=(2, 3))
 
@@ -54,6 +54,32 @@ def test_other_processes_render_the_same(procedural: Sources) -> None:
     made = list(load_batches(data, 0, workers=2))
     assert len(made) == 3
     assert all(equal(batch, data[step]) for step, batch in enumerate(made))
+
+
+@pytest.mark.parametrize("world", [2, 3, 6])
+def test_the_shares_of_processes_are_the_batch(procedural: Sources, world: int) -> None:
+    config = SceneConfig(size=32, objects=(1, 2), deform=0.3)
+    kind = Degradation(noise=0.5, read_noise=0.1, coded=0.5, x264=0.6)
+    for step in (0, 1):
+        whole = SceneBatches(config, procedural, 4, 6, 2, kind)[step]
+        shares = [
+            SceneBatches(config, procedural, 4, 6, 2, kind, rank, world)[step]
+            for rank in range(world)
+        ]
+        assert {len(share.factor) for share in shares} == {6 // world}
+        for f in dataclasses.fields(whole):
+            joined = torch.cat([getattr(share, f.name) for share in shares])
+            assert torch.equal(joined, getattr(whole, f.name))
+
+
+def test_a_process_makes_its_share_and_what_is_coded_with_it() -> None:
+    plain, coded = Degradation(coded=1.0), Degradation(x264=1.0)
+    assert batch_share(12, 1, 4, plain, 0, 0).places == (3, 4, 5)
+    assert batch_share(12, 1, 4, coded, 0, 0).places == tuple(range(8))
+    assert batch_share(8, 1, 2, coded, 0, 0).places == (4, 5, 6, 7)
+    some = [batch_share(12, 1, 4, Degradation(x264=0.1), 0, step).places for step in range(40)]
+    assert sum(places == (3, 4, 5) for places in some) > 20, "alone if none of its own is coded"
+    assert max(map(len, some)) > 3
 
 
 def test_the_memory_has_a_bound_and_forgets_the_oldest() -> None:
