@@ -151,7 +151,8 @@ class MagnifierSpec(Generic[C]):
         summary: One line for lists.
         config: A frozen dataclass with a default for every field.
         build: Builds the magnifier.
-        losses: The loss terms of a network's outputs and their targets; None: not trainable.
+        losses: The loss terms of a network's outputs and their targets, means over the scenes of
+            a batch: several processes average them; None: not trainable.
         needs_motion: Whether the losses ask for the motion of scenes (`Triplets.motion` and
             `moving`), which data that others published say nothing of.
         encoder: What of it `magkit pretrain` can train; None: nothing.

@@ -75,5 +75,8 @@ def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
     """
     recipe = Recipe(*make_configs(PARTS, layers, OWNER))
     if recipe.batches.batch % recipe.train.accumulate:
-        raise UsageError("accumulate must divide batch: micro-batches are equal")
+        raise UsageError(
+            "accumulate must divide batch: micro-batches are equal",
+            f"--batch must be a multiple of {recipe.train.accumulate}",
+        )
     return recipe

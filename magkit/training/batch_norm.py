@@ -74,6 +74,9 @@ def convert_batch_norm(module: nn.Module) -> nn.Module:
         )
         converted = converted.to(next(iter(module.state_dict().values()), torch.empty(0)))
         converted.load_state_dict(module.state_dict())
+        if affine:  # those of a momentum encoder are not trained
+            converted.weight.requires_grad_(module.weight.requires_grad)
+            converted.bias.requires_grad_(module.bias.requires_grad)
         return converted.train(module.training)
     for name, child in module.named_children():
         module.add_module(name, convert_batch_norm(child))

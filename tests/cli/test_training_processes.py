@@ -31,6 +31,7 @@ save_every = 1
 optimizer = "sgd"
 """
 FINETUNE = f"""
+lr = 0.05
 procedural = 3
 size = 64
 opt = ["stem=8", "width=8", "guide=8", "hidden=8"]
@@ -91,7 +92,7 @@ def test_two_processes_train_a_magnifier_like_one(preloaded_python: str) -> None
     assert_close(one, two, 2e-6)
     start = torch.load(one / "checkpoint-1.pt", weights_only=True)["average"]
     moved = [not torch.equal(v, start[k]) for k, v in load_file(one / "model.safetensors").items()]
-    assert sum(moved) > 0.9 * len(moved)
+    assert sum(moved) > 0.5 * len(moved)
     assert [p.name for p in (two / "samples").iterdir()] == ["step-000002.png"]
     for ours, theirs in zip(*(read_metrics(f / "metrics.jsonl") for f in (one, two)), strict=True):
         assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-5)

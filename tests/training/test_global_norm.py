@@ -109,6 +109,12 @@ def test_a_norm_keeps_its_state_when_it_becomes_global() -> None:
     torch.testing.assert_close(made.eval()(x), network_of(before).eval()(x))
 
 
+def test_a_norm_without_gradients_gets_none_when_it_becomes_global() -> None:
+    frozen = convert_batch_norm(network().requires_grad_(False))
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
+    assert all(parameter.requires_grad for parameter in convert_batch_norm(network()).parameters())
+
+
 def network_of(state: dict[str, torch.Tensor]) -> nn.Module:
     model = network()
     model.load_state_dict(state)
