@@ -188,6 +188,9 @@ def launch(count: int, arguments: Sequence[str]) -> int:
 
     Returns:
         The exit code: 0, or that of the process that failed first.
+
+    Raises:
+        MagkitError: a process was killed, and could say nothing itself.
     """
     port = _free_port()
     with tempfile.TemporaryFile("w+", errors="replace") as log:
@@ -206,7 +209,11 @@ def launch(count: int, arguments: Sequence[str]) -> int:
         if failed and codes != {USAGE_ERROR}:
             log.seek(0)
             sys.stderr.write(log.read())
-    return processes[failed].returncode if failed is not None else 0
+    code = processes[failed].returncode if failed is not None else 0
+    if failed is not None and code < 0:
+        problem = f"process {failed + 1} of {count} was killed by signal {-code}"
+        raise MagkitError(problem, "out of memory? the same command goes on")
+    return code
 
 
 def _start(
