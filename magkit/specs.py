@@ -35,6 +35,39 @@ def _check(spec: Spec, name: object, config: object) -> None:
         raise ValueError(f"{kind} {name!r}: config is not a frozen dataclass")
 
 
+class UnresolvedError(Exception):
+    """A reference names no callable; the message is a clause that says why."""
+
+
+def is_reference(text: str) -> bool:
+    """Return whether a text has the form of a reference, "package.module:function"."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def import_callable(reference: str) -> Callable[..., Any]:
+    """Import what a reference, "package.module:function", names.
+
+    Raises:
+        UnresolvedError: There is no such module or callable.
+        Exception: Whatever the module raises when it is imported.
+    """
+    module, _, names = reference.partition(":")
+    try:
+        found: Any = import_module(module)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise  # by an import inside that module
+        raise UnresolvedError(f"there is no module '{error.name}'") from error
+    for name in names.split("."):
+        if not hasattr(found, name):
+            raise UnresolvedError(f"there is no '{name}' in it")
+        found = getattr(found, name)
+    if not callable(found):
+        raise UnresolvedError(f"it is a {type(found).__name__}, which can't be called")
+    implementation: Callable[..., Any] = found
+    return implementation
+
+
 @dataclass(frozen=True, slots=True)
 class LazyCallable:
     """A callable by its name, "package.module:function", imported when it is called.
@@ -67,19 +100,9 @@ class LazyCallable:
             Exception: Whatever the module raises when it is imported.
         """
         try:
-            found: Any = import_module(self.module)
-        except ModuleNotFoundError as error:
-            if not f"{self.module}.".startswith(f"{error.name}."):
-                raise  # by an import inside that module
-            raise self._broken(f"there is no module '{error.name}'") from error
-        for name in self.reference.partition(":")[2].split("."):
-            if not hasattr(found, name):
-                raise self._broken(f"there is no '{name}' in it")
-            found = getattr(found, name)
-        if not callable(found):
-            raise self._broken(f"it is a {type(found).__name__}, which can't be called")
-        implementation: Callable[..., Any] = found
-        return implementation
+            return import_callable(self.reference)
+        except UnresolvedError as error:
+            raise self._broken(str(error)) from error
 
     def _broken(self, problem: str) -> MagkitError:
         package = self.module.partition(".")[0]

@@ -22,6 +22,8 @@ from magkit.cli.options import (
     Opt,
     OutputPath,
     Overwrite,
+    OwnBackbone,
+    Probe,
     Procedural,
     Seed,
     Threads,
@@ -251,6 +253,8 @@ def encoder(
     magnifier: Annotated[
         str | None, typer.Option(metavar="NAME", help="The magnifier that the encoder must fit.")
     ] = None,
+    backbone: OwnBackbone = None,
+    probe: Probe = None,
     data: Annotated[
         str | None, typer.Option(metavar="PATH|URL", help="Evaluate on the frames of a data set.")
     ] = None,
@@ -269,7 +273,8 @@ def encoder(
 
     Frames are displaced by 0.1 to 2 pixels: do features move along, do their differences grow with
     the displacement, can it be read out of them, is colour kept? Beside it stand the same encoder
-    with random weights, and that of the weights that ship.
+    with random weights, and that of the weights that ship. With --probe, labelled pictures are
+    classified by their mean features: by the nearest neighbours, and by a linear regression.
     """
     _check_new(output, overwrite)
     if data is not None and (images or objects or object_images or procedural):
@@ -284,11 +289,13 @@ def encoder(
         stored_frames,
     )
     from magkit.runtime.device import resolve_device, set_threads
+    from magkit.selfsup.label_probe import read_labelled
     from magkit.synth.build import build_sources
 
     set_threads(threads)
     where = resolve_device(device)
-    judged = load_comparison(path, magnifier, seed)
+    judged = load_comparison(path, magnifier, seed, backbone)
+    labelled = None if probe is None else read_labelled(probe, judged.size)
     if data is not None:
         seen, others = stored_frames(open_dataset(data), frames, judged.size), None
     else:
@@ -296,7 +303,7 @@ def encoder(
         seen, others = rendered_frames(sources, frames, judged.size, seed)
         others = others.to(where)
     with out.progress("measuring", "encoders") as progress:
-        found = evaluate_encoders(judged, seen.to(where), others, progress)
+        found = evaluate_encoders(judged, seen.to(where), others, progress, labelled)
     out.show(fitness_table(found))
     for row in found["rows"]:
         for text in row["warnings"] if row["weights"] == OWN else ():
@@ -306,7 +313,9 @@ def encoder(
     out.finish(
         found,
         wrote=[output] if output else [],
-        then=f"magkit finetune --magnifier {found['magnifier']} --encoder {path}",
+        then=""
+        if backbone
+        else f"magkit finetune --magnifier {found['magnifier']} --encoder {path}",
     )
 
 

@@ -95,6 +95,28 @@ Config = Annotated[
     ),
 ]
 
+Probe = Annotated[
+    Path | None,
+    typer.Option(
+        "--probe",
+        metavar="DIR",
+        help="Labelled pictures, a sub-folder for each class: how well do features tell classes?",
+    ),
+]
+OwnBackbone = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        metavar="MODULE:FACTORY",
+        help="The code of an encoder of your own, which is imported.",
+    ),
+]
+MagnifierOfFile = Annotated[
+    str | None,
+    typer.Option(
+        "--magnifier", metavar="NAME", help="Whose weights a file holds that doesn't say so."
+    ),
+]
 RunFolder = Annotated[
     Path | None,
     typer.Option(

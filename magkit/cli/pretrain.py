@@ -13,6 +13,7 @@ from magkit.cli.options import (
     MagnifierName,
     New,
     Opt,
+    Probe,
     RunFolder,
     Settings,
     Steps,
@@ -57,7 +58,11 @@ def pretrain(
     magnifier_opt: NetworkOpt = None,
     backbone: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="resnet18, 34 or 50 in place of a magnifier."),
+        typer.Option(
+            metavar="NAME|MODULE:FACTORY",
+            help="An encoder in place of a magnifier's: resnet18, 34 or 50; or your own, whose"
+            " module is imported.",
+        ),
     ] = None,
     branch: Annotated[
         str, typer.Option(metavar="NAME", help="Branches to train: texture, motion or both.")
@@ -80,6 +85,7 @@ def pretrain(
     scenes: Annotated[
         int, typer.Option(min=2, help="Number of scenes rendered where there are no data.")
     ] = 1000,
+    probe: Probe = None,
     steps: Steps = None,
     batch: Annotated[
         int | None, typer.Option(help="Batch size in frames, over all processes.")
@@ -128,6 +134,7 @@ def pretrain(
         weights=weights,
         scenes=scenes,
         settings=given_settings(train, steps=steps, batch=batch, size=size, lr=lr, seed=seed),
+        probe=probe,
     )
     with (
         process_group(resolve_device(device)) as where,
@@ -171,5 +178,6 @@ def _next(method: str, magnifier: str, backbone: str | None, run: Run) -> str:
     if _result(method) == "weights":
         return f"magkit magnify CLIP --magnifier {magnifier} --weights {run.model}"
     if backbone:
-        return f"magkit evaluate encoder {run.folder}"
+        own = f" --backbone {backbone}" if ":" in backbone else ""
+        return f"magkit evaluate encoder {run.folder}{own}"
     return f"magkit finetune --encoder {run.folder} --magnifier {magnifier}"

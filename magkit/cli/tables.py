@@ -74,7 +74,10 @@ def fitness_table(found: Mapping[str, Any]) -> Table:
     title = f"{found['magnifier']}, {found['method']}, {found['steps']} steps"
     table = Table("branch", "weights", title=title)
     half, one = (found["distances"].index(d) for d in (0.5, 1.0))
+    probed = "chance" in found
     for name in ("along", "linear", "read, px", "colour", "spread", "rank", "dead"):
+        table.add_column(name, justify="right")
+    for name in ("k-NN", "linear probe") if probed else ():
         table.add_column(name, justify="right")
     for row in sorted(found["rows"], key=lambda row: str(row["branch"])):
         fitness, collapse = row["fitness"], row["collapse"]
@@ -89,12 +92,15 @@ def fitness_table(found: Mapping[str, Any]) -> Table:
             f"{collapse['relative_spread']:.2f}",
             f"{collapse['rank']:.1f}",
             f"{collapse['dead']:.0%}",
+            *(f"{row['labels'][name]:.0%}" for name in ("knn", "linear") if probed),
         )
     blind = found["rows"][0]["fitness"]["mean_mae"]
     table.caption = (
         "along: 1 moves with the frame by 0.5 px, 0 stays; linear: at 1 px; read: error of the"
         f" displacement, {blind:.3f} for who sees nothing; colour: R2"
     )
+    if probed:
+        table.caption += f"; classes: {found['chance']:.0%} by chance"
     return table
 
 

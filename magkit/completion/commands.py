@@ -67,7 +67,9 @@ BY_FLAG: dict[str, Values] = {
     "--video": {"words": ["all"], "ask": ["videos"]},
 }
 BY_METAVAR: dict[str, Values] = {
+    "MODULE:FACTORY": {},
     "NAME|FILE": {"ask": ["weights"], "paths": "files"},
+    "NAME|RUN|FILE": {"ask": ["weights"], "paths": "files"},
     "RUN|FILE": {"ask": ["runs", "pretrain"], "paths": "files"},
 }
 OWNERS = {
@@ -120,7 +122,7 @@ def option_values(command: str, flag: str, metavar: str, defaults: Mapping[str, 
         return {"ask": ["presets", "--method"]} if in_methods else {"words": [*PRESETS]}
     if flag == "--train":
         return {"ask": ["settings", command]}
-    if metavar and flag in BY_FLAG:
+    if metavar and flag in BY_FLAG and metavar not in BY_METAVAR:
         return BY_FLAG[flag]
     return _by_metavar(metavar)
 

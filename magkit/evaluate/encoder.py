@@ -12,21 +12,11 @@ from torch import nn
 
 from magkit.data.dataset import DataSet
 from magkit.errors import MagkitError
-from magkit.magnify.encoder import (
-    EncoderInfo,
-    encoder_config,
-    encoder_file,
-    encoder_spec,
-    read_info,
-    read_state,
-)
-from magkit.magnify.load import load_magnifier
-from magkit.options import from_mapping
-from magkit.plugins import registry
+from magkit.magnify.encoder import EncoderInfo
 from magkit.progress import Progress, silent
 from magkit.runtime.seeds import derived_seed
-from magkit.runtime.weights import read_weights, recorded_config
-from magkit.selfsup.model import BACKBONES, build_backbone
+from magkit.selfsup.encoder_file import magnifier_encoder, open_encoder_file
+from magkit.selfsup.label_probe import LabelledPictures, probe_labels
 from magkit.selfsup.monitor import collapse_stats, collapse_warnings
 from magkit.selfsup.motion_probe import DISTANCES, min_size, probe_motion
 from magkit.specs import MagnifierSpec
@@ -56,48 +46,34 @@ class EncoderComparison:
     size: int
 
 
-def load_comparison(path: Path, magnifier: str | None = None, seed: int = 0) -> EncoderComparison:
+def load_comparison(
+    path: Path, magnifier: str | None = None, seed: int = 0, backbone: str | None = None
+) -> EncoderComparison:
     """Load an encoder, and those that it is compared with.
 
     Args:
         path: its file, or the folder of its run.
         magnifier: whose it must be; None: anyone's.
         seed: of the random weights.
+        backbone: of an own network its reference; see `open_encoder_file`.
 
     Raises:
         MagkitError: it is no encoder, or is damaged.
-        UsageError: it is another magnifier's, or that of a magnifier that isn't installed.
+        UsageError: it is another network's, or that of a magnifier that isn't installed.
     """
-    path = encoder_file(path)
-    info = read_info(path)
-    own: nn.Module
-    encoders: dict[str, nn.Module]
+    found = open_encoder_file(path, magnifier, backbone)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, RANDOM))
-        if magnifier is None and info.magnifier in BACKBONES:
-            own, strides = build_backbone(info.magnifier)
-            encoders = {RANDOM_WEIGHTS: build_backbone(info.magnifier)[0]}
-        else:
-            spec = registry().magnifier(magnifier or info.magnifier)
-            config, encoder = encoder_config(spec, path), encoder_spec(spec)
-            own, strides = encoder.build(config), dict(encoder.strides)
-            encoders = {RANDOM_WEIGHTS: encoder.build(config), **_shipped(spec)}
-    own.load_state_dict(read_state(path, own.state_dict()))
-    needed = max(MIN_SIZE, *(min_size(stride) for stride in strides.values()))
-    return EncoderComparison(path, info, {OWN: own, **encoders}, -(-needed // STEP) * STEP)
+        encoders = {OWN: found.load(), RANDOM_WEIGHTS: found.build()}
+    if found.spec is not None:
+        encoders |= _shipped(found.spec)
+    needed = max(MIN_SIZE, *(min_size(stride) for stride in found.strides.values()))
+    return EncoderComparison(found.path, found.info, encoders, -(-needed // STEP) * STEP)
 
 
 def _shipped(spec: MagnifierSpec[Any]) -> dict[str, nn.Module]:
     """Return the encoder of the weights that ship with a magnifier, if there are any."""
-    if spec.weights is None:
-        return {}
-    found, model = read_weights(spec.weights), load_magnifier(spec.name)
-    assert isinstance(model, nn.Module)
-    recorded = recorded_config(found, spec.weights)
-    encoder = encoder_spec(spec).build(from_mapping(spec.config, recorded, spec.name))
-    state = model.state_dict()
-    encoder.load_state_dict({name: state[name] for name in encoder.state_dict()})
-    return {SHIPPED: encoder}
+    return {} if spec.weights is None else {SHIPPED: magnifier_encoder(spec, spec.weights)[0]}
 
 
 def rendered_frames(
@@ -133,6 +109,7 @@ def evaluate_encoders(
     frames_NCHW: torch.Tensor,
     others_NCHW: torch.Tensor | None = None,
     progress: Progress = silent,
+    labelled: LabelledPictures | None = None,
 ) -> dict[str, Any]:
     """Measure an encoder and those that it is compared with on the same frames.
 
@@ -141,16 +118,20 @@ def evaluate_encoders(
         frames_NCHW: frames in [0, 1], `comparison.size` pixels square, on the device to use.
         others_NCHW: other views of the same, for the alignment of embeddings.
         progress: called with the encoders done.
+        labelled: pictures for the label probe, as large as `frames_NCHW`; None: no such probe.
 
     Returns:
         A JSON object: `encoder`, `magnifier`, `method`, `steps`, `branches`, `distances` (pixels),
         and `rows`: for each encoder and branch `weights` ("own", "random", "shipped"), `branch`,
-        `fitness`, and `collapse` of the maps' means with its `warnings`.
+        `fitness`, and `collapse` of the maps' means with its `warnings`. With labelled pictures,
+        `labels` of each row are the accuracies `knn` and `linear`, and `chance` is that of always
+        answering with the most frequent class.
     """
     rows: list[dict[str, Any]] = []
     for done, (weights, encoder) in enumerate(comparison.encoders.items(), 1):
         encoder.to(frames_NCHW.device).eval()
         scores = probe_motion(encoder, frames_NCHW)
+        probed = probe_labels(encoder, labelled, frames_NCHW.device) if labelled else {}
         with torch.no_grad():
             views = [encoder(x) for x in (frames_NCHW, others_NCHW) if x is not None]
         for branch, found in scores.items():
@@ -162,6 +143,7 @@ def evaluate_encoders(
                     "fitness": found.as_dict(),
                     "collapse": collapse.as_dict(),
                     "warnings": collapse_warnings(collapse),
+                    **({"labels": probed[branch].as_dict()} if probed else {}),
                 }
             )
         progress(done, len(comparison.encoders))
@@ -172,5 +154,6 @@ def evaluate_encoders(
         "steps": comparison.info.steps,
         "branches": list(comparison.info.branches),
         "distances": list(DISTANCES),
+        **({"chance": labelled.chance} if labelled else {}),
         "rows": rows,
     }

@@ -90,6 +90,14 @@ def encoder_file(path: Path) -> Path:
     return run.model
 
 
+def is_encoder(path: Path) -> bool:
+    """Return whether a file says that it holds an encoder; False for all that can't be read."""
+    try:
+        return _header(path)[0].get("kind") == KIND
+    except MagkitError:
+        return False
+
+
 def read_info(path: Path) -> EncoderInfo:
     """Read the metadata of an encoder's weights file, but no weights.
 

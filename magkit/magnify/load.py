@@ -220,7 +220,7 @@ def find_weights(spec: MagnifierSpec[Any], weights: str | Path | None) -> Path |
         MagkitError: there is no such file, or none ships with a magnifier that needs weights.
     """
     if weights is not None:
-        return _weights_file(weights)
+        return weights_file(weights)
     if spec.weights is None and spec.losses is None:
         return None
     if spec.weights is None:
@@ -236,7 +236,12 @@ def find_weights(spec: MagnifierSpec[Any], weights: str | Path | None) -> Path |
     return spec.weights
 
 
-def _weights_file(weights: str | Path) -> Path:
+def weights_file(weights: str | Path) -> Path:
+    """Return a weights file: `weights` itself, or the file that ships by that name.
+
+    Raises:
+        MagkitError: there is neither.
+    """
     path = Path(weights)
     if path.is_file():
         return path

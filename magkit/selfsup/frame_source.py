@@ -71,6 +71,16 @@ def square_window(frame: Tensor, size: int, index: int) -> Tensor:
     return to_uint8(resize(window.float() / 255, size, size))
 
 
+def centre_square(frame: Tensor, size: int) -> Tensor:
+    """Return the largest centred square of a uint8 frame (3, h, w), as uint8 (3, S, S)."""
+    side = min(frame.shape[1:])
+    top, left = ((length - side) // 2 for length in frame.shape[1:])
+    square = frame[:, top : top + side, left : left + side]
+    if side == size:
+        return square.contiguous()
+    return to_uint8(resize(square.float() / 255, size, size))
+
+
 def to_uint8(frames: Tensor) -> Tensor:
     """Round floats in [0, 1] to uint8."""
     return (frames * 255).round().to(torch.uint8)

@@ -300,7 +300,7 @@ def _default_place() -> str | None:
 
 
 def _open(place: str, size: int, progress: Progress) -> FrameSource:
-    if _is_dataset(place):
+    if is_dataset(place):
         return SceneFrames(open_dataset(place), size, f"scenes of {place}")
     path = Path(place)
     if scheme(place) or path.suffix.lower() in LISTS:
@@ -310,7 +310,8 @@ def _open(place: str, size: int, progress: Progress) -> FrameSource:
     return _open_files(place, size, progress)
 
 
-def _is_dataset(place: str) -> bool:
+def is_dataset(place: str) -> bool:
+    """Return whether a place is named as a data set, or holds one."""
     if place.lower().endswith(".json"):
         return True
     if place.lower().endswith(LISTS) or glob.has_magic(place):

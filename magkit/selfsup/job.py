@@ -13,7 +13,7 @@ from magkit.specs import MethodSpec, Preset
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainJob:
-    """Everything that determines the result of a pretraining.
+    """Everything that determines the result of a pretraining, and how it is watched.
 
     Attributes:
         method: name, as `--method` takes it.
@@ -21,13 +21,16 @@ class PretrainJob:
         preset: one of the method's presets; None: its first.
         magnifier: whose encoder is trained; its name, as `--magnifier` takes it.
         magnifier_options: KEY=VALUE texts, the magnifier's own.
-        backbone: a torchvision network to train in place of a magnifier's encoder.
+        backbone: what to train in place of a magnifier's encoder: a network of torchvision, or an
+            own one by its reference, "package.module:factory".
         branch: of the encoder; "both": all that it has.
         data: where frames come from, one place or several; None: see `open_frames`.
         weights: of a magnifier to start from, a file or the name of weights that ship, for methods
             that train whole magnifiers; None: random ones.
         scenes: how many scenes are rendered where there are no data.
         settings: of the training, over the preset; see `make_recipe`.
+        probe: a folder of labelled pictures that encoders are probed with; it doesn't change the
+            result. See `label_probe.read_labelled`.
     """
 
     method: str
@@ -41,6 +44,7 @@ class PretrainJob:
     weights: str | Path | None = None
     scenes: int = 1000
     settings: Mapping[str, Any] = field(default_factory=dict)
+    probe: Path | None = None
 
     @property
     def places(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Models to pretrain: encoders of magnifiers and ResNets, with a method for each branch."""
+"""Models to pretrain: encoders of magnifiers and backbones, with a method for each branch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any, cast, overload
 
 import torch
 from torch import nn
-from torchvision.models import resnet
-from torchvision.transforms.functional import normalize
 
 from magkit.errors import UsageError, did_you_mean
 from magkit.magnify.encoder import encoder_spec
@@ -18,49 +16,14 @@ from magkit.plugins import registry
 from magkit.protocols import Method, View
 from magkit.runtime import distributed
 from magkit.runtime.seeds import derived_seed
+from magkit.selfsup.backbones import build_backbone
 from magkit.selfsup.modules import momentum_copy
 from magkit.specs import MapInfo
 from magkit.training.batch_norm import BATCH_NORMS, convert_batch_norm
 
-BACKBONES = ("resnet18", "resnet34", "resnet50")
-BACKBONE_STRIDE = 32  # pixels to a cell of the last stage's map
-BACKBONE_CENTRE = 0.5  # pixels: kernels of odd sides start at the first pixel
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 BOTH = "both"  # branches
 WEIGHTS = 3  # first part of the key of the draw of random weights
 SHUFFLE_GROUPS = 8  # as many as there were GPUs in He et al., CVPR 2020
-
-
-class Backbone(nn.Module):
-    """A ResNet up to its last stage; the names in its state dict are torchvision's."""
-
-    def __init__(self, network: resnet.ResNet) -> None:
-        super().__init__()
-        for name, stage in network.named_children():
-            if name not in ("avgpool", "fc"):
-                self.add_module(name, stage)
-
-    def forward(self, frames_NCHW: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Encode frames in [0, 1] to {"features": (N, C, H/32, W/32)}."""
-        x = normalize(frames_NCHW, IMAGENET_MEAN, IMAGENET_STD)
-        for stage in self.children():
-            x = stage(x)
-        return {"features": x}
-
-
-def build_backbone(name: str) -> tuple[Backbone, dict[str, int]]:
-    """Build a ResNet with random weights.
-
-    Returns:
-        The encoder, and the stride of its one branch, "features", in pixels.
-
-    Raises:
-        UsageError: there is no backbone of that name.
-    """
-    if name not in BACKBONES:
-        raise UsageError(f"no backbone is named '{name}'", did_you_mean(name, BACKBONES))
-    return Backbone(getattr(resnet, name)(weights=None)), {"features": BACKBONE_STRIDE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +58,7 @@ def build_network(
     Args:
         magnifier: name, as `--magnifier` takes it.
         options: KEY=VALUE texts, the magnifier's own.
-        backbone: one of torchvision's, in place of a magnifier's encoder.
+        backbone: in place of a magnifier's encoder; see `build_backbone`.
         branch: of the encoder, or "both".
         size: side of the views in pixels.
         seed: of the random weights.
@@ -106,11 +69,9 @@ def build_network(
     """
     torch.manual_seed(derived_seed(seed, WEIGHTS))
     config: Mapping[str, Any] = {}
-    centres: Mapping[str, float] = {}
     if backbone is not None:
-        encoder: nn.Module
-        encoder, strides = build_backbone(backbone)
-        centres = dict.fromkeys(strides, BACKBONE_CENTRE)
+        built = build_backbone(backbone, size)
+        encoder, strides, centres = built.encoder, dict(built.strides), built.centres
     else:
         spec = registry().magnifier(magnifier)
         parsed = parse_options(spec.config, options, f"magnifier '{magnifier}'")

@@ -1,4 +1,4 @@
-"""Pretraining monitor: motion probe, embedding collapse, curves, best encoder."""
+"""Pretraining monitor: motion and label probes, embedding collapse, curves, best encoder."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from magkit.errors import MagkitError
 from magkit.protocols import View
 from magkit.runtime.files import atomic_path
 from magkit.selfsup.frame_source import FrameSource
+from magkit.selfsup.label_probe import LabelledPictures, probe_labels
 from magkit.selfsup.model import EncoderNetwork, PretrainModel
 from magkit.selfsup.motion_probe import MIN_FRAMES, min_size, probe_motion
 from magkit.selfsup.recipe import Recipe
@@ -55,6 +56,7 @@ class EncoderMonitor:
         recipe: gives the size of views.
         network: gives the branches and their strides.
         export: writes the current encoder to a path; the second argument is the step.
+        labelled: pictures for the label probe, as large as views; None: no such probe.
     """
 
     def __init__(
@@ -63,9 +65,10 @@ class EncoderMonitor:
         recipe: Recipe,
         network: EncoderNetwork,
         export: Callable[[Path, int], None],
+        labelled: LabelledPictures | None = None,
     ) -> None:
         self._source, self._size = source, recipe.views.size
-        self._export = export
+        self._export, self._labelled = export, labelled
         self._branches = network.branches
         self._min_size = max(min_size(each.stride) for each in network.maps.values())
 
@@ -78,7 +81,11 @@ class EncoderMonitor:
     def __call__(self, run: Run, model: PretrainModel, step: int) -> dict[str, float]:
         """Return the metrics of the encoder after `step` steps by name, and update the curves."""
         model.eval()
-        metrics = {**self._motion_metrics(model), **self._collapse_metrics(model)}
+        metrics = {
+            **self._motion_metrics(model),
+            **self._collapse_metrics(model),
+            **self._label_metrics(model),
+        }
         model.train()
         earlier = read_metrics(run.metrics)
         self._keep_best(run, earlier, metrics, step)
@@ -118,6 +125,16 @@ class EncoderMonitor:
             found[f"{branch}_spread"] = stats.relative_spread
             found[f"{branch}_rank"], found[f"{branch}_dead"] = stats.rank, stats.dead
         return found
+
+    def _label_metrics(self, model: PretrainModel) -> dict[str, float]:
+        if self._labelled is None:
+            return {}
+        device = next(model.parameters()).device
+        scores, found = probe_labels(model.encoder, self._labelled, device), dict[str, float]()
+        for branch in self._branches:
+            for name, value in scores[branch].as_dict().items():
+                found[f"{branch}_{name}"] = value
+        return {**found, "chance": self._labelled.chance}
 
     def _keep_best(
         self, run: Run, earlier: list[dict[str, float]], metrics: dict[str, float], step: int

@@ -22,6 +22,7 @@ from magkit.runtime.shard import default_workers
 from magkit.selfsup.frame_source import ConcatFrames, FrameSource
 from magkit.selfsup.frames import open_frames
 from magkit.selfsup.job import PretrainJob, find_preset
+from magkit.selfsup.label_probe import LabelledPictures, read_labelled
 from magkit.selfsup.model import EncoderNetwork, PretrainModel, build_network
 from magkit.selfsup.monitor import EncoderMonitor
 from magkit.selfsup.pretrain_magnifier import pretrain_magnifier
@@ -78,6 +79,7 @@ def pretrain(
         )
     parts = distributed.on_all_ranks(lambda: _build_parts(job, device))
     recipe, network, source, model = parts.recipe, parts.network, parts.source, parts.model
+    labelled = distributed.on_first_rank(lambda: _read_labelled(job, recipe.views.size))
     run = distributed.on_first_rank(
         lambda: open_run(
             RUN,
@@ -90,7 +92,7 @@ def pretrain(
         )
     )
     export = EncoderExport(model, network, parts.spec.name)
-    monitor = EncoderMonitor(source, recipe, network, export)
+    monitor = EncoderMonitor(source, recipe, network, export, labelled)
     count = default_workers() if workers is None else workers
     task = FrameTask(source, recipe, network.branches, torch.device(device), count, monitor)
     distributed.on_first_rank(lambda: monitor.save_views(run, task))
@@ -156,6 +158,10 @@ def _open_source(job: PretrainJob, size: int) -> FrameSource:
     places = job.places or (None,)
     parts = [open_frames(place, size, scenes=job.scenes) for place in places]
     return parts[0] if len(parts) == 1 else ConcatFrames(*parts)
+
+
+def _read_labelled(job: PretrainJob, size: int) -> LabelledPictures | None:
+    return None if job.probe is None else read_labelled(job.probe, size)
 
 
 @dataclass(frozen=True, slots=True)

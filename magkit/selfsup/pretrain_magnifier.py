@@ -141,6 +141,11 @@ def build_parts(
             f"the method '{spec.name}' trains a whole magnifier, not an encoder",
             "leave out --backbone and --branch",
         )
+    if job.probe is not None:
+        raise UsageError(
+            f"the method '{spec.name}' trains a whole magnifier, and a probe is for encoders",
+            "leave out --probe; `magkit evaluate encoder --probe` measures an encoder",
+        )
     preset = find_preset(spec, job.preset)
     train, windows = make_configs(
         (TrainConfig, WindowConfig), [DEFAULTS, preset.settings, job.settings], OWNER

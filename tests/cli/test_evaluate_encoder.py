@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from magkit.cli import run
@@ -14,7 +15,7 @@ from magkit.magnify import fast_spec, magnet_spec
 from magkit.magnify.encoder import EncoderInfo, save_encoder
 from magkit.magnify.fast import FastEncoder
 from magkit.magnify.magnet import MagNetEncoder
-from magkit.selfsup.model import build_backbone
+from magkit.selfsup.backbones import build_backbone
 
 Captured = pytest.CaptureFixture[str]
 QUICK = ("--frames", "8", "--procedural", "4", "--threads", "1", "--device", "cpu")
@@ -98,9 +99,27 @@ def test_encoders_of_other_networks(tmp_path: Path) -> None:
     judged = load_comparison(path)
     assert list(judged.encoders) == ["own", "random"]
     assert judged.size == 96
-    backbone = build_backbone("resnet18")[0]
+    backbone = build_backbone("resnet18").encoder
     path = saved(tmp_path / "r.safetensors", "resnet18", None, backbone)
     judged = load_comparison(path)
     assert judged.size == 192
     state = judged.encoders["own"].state_dict()
     assert all(torch.equal(state[key], value) for key, value in backbone.state_dict().items())
+
+
+def test_labelled_pictures(encoder: Path, here: Path, capsys: Captured) -> None:
+    for shade, name in enumerate(("dark", "light")):
+        (here / "labelled" / name).mkdir(parents=True)
+        for number in range(5):
+            picture = Image.new("RGB", (24, 20), (100 * shade + 8 * number, 90, 20 * number))
+            picture.save(here / "labelled" / name / f"{number}.png")
+    command = ["evaluate", "encoder", str(encoder), *QUICK, "--probe"]
+    assert run([*command, "labelled", "-o", "scores.json"]) == 0
+    shown = capsys.readouterr().out
+    assert "k-NN" in shown
+    assert "50% by chance" in " ".join(shown.split())
+    found = json.loads(Path("scores.json").read_text())
+    assert found["chance"] == 0.5
+    assert all(row["labels"].keys() == {"knn", "linear"} for row in found["rows"])
+    assert run([*command, "nowhere"]) == 1
+    assert "there is no folder nowhere" in capsys.readouterr().err

@@ -174,3 +174,45 @@ def test_what_is_refused(recipe: Path, capsys: Captured, monkeypatch: pytest.Mon
     monkeypatch.setenv("RANK", "0")
     assert pretrain(recipe, "--devices", "2") == 2
     assert "torchrun started this process" in capsys.readouterr().err
+
+
+OWN = """
+from torch import nn
+
+def net():
+    return nn.Sequential(nn.Conv2d(3, 6, 4, 4), nn.BatchNorm2d(6), nn.ReLU())
+"""
+
+
+def test_an_encoder_of_ones_own(
+    recipe: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    Path("mine_net.py").write_text(OWN)
+    own = ["--backbone", "mine_net:net"]
+    assert pretrain(recipe, *own, "--steps", "1") == 0
+    assert f"next: magkit evaluate encoder {Path('runs/pretrain-001')} --backbone mine_net:net" in (
+        capsys.readouterr().err.replace("\n", " ")
+    )
+    record = json.loads(Path("runs/pretrain-001/config.json").read_text())["config"]
+    assert (record["network"], record["branches"]) == ("mine_net:net", ["features"])
+    judge = ["evaluate", "encoder", "runs/pretrain-001", "--frames", "8", "--procedural", "4"]
+    tiny = ["--threads", "1", "--device", "cpu"]
+    # The name in a file, which may come from anyone, imports nothing.
+    sys.modules.pop("mine_net", None)
+    assert run([*judge, *tiny]) == 2
+    assert "--backbone mine_net:net imports it" in capsys.readouterr().err.replace("\n", " ")
+    assert "mine_net" not in sys.modules
+    assert run([*judge, *own, *tiny, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["weights"], row["branch"]) for row in rows] == [
+        ("own", "features"),
+        ("random", "features"),
+    ]
+    sys.modules.pop("mine_net", None)
+    Path("mine_net.py").write_text(OWN.replace("6", "7"))
+    assert run([*judge, *own, *tiny]) == 1
+    assert "does not fit" in capsys.readouterr().err
+    sys.modules.pop("mine_net", None)
+    assert pretrain(recipe, "--backbone", "mine_net:other", "--steps", "1") == 2
+    assert "there is no 'other' in it" in capsys.readouterr().err.replace("\n", " ")

@@ -7,11 +7,12 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms.functional import normalize
 
 from magkit.errors import UsageError
-from magkit.selfsup.model import BACKBONES, IMAGENET_MEAN, build_backbone
+from magkit.selfsup.backbones import BACKBONES, IMAGENET_MEAN, build_backbone
 
 
 def test_the_map_is_torchvisions() -> None:
-    encoder, strides = build_backbone("resnet18")
+    built = build_backbone("resnet18")
+    encoder, strides = built.encoder, built.strides
     assert strides == {"features": 32}
     theirs = torchvision.models.resnet18(weights=None)
     missing = theirs.load_state_dict(encoder.state_dict(), strict=False)
@@ -28,7 +29,7 @@ def test_the_map_is_torchvisions() -> None:
 
 @pytest.mark.parametrize(("name", "channels"), list(zip(BACKBONES, (512, 512, 2048), strict=True)))
 def test_channels(name: str, channels: int) -> None:
-    encoder, _ = build_backbone(name)
+    encoder = build_backbone(name).encoder
     with torch.no_grad():
         assert encoder.eval()(torch.zeros(1, 3, 32, 32))["features"].shape == (1, channels, 1, 1)
 

@@ -241,3 +241,28 @@ def test_one_picture_is_too_few(tmp_path: Path) -> None:
     with pytest.raises(MagkitError):
         pretrain(replace(JOB, data=str(folder)), output=tmp_path / "run", workers=0)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_label_probe_changes_nothing(outcome: TrainingResult, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for name in ("one", "two"):
+        (tmp_path / "labelled" / name).mkdir(parents=True)
+        for number in range(4):
+            pixels = torch.randint(256, (20, 30, 3), generator=generator).byte().numpy()
+            Image.fromarray(pixels).save(tmp_path / "labelled" / name / f"{number}.png")
+    job = replace(JOB, probe=tmp_path / "labelled")
+    watched = pretrain(job, output=tmp_path / "watched", workers=0)
+    assert watched.run.model.read_bytes() == outcome.run.model.read_bytes()
+    one, other = (
+        torch.load(each.run.folder / "checkpoint-4.pt", weights_only=True)["model"]
+        for each in (outcome, watched)
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    probed = {f"{b}_{kind}" for b in ("texture", "motion") for kind in ("knn", "linear")}
+    for line, plain in zip(
+        read_metrics(watched.run.metrics), read_metrics(outcome.run.metrics), strict=True
+    ):
+        more = {*probed, "chance"} if line["step"] % 2 == 0 else set()
+        assert line.keys() - plain.keys() == more
+        assert all(0 <= line[name] <= 1 for name in more)
+        assert {name: line[name] for name in plain} == plain
