@@ -9,7 +9,9 @@ import typer
 from magkit.cli.adapt import adapt
 from magkit.cli.command import add, group
 from magkit.cli.completion import completion
+from magkit.cli.embed import embed
 from magkit.cli.evaluate import evaluate
+from magkit.cli.export import export
 from magkit.cli.finetune import finetune
 from magkit.cli.gen_data import gen_data
 from magkit.cli.invert import invert
@@ -57,6 +59,8 @@ add(app, pretrain)
 add(app, finetune)
 add(app, adapt)
 add(app, gen_data)
+add(app, export)
+add(app, embed)
 add(app, invert)
 add(app, stitch)
 app.add_typer(evaluate, name="evaluate")

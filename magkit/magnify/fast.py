@@ -23,7 +23,7 @@ from magkit.magnify.lucas_kanade import (
     solve,
     upsample,
 )
-from magkit.magnify.matching import better_guess, compensate, match, unexplained
+from magkit.magnify.matching import better_guess, compensate, kth_smallest, match, unexplained
 from magkit.magnify.renderer import Renderer
 from magkit.synth.triplets import Triplets
 from magkit.video.ssim import ssim_map
@@ -102,7 +102,7 @@ class DisplacementEstimator(nn.Module):
         motion, equations, rest = self.refine(reference, current, after, guess)
         found = compensate(*details, motion)
         lost = unexplained(found)
-        if lost.any():
+        if torch.compiler.is_exporting() or lost.any():  # an exported graph has no branches
             matched = match(reference.frames, current.frames * gain)
             guess = better_guess(guess, motion, matched, details, lost)
             again = self.refine(reference, current, after, guess)
@@ -112,7 +112,8 @@ class DisplacementEstimator(nn.Module):
             rest = again[2].where(lost, rest)
             found = compensate(*details, motion)
         certainty = confidence(found, motion)
-        noise = residual_after(equations, rest, motion).flatten(1).median(1).values
+        residual = residual_after(equations, rest, motion).flatten(1)
+        noise = kth_smallest(residual, (residual.shape[1] + 1) // 2)  # the median
         noise = noise.clamp(min=ROUNDING).view(-1, 1, 1, 1)
         return Measured(fill(motion, certainty, equations[:, :3], noise), guess, equations, rest)
 

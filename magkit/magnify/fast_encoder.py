@@ -35,7 +35,7 @@ def constant_init(layer: nn.Conv2d, bias: Sequence[float] = (0.0,)) -> nn.Conv2d
 
 def signed_log(x: torch.Tensor) -> torch.Tensor:
     """Return sign(x) log(1 + |x|), for inputs of many orders of magnitude."""
-    return (1 + x.abs()).log().copysign(x)
+    return x.sign() * (1 + x.abs()).log()
 
 
 def join(maps: list[torch.Tensor]) -> torch.Tensor:

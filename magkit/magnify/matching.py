@@ -59,6 +59,13 @@ def around(maps: torch.Tensor, window: int) -> torch.Tensor:
     return F.avg_pool2d(maps, window, 1, window // 2, count_include_pad=False)
 
 
+def kth_smallest(rows_NM: torch.Tensor, k: int) -> torch.Tensor:
+    """Return the k-th smallest value of each row, (N,); k counts from 1."""
+    if torch.compiler.is_exporting():  # ONNX has no such operator
+        return rows_NM.sort(1).values[:, k - 1]
+    return rows_NM.kthvalue(k).values
+
+
 def unexplained(found: Compensation) -> torch.Tensor:
     """Return which pairs of frames have cells whose change a displacement leaves, (N,).
 
@@ -67,7 +74,7 @@ def unexplained(found: Compensation) -> torch.Tensor:
     left, change, texture = found
     with torch.no_grad():
         flat = left.flatten(1)
-        noise = NOISE + 2 * flat.kthvalue(len(flat[0]) // 10 + 1).values.view(-1, 1, 1, 1)
+        noise = NOISE + 2 * kth_smallest(flat, flat.shape[1] // 10 + 1).view(-1, 1, 1, 1)
         # Interpolation leaves a part of small changes, but far less than the texture.
         allowed = torch.maximum(UNEXPLAINED * change, UNRELATED * texture) + noise
         lost: torch.Tensor = (left.minimum(change) > allowed).flatten(1).any(1)
@@ -124,17 +131,35 @@ def _colours(frames: torch.Tensor, level: int) -> torch.Tensor:
 
 def _search(reference: torch.Tensor, current: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the best displacement of each pixel within RADIUS, (N, 2, h, w), and its error."""
-    height, width = current.shape[-2:]
     padded = F.pad(reference, (RADIUS,) * 4, mode="replicate")
+    measure = _unfolded_errors if torch.compiler.is_exporting() else _squared_errors
+    error, index = around(measure(padded, current), WINDOW).min(1, keepdim=True)
+    count = 2 * RADIUS + 1
+    return torch.cat([index % count, index // count], 1).to(current) - RADIUS, error
+
+
+def _squared_errors(padded: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+    """Return the squared error of each displacement, row by row, (N, displacements, h, w).
+
+    Args:
+        padded: the frame before, with RADIUS more pixels on all sides.
+        current: the frame after it, (N, C, h, w).
+    """
+    height, width = current.shape[-2:]
     offsets = range(-RADIUS, RADIUS + 1)
     errors = []
     for y in offsets:
         rows = padded[..., RADIUS - y : RADIUS - y + height, :]
         moved = torch.stack([rows[..., RADIUS - x : RADIUS - x + width] for x in offsets], 1)
         errors.append((moved - current[:, None]).square().sum(2))
-    error, index = around(torch.cat(errors, 1), WINDOW).min(1, keepdim=True)
-    count = len(offsets)
-    return torch.cat([index % count, index // count], 1).to(current) - RADIUS, error
+    return torch.cat(errors, 1)
+
+
+def _unfolded_errors(padded: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+    """Return the same by one operator in place of hundreds, which takes more memory."""
+    (n, _, height, width), side = current.shape, 2 * RADIUS + 1
+    blocks = F.unfold(padded, side).view(n, -1, side**2, height, width)
+    return (blocks.flip(2) - current[:, :, None]).square().sum(1)
 
 
 def _refine(

@@ -66,7 +66,9 @@ class Renderer(nn.Module):
         if self.training:
             return self.render_all(current, flow)
         moving = self.moving(flow)
-        return self.render_moving(current, flow, moving) if moving.any() else current.frames
+        if not torch.compiler.is_exporting() and not moving.any():
+            return current.frames
+        return self.render_moving(current, flow, moving)
 
     def arrival(self, current: Features, shift: torch.Tensor) -> Flow:
         """Splat the displacement."""
@@ -93,7 +95,8 @@ class Renderer(nn.Module):
 
     def render_moving(self, current: Features, flow: Flow, moving: torch.Tensor) -> torch.Tensor:
         """Render the cells that move, (N, h, w); the networks see the rectangle around them."""
-        if len(moving) > 1 or moving.float().mean() > DENSE:
+        exporting = torch.compiler.is_exporting()  # to a graph, which has no branches
+        if exporting or len(moving) > 1 or moving.float().mean() > DENSE:
             shown = moving.repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)[:, None]
             return self.render_all(current, flow).where(shown, current.frames)
         box = bounding_box(moving, REACH)

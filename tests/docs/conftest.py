@@ -31,6 +31,8 @@ def taken_for_granted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in CLIPS:
         write_video(folder / f"{name}.mp4", waves(16), info)
     save(folder / "photos", [noise(seed) for seed in range(3)], "jpg")
+    for label in (0, 1):
+        save(folder / "labelled" / f"class-{label}", [noise(5 * label + n) for n in range(5)])
     for name in ("one", "two"):
         write_video(folder / "clips" / f"{name}.mp4", waves(16), info)
     save(folder / "objects" / "images", [noise(seed) for seed in (3, 4)], "jpg")

@@ -45,6 +45,8 @@ SMALLER = {
     "magkit evaluate magnifier": f"--repeats 1 {RENDERED}",
     "magkit evaluate clip": "--threads 1",
     "magkit evaluate encoder": f"--frames 8 {RENDERED}",
+    "magkit export": "--threads 1",
+    "magkit embed": "--threads 1",
     "magkit invert": "--size 64 --iterations 2 --set keyframe_steps=1"
     " --set warm_steps=1 --threads 1",
     "magkit evaluate inversion": "--threads 1",
@@ -167,7 +169,9 @@ def written(folder: Path, name: str, text: str) -> None:
 def wanting(thing: str) -> bool:
     if thing in NEEDS:
         return True
-    assert re.fullmatch(r"magkit-\w+", thing), f"'{thing}' is nothing that a block can need"
+    assert re.fullmatch(r"magkit-\w+|onnxruntime", thing), (
+        f"'{thing}' is nothing that a block can need"
+    )
     return not list(metadata.distributions(name=thing))
 
 

@@ -1,0 +1,1 @@
+"""Networks for other programs: ONNX files and state dicts; features of frames."""
