@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from magkit.magnify.lucas_kanade import CELL, pyramid
-from magkit.magnify.matching import better_guess, compensate, match, residual, unexplained
+from magkit.magnify.matching import (
+    better_guess,
+    compensate,
+    kth_smallest,
+    match,
+    residual,
+    unexplained,
+)
 
 HEIGHT, WIDTH, MARGIN = 192, 256, 72
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -133,3 +140,19 @@ def test_a_wrong_guess_is_replaced_and_a_right_one_keeps_its_gradient() -> None:
     assert (guess.grad[lower] == 0).float().mean() > 0.9
     assert torch.equal(made[upper], guess[upper])
     assert (guess.grad[upper] == 1).all()
+
+
+@pytest.mark.parametrize("k", [1, 4, 11])
+def test_the_kth_smallest(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = torch.rand(3, 11, generator=torch.Generator().manual_seed(0))
+    wanted = torch.tensor([sorted(row)[k - 1] for row in rows.tolist()])
+    assert torch.equal(kth_smallest(rows, k), wanted)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    assert torch.equal(kth_smallest(rows, k), wanted)
+
+
+def test_matches_of_an_exported_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = pair(24, -8)
+    wanted = match(*frames)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    assert torch.equal(match(*frames), wanted)

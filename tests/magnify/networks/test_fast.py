@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from magkit.magnify.fast import MagnetFast
 from magkit.magnify.fast_encoder import join, signed_log
 from magkit.magnify.fast_spec import SPEC, FastConfig
+from magkit.magnify.load import load_magnifier
 from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
 from magkit.synth.render import Sources, render
 from magkit.synth.scene import SceneConfig, draw_scene
@@ -140,3 +141,22 @@ def test_the_spec_builds_what_its_config_says() -> None:
     assert sum(p.numel() for p in network.parameters()) < 40_000
     with pytest.raises(ValueError, match="at least 4"):
         FastConfig(width=2)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_an_exported_graph_has_no_branches_but_the_same_frames(
+    n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small motion, motion that must be matched, and stillness, as they are and as exported."""
+    network, large = load_magnifier(), frames(n, 12, 20, seed=2)
+    world = torch.nn.functional.interpolate(large, (96, 176), mode="bicubic").clamp(0, 1)
+    a, b = world[..., :64, 24:152].contiguous(), world[..., :64, 24:152].clone()
+    b[..., :32, :64] = world[..., :32, 4:68]
+    b[..., 32:, :64] = (a[..., 32:, :64] + world[..., 32:64, 23:87]) / 2
+    assert isinstance(network, MagnetFast)
+    for other in (b, a):
+        wanted = magnified(network, a, other, 4.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.compiler, "is_exporting", lambda: True)
+            found = magnified(network, a, other, 4.0)
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
