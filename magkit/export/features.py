@@ -266,7 +266,7 @@ def _write_archive(
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 shape = (column.count, *column.shape)
                 header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(member, header)  # type: ignore[no-untyped-call]
+                np.lib.format.write_array_header_1_0(member, header)
                 column.file.seek(0)
                 shutil.copyfileobj(column.file, member, 1 << 20)
         for name, array in arrays.items():

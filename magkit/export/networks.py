@@ -154,5 +154,5 @@ def _spec(path: Path, magnifier: str | None) -> MagnifierSpec[Any]:
 
 def _still(network: nn.Module) -> nn.Module:
     # Exporters and other programs expect the channels of a picture one after another.
-    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network.to(memory_format=torch.contiguous_format)
     return network.eval().requires_grad_(False)

@@ -152,7 +152,7 @@ def _pooled(encode: Encode, frames: Tensor, device: torch.device | str) -> dict[
     """Return the mean features of uint8 frames by branch, float64 (N, D) on the CPU."""
     rows: dict[str, list[Tensor]] = {}
     with torch.no_grad():
-        for part in frames.split(BATCH):
+        for part in torch.split(frames, BATCH):
             for branch, maps in encode(part.to(device).float() / 255).items():
                 rows.setdefault(branch, []).append(maps.float().mean((2, 3)).cpu().double())
     return {branch: torch.cat(parts) for branch, parts in rows.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from magkit.cli import run
@@ -19,7 +20,7 @@ from magkit.video import open_video
 Clips = Callable[..., Path]
 
 
-def central(pixels: np.ndarray, size: int) -> torch.Tensor:  # type: ignore[type-arg]
+def central(pixels: NDArray[np.uint8], size: int) -> torch.Tensor:
     """The central square, where it needs no scaling."""
     top, left = ((length - size) // 2 for length in pixels.shape[:2])
     return torch.from_numpy(pixels[top : top + size, left : left + size].copy()).permute(2, 0, 1)
