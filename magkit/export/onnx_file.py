@@ -228,6 +228,8 @@ def _exported(graph: _Graph) -> Any:
                 input_names=graph.inputs,
                 output_names=graph.outputs,
                 opset_version=OPSET,
+                # Runtimes optimise when they load; the exporter takes minutes for large graphs.
+                optimize=False,
                 verbose=False,
             )
     except Exception as error:  # it may be the user's own network, and exporters raise anything
