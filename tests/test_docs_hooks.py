@@ -13,7 +13,7 @@ from magkit.plugins import HOOKS
 ROOT = Path(__file__).parents[1]
 SOURCES = ("hookspecs", "specs", "protocols")
 """Modules whose public names are all documented, but for INTERNAL ones."""
-INTERNAL = {"LazyCallable"}
+INTERNAL = {"LazyCallable", "UnresolvedError", "import_callable", "is_reference"}
 OTHERS = ("runtime/distributed", "testing/methods", "testing/targets", "testing/magnifiers")
 
 Definition = ast.ClassDef | ast.FunctionDef

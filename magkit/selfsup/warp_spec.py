@@ -29,7 +29,7 @@ class WarpConfig:
         default=0.9, metadata={"help": "share of frames coded as H.264, but for a quarter of them"}
     )
     parts: float = field(
-        default=0.5, metadata={"help": "share of warped frames in which only some shapes move"}
+        default=0.6, metadata={"help": "share of warped frames in which only some shapes move"}
     )
     frozen: str = field(
         default="", metadata={"help": "patterns of parameters that stay, separated by commas"}
@@ -38,10 +38,10 @@ class WarpConfig:
         default=1.0, metadata={"help": "weight of the magnified picture's errors; 0: none is made"}
     )
     still: float = field(
-        default=15.0, metadata={"help": "weight of motion shown in still frames, per pixel of it"}
+        default=5.0, metadata={"help": "weight of motion shown in still frames, per pixel of it"}
     )
     clean: float = field(
-        default=4.0, metadata={"help": "weight of errors of motion where a frame is not coded"}
+        default=8.0, metadata={"help": "weight of errors of motion where a frame is not coded"}
     )
     real: float = field(
         default=1.0, metadata={"help": "weight of errors of motion between frames of clips"}
