@@ -14,6 +14,16 @@ def silent(_done: int, _total: int | None) -> None:
     """A `Progress` that does nothing: the default of functions that report."""
 
 
+def pass_progress(progress: Progress, number: int, passes: int) -> Progress:
+    """Return the progress of pass `number`, from 0, of several over the same items."""
+
+    def report(done: int, total: int | None) -> None:
+        before = number * (total or done)
+        progress(before + done, None if total is None else passes * total)
+
+    return report
+
+
 QUIET = "MAGKIT_QUIET"
 """The environment variable that is 1 under --quiet."""
 

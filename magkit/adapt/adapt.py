@@ -14,7 +14,7 @@ from magkit.adapt.verdict import Verdict, held_out_pictures, judge, measure
 from magkit.errors import UsageError
 from magkit.magnify.load import find_weights, load_magnifier
 from magkit.plugins import registry
-from magkit.progress import Progress, silent
+from magkit.progress import Progress, pass_progress, silent
 from magkit.runtime.files import atomic_path
 from magkit.selfsup.job import PretrainJob
 from magkit.selfsup.pretrain_magnifier import MARGIN, build_parts, train_magnifier
@@ -118,18 +118,8 @@ def adapt(
     measured = []
     for number, path in enumerate((start, run.model)):
         model = load_magnifier(spec.name, path, (), device)
-        measured.append(measure(model, pictures, _half(judging, number)))
+        measured.append(measure(model, pictures, pass_progress(judging, number, 2)))
     verdict = judge(*measured)
     with atomic_path(run.folder / VERDICT, overwrite=True) as path:
         path.write_text(json.dumps(verdict.as_dict(), indent=2) + "\n", encoding="utf-8")
     return Adaptation(training, verdict)
-
-
-def _half(progress: Progress, number: int) -> Progress:
-    """Return the progress of the first or the second half of all measurements."""
-
-    def report(done: int, total: int | None) -> None:
-        count = total or 0
-        progress(number * count + done, 2 * count)
-
-    return report

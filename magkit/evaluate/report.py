@@ -6,7 +6,6 @@ amplitudes is the gain that was achieved.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -28,9 +27,9 @@ from magkit.measure.read import measure_file
 from magkit.measure.regions import Region
 from magkit.measure.spectrum import Tone
 from magkit.measure.units import Reading, Unit, converted
-from magkit.progress import Progress, silent
+from magkit.progress import Progress, pass_progress, silent
 from magkit.protocols import Magnifier
-from magkit.runtime.files import atomic_path, check_folder
+from magkit.runtime.files import atomic_path, check_folder, file_digest
 from magkit.version import __version__
 from magkit.video import ReadOptions, VideoSource, WriteOptions, open_video
 from magkit.video.charts import load_matplotlib
@@ -146,7 +145,7 @@ def write_report(
     check_report_folder(folder, video.path, overwrite=overwrite)
     load_matplotlib()
     with atomic_path(folder, kind="folder", overwrite=overwrite) as made:
-        found = request.measure(video, request.regions, _step(progress, 0))
+        found = request.measure(video, request.regions, pass_progress(progress, 0, STEPS))
         strongest = band_of_strongest(found)
         bands = request.bands or (() if strongest is None else (strongest,))
         record = _record(video, found, request, settings)
@@ -161,9 +160,9 @@ def write_report(
                 capture_rate=request.capture_rate,
                 device=device,
                 options=WriteOptions(audio="none"),
-                progress=_step(progress, 1),
+                progress=pass_progress(progress, 1, STEPS),
             )
-            gain = _gain(found, output, bands, request, _step(progress, 2))
+            gain = _gain(found, output, bands, request, pass_progress(progress, 2, STEPS))
             record["magnified"] = _magnified(output, bands, gain, request)
         figures = draw_figures(found, next(iter(video)), request.unit, request.scale)
         (made / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -275,19 +274,3 @@ def _gain_record(gain: Gain, request: Request) -> dict[str, Any]:
         "ratio_error": gain.ratio_error,
         "warnings": list(gain.notes),
     }
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _step(progress: Progress, number: int) -> Progress:
-    """Return the progress of one of `STEPS` passes over the frames."""
-
-    def report(done: int, total: int | None) -> None:
-        before = number * (total or done)
-        progress(before + done, None if total is None else STEPS * total)
-
-    return report

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,11 @@ from magkit.finetune.initialization import Initialization, parameter_groups
 from magkit.finetune.recipe import Recipe, make_recipe
 from magkit.finetune.task import SceneTask, StoredData, SyntheticData, TrainData
 from magkit.magnify.encoder import LoadReport, encoder_file
-from magkit.magnify.load import save_weights
+from magkit.magnify.load import save_weights, training_metadata
 from magkit.plugins import registry
 from magkit.progress import Progress, silent
 from magkit.runtime import distributed
+from magkit.runtime.files import file_digest
 from magkit.runtime.shard import default_workers
 from magkit.specs import MagnifierSpec
 from magkit.synth.build import build_sources
@@ -31,7 +30,6 @@ from magkit.training.batch_norm import convert_batch_norm
 from magkit.training.loop import TrainState
 from magkit.training.run import Run, made_with, open_run, renamed_settings
 from magkit.training.train import TrainingResult, check_batch, run_training
-from magkit.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -225,7 +223,7 @@ def _identity(
 
 
 def _fingerprint(path: Path | None) -> str | None:
-    return None if path is None else sha256(path.read_bytes()).hexdigest()
+    return None if path is None else file_digest(path)
 
 
 def _resolved(path: Path | None) -> str | None:
@@ -246,12 +244,11 @@ def _export(
     *,
     half: bool,
 ) -> None:
-    metadata = {
-        "magnifier": spec.name,
-        "config": json.dumps(asdict(config)),
-        "steps": str(state.step),
-        "seed": str(recipe.train.seed),
-        "settings": json.dumps(recipe.result_settings()),
-        "magkit": __version__,
-    }
+    metadata = training_metadata(
+        spec,
+        config,
+        steps=state.step,
+        seed=recipe.train.seed,
+        settings=recipe.result_settings(),
+    )
     save_weights(run.model, state.average, metadata, half=half)

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from magkit.errors import MagkitError, UsageError
@@ -20,12 +19,9 @@ from magkit.magnify.encoder import (
     encoder_spec,
     load_encoder,
 )
-from magkit.magnify.load import load_magnifier, read_configuration
+from magkit.magnify.load import check_stride, read_configuration, trainable_magnifier
 from magkit.options import from_mapping, key_values, parse_options
-from magkit.runtime.seeds import derived_seed
 from magkit.specs import MagnifierSpec
-
-WEIGHTS = 3  # first part of the key of the draw of random weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +67,10 @@ class Initialization:
             MagkitError: the weights or the encoder don't fit.
             UsageError: scenes of the recipe's size don't suit it.
         """
-        torch.manual_seed(derived_seed(recipe.train.seed, WEIGHTS))
-        if self.weights is None:
-            model = self.spec.build(config)
-        else:
-            model = load_magnifier(self.spec.name, self.weights, self.options)
-        assert isinstance(model, nn.Module)
-        if recipe.scenes.size % model.stride:
-            raise UsageError(
-                f"scenes of {recipe.scenes.size} pixels don't suit the magnifier"
-                f" '{self.spec.name}'",
-                f"--size must be a multiple of {model.stride}",
-            )
-        # Backward passes on a CPU are slower with a pixel's channels side by side.
-        model.to(memory_format=torch.contiguous_format).train().requires_grad_(True)
+        model = trainable_magnifier(
+            self.spec, config, self.weights, self.options, recipe.train.seed
+        )
+        check_stride(model, self.spec.name, recipe.scenes.size, "scenes")
         if self.encoder is None:
             return model, None
         return model, load_encoder(model, self.spec, self.encoder, config)

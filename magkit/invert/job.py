@@ -33,6 +33,7 @@ from magkit.invert.targets.load import (
     load_target,
 )
 from magkit.progress import Progress, silent
+from magkit.runtime.files import file_digest
 from magkit.runtime.shard import Shard
 from magkit.training.run import Run, made_with, open_run
 
@@ -334,7 +335,7 @@ def _variants(plan: ClipPlan, job: Job, table: Mapping[str, Any]) -> Iterator[Cl
 def masks_hash(plans: Sequence[ClipPlan]) -> str:
     """Return a hash of all mask files: a job is not resumed with others."""
     paths = dict.fromkeys(path for plan in plans for frame in plan.frames for path in frame.files)
-    hashes = [sha256(path.read_bytes()).hexdigest() for path in paths]
+    hashes = [file_digest(path) for path in paths]
     return sha256("".join(hashes).encode()).hexdigest()
 
 

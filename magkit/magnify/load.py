@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from magkit.errors import MagkitError, UsageError, did_you_mean
 from magkit.options import from_mapping, key_values, parse_options
 from magkit.plugins import registry
 from magkit.protocols import Magnifier
+from magkit.runtime.seeds import derived_seed
 from magkit.runtime.weights import (
     WEIGHTS_HINT,
     Weights,
@@ -25,6 +27,7 @@ from magkit.runtime.weights import (
     write_tensors,
 )
 from magkit.specs import MagnifierSpec
+from magkit.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +288,64 @@ def _in_eval_mode(magnifier: Magnifier, device: torch.device | str) -> Magnifier
         # Convolutions on a CPU are faster with a pixel's channels side by side.
         magnifier.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
     return magnifier
+
+
+WEIGHTS_DRAW = 3  # first part of the key of the draw of random weights
+
+
+def trainable_magnifier(
+    spec: MagnifierSpec[Any],
+    config: Any,
+    path: Path | None,
+    options: Sequence[str],
+    seed: int,
+) -> nn.Module:
+    """Build a magnifier in training mode, all of whose parameters are trained.
+
+    Args:
+        spec: of the magnifier.
+        config: its configuration.
+        path: the file of its initial weights; None: random ones.
+        options: KEY=VALUE texts, over the configuration recorded with the weights.
+        seed: of random weights.
+
+    Raises:
+        MagkitError: as `load_magnifier`.
+        UsageError: likewise.
+    """
+    torch.manual_seed(derived_seed(seed, WEIGHTS_DRAW))
+    model = spec.build(config) if path is None else load_magnifier(spec.name, path, options)
+    assert isinstance(model, nn.Module)
+    # Backward passes on a CPU are slower with a pixel's channels side by side.
+    model.to(memory_format=torch.contiguous_format).train().requires_grad_(True)
+    return model
+
+
+def check_stride(model: Any, name: str, size: int, items: str) -> None:
+    """Refuse to train a magnifier on frames whose side it does not take.
+
+    Raises:
+        UsageError: the side is no multiple of its stride.
+    """
+    if size % model.stride:
+        raise UsageError(
+            f"{items} of {size} pixels don't suit the magnifier '{name}'",
+            f"--size must be a multiple of {model.stride}",
+        )
+
+
+def training_metadata(
+    spec: MagnifierSpec[Any], config: Any, *, steps: int, seed: int, settings: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return the metadata of trained weights, for `save_weights`."""
+    return {
+        "magnifier": spec.name,
+        "config": json.dumps(asdict(config)),
+        "steps": str(steps),
+        "seed": str(seed),
+        "settings": json.dumps(settings),
+        "magkit": __version__,
+    }
 
 
 def save_weights(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -89,6 +90,12 @@ def atomic_path(
         if isinstance(error, OSError) and (problem := _explain(error, final)) is not None:
             raise problem from error
         raise
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _refuse_existing(final: Path, overwrite: bool) -> None:

@@ -17,7 +17,7 @@ from magkit.errors import UsageError
 from magkit.magnify.lucas_kanade import backward_warp, pyramid, upsample
 from magkit.protocols import DisplacementMagnifier
 from magkit.selfsup.photometric_spec import PhotometricConfig
-from magkit.selfsup.warp import patterns
+from magkit.selfsup.warp import has_displacement, patterns
 from magkit.selfsup.warped import GROUP, WarpedBatch, make_batch
 from magkit.specs import MagnifierSpec
 
@@ -80,7 +80,7 @@ def build(config: PhotometricConfig, magnifier: MagnifierSpec[Any]) -> Photometr
     Raises:
         UsageError: the magnifier measures no displacements.
     """
-    if not hasattr(magnifier.build(magnifier.config()), "displacement"):
+    if not has_displacement(magnifier):
         raise UsageError(
             f"the method 'photometric' can't train '{magnifier.name}', which measures no"
             " displacements",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from magkit.selfsup.warp_spec import WarpConfig
+from magkit.selfsup.warp_spec import WarpedFramesConfig
 from magkit.specs import MethodSpec, Preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhotometricConfig(WarpConfig):
+class PhotometricConfig(WarpedFramesConfig):
     """The frames of `warp`, and the weight of smoothness."""
 
     smoothness: float = field(
@@ -19,7 +19,7 @@ class PhotometricConfig(WarpConfig):
 
     def __post_init__(self) -> None:
         # `super()` does not work in a dataclass with slots.
-        WarpConfig.__post_init__(self)
+        WarpedFramesConfig.__post_init__(self)
         if not 0 <= self.smoothness < math.inf:
             raise ValueError("smoothness must not be negative")
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,17 +14,19 @@ from torch import nn
 from magkit.errors import UsageError
 from magkit.magnify.encoder import RUN
 from magkit.magnify.load import (
+    check_stride,
     find_weights,
-    load_magnifier,
     read_configuration,
     save_weights,
+    trainable_magnifier,
+    training_metadata,
 )
 from magkit.options import option_pairs, parse_options
 from magkit.plugins import registry
 from magkit.progress import Progress, silent
 from magkit.protocols import MagnifierMethod
 from magkit.runtime import distributed
-from magkit.runtime.seeds import derived_seed
+from magkit.runtime.files import file_digest
 from magkit.runtime.shard import default_workers
 from magkit.selfsup.job import PretrainJob, find_preset
 from magkit.selfsup.magnifier_task import (
@@ -35,14 +35,12 @@ from magkit.selfsup.magnifier_task import (
     WindowBatches,
     WindowConfig,
 )
-from magkit.selfsup.model import WEIGHTS
 from magkit.selfsup.windows import WindowSource, open_windows
 from magkit.specs import MagnifierSpec, MethodSpec
 from magkit.training.config import TrainConfig, make_configs, result_settings
 from magkit.training.loop import TrainState
 from magkit.training.run import Run, made_with, open_run
-from magkit.training.train import TrainingResult, run_training
-from magkit.version import __version__
+from magkit.training.train import TrainingResult, check_batch, run_training
 
 OWNER = "the pretraining"
 MARGIN = 48  # pixels that windows are larger than the frames made of them, where clips allow it
@@ -153,15 +151,12 @@ def build_parts(
     pairs = [*option_pairs(preset.options), *job.options]
     options = parse_options(spec.config, pairs, f"method '{spec.name}'")
     magnifier = registry().magnifier(job.magnifier)
-    config, network = _network(magnifier, job, train.seed)
-    if windows.size % network.stride:
-        raise UsageError(
-            f"frames of {windows.size} pixels don't suit the magnifier '{magnifier.name}'",
-            f"--size must be a multiple of {network.stride}",
-        )
+    path = None if job.weights is None else find_weights(magnifier, job.weights)
+    config, network = _network(magnifier, path, job.magnifier_options, train.seed)
+    check_stride(network, magnifier.name, windows.size, "frames")
     method = cast("MagnifierMethod[Any]", spec.build(options, cast("Any", magnifier)))
     freeze(network, method.frozen)
-    _check_batch(method, windows.batch, train.accumulate)
+    check_batch(windows.batch, train.accumulate, "windows", method.group)
     source = source or open_windows(job.places, windows.size + MARGIN, scenes=job.scenes)
     return Parts(
         method=spec.name,
@@ -176,29 +171,24 @@ def build_parts(
             "options": asdict(options),
             "network": magnifier.name,
             "network_options": asdict(config),
-            "weights": _digest(network) if job.weights is not None else None,
+            "weights": path and file_digest(path),
             "settings": result_settings(train, windows),
             "data": source.describe(),
         },
     )
 
 
-def _network(spec: MagnifierSpec[Any], job: PretrainJob, seed: int) -> tuple[Any, Any]:
+def _network(
+    spec: MagnifierSpec[Any], path: Path | None, options: Sequence[str], seed: int
+) -> tuple[Any, nn.Module]:
     """Return a magnifier's configuration and the magnifier, with its initial weights."""
     if spec.losses is None:
         raise UsageError(f"the magnifier '{spec.name}' can't be trained: it has no losses")
-    if job.weights is None:
-        config = parse_options(spec.config, job.magnifier_options, f"magnifier '{spec.name}'")
-        torch.manual_seed(derived_seed(seed, WEIGHTS))
-        network: Any = spec.build(config)
+    if path is None:
+        config = parse_options(spec.config, options, f"magnifier '{spec.name}'")
     else:
-        path = find_weights(spec, job.weights)
-        assert path is not None
-        config = read_configuration(spec, path, job.magnifier_options)
-        network = load_magnifier(spec.name, path, job.magnifier_options)
-    # Backward passes on a CPU are slower with a pixel's channels side by side.
-    network.to(memory_format=torch.contiguous_format).train().requires_grad_(True)
-    return config, network
+        config = read_configuration(spec, path, options)
+    return config, trainable_magnifier(spec, config, path, options, seed)
 
 
 def freeze(network: nn.Module, patterns: Sequence[str]) -> None:
@@ -221,32 +211,13 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> None:
         raise UsageError("all parameters of the magnifier are frozen: nothing would be trained")
 
 
-def _check_batch(method: MagnifierMethod[Any], batch: int, accumulate: int) -> None:
-    parts = distributed.world_size() * accumulate
-    if batch % (parts * method.group):
-        raise UsageError(
-            f"a batch of {batch} windows can't be shared by {distributed.world_size()} processes in"
-            f" {accumulate} parts: windows are made {method.group} at a time",
-            f"--batch must be a multiple of {parts * method.group}",
-        )
-
-
-def _digest(network: nn.Module) -> str:
-    digest = sha256()
-    for tensor in network.state_dict().values():
-        digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()
-
-
 def _export(run: Run, state: TrainState, parts: Parts) -> None:
-    metadata = {
-        "magnifier": parts.magnifier.name,
-        "config": json.dumps(asdict(parts.config)),
-        "steps": str(state.step),
-        "seed": str(parts.train.seed),
-        "settings": json.dumps(parts.identity["settings"]),
-        "method": parts.method,
-        "magkit": __version__,
-    }
     average: Any = state.average
-    save_weights(run.model, average.magnifier, metadata)
+    metadata = training_metadata(
+        parts.magnifier,
+        parts.config,
+        steps=state.step,
+        seed=parts.train.seed,
+        settings=parts.identity["settings"],
+    )
+    save_weights(run.model, average.magnifier, {**metadata, "method": parts.method})

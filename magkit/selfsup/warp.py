@@ -69,8 +69,8 @@ class Warp:
         }
         if self.config.image:
             frames = model.render(b, motion, scenes.factor)
-            terms.update(self._picture(frames, scenes, upsample_nearest(seen, CELL)))
-        still = ~moves(scenes)[:, 0, 0, 0]
+            terms.update(self._picture(frames, scenes, resized(seen, frames)))
+        still = ~scenes.moving.flatten(1).any(1)
         if still.any():
             terms["still"] = self._still(model, scenes.a[still], scenes.b[still])
         return terms
@@ -141,19 +141,17 @@ class WarpFrames:
 
 def build(config: WarpConfig, magnifier: MagnifierSpec[Any]) -> Warp | WarpFrames:
     """Build the method for a magnifier."""
-    if hasattr(magnifier.build(magnifier.config()), "displacement"):
-        return Warp(config)
-    return WarpFrames(config, magnifier.name)
+    return Warp(config) if has_displacement(magnifier) else WarpFrames(config, magnifier.name)
+
+
+def has_displacement(magnifier: MagnifierSpec[Any]) -> bool:
+    """Return whether a magnifier measures displacements."""
+    return isinstance(magnifier.build(magnifier.config()), DisplacementMagnifier)
 
 
 def patterns(text: str) -> tuple[str, ...]:
     """Return patterns separated by commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def moves(scenes: Triplets) -> Tensor:
-    """Return which scenes move, booleans (N, 1, 1, 1)."""
-    return scenes.moving.flatten(1).any(1).view(-1, 1, 1, 1)
 
 
 @torch.no_grad()
@@ -201,8 +199,3 @@ def log_error(motion: Tensor, truth: Tensor, unit: float) -> Tensor:
 def resized(maps: Tensor, like: Tensor) -> Tensor:
     """Return maps at the size of others."""
     return maps if maps.shape[-2:] == like.shape[-2:] else F.interpolate(maps, like.shape[-2:])
-
-
-def upsample_nearest(maps: Tensor, times: int) -> Tensor:
-    """Enlarge maps by repetition."""
-    return F.interpolate(maps, scale_factor=times)

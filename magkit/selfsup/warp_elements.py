@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from magkit.selfsup.warp_spec import WarpConfig
+from magkit.selfsup.warp_spec import WarpedFramesConfig
 from magkit.synth import procedural
 from magkit.synth.coding import Path, draw_path
 from magkit.synth.deformation import Deformation, make_fields, material, sample
@@ -120,7 +120,7 @@ class Element:
 
 
 def draw_element(
-    kind: Kind, window: Tensor, length: int, config: WarpConfig, size: int, rng: Rng
+    kind: Kind, window: Tensor, length: int, config: WarpedFramesConfig, size: int, rng: Rng
 ) -> Element:
     """Draw an element.
 

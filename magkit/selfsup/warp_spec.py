@@ -9,8 +9,8 @@ from magkit.specs import MethodSpec, Preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WarpConfig:
-    """Displacements, noise and coding of the frames, and weights of the loss terms."""
+class WarpedFramesConfig:
+    """Displacements, noise and coding of the frames, and which parameters are trained."""
 
     amplitude: tuple[float, float] = field(
         default=(0.02, 4.0), metadata={"help": "range of a displacement's amplitude, pixels"}
@@ -34,6 +34,23 @@ class WarpConfig:
     frozen: str = field(
         default="", metadata={"help": "patterns of parameters that stay, separated by commas"}
     )
+
+    def __post_init__(self) -> None:
+        for name in ("amplitude", "clean_amplitude"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high <= 16:
+                raise ValueError(f"{name} must satisfy 0 < low <= high <= 16 pixels")
+        if not 1 < self.factors[0] <= self.factors[1] < math.inf:
+            raise ValueError("factors must satisfy 1 < low <= high")
+        for name in ("noise", "read_noise", "coded", "parts"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarpConfig(WarpedFramesConfig):
+    """The frames, weights of the loss terms, and the teacher."""
+
     image: float = field(
         default=1.0, metadata={"help": "weight of the magnified picture's errors; 0: none is made"}
     )
@@ -49,18 +66,13 @@ class WarpConfig:
     tau: float = field(default=0.99, metadata={"help": "decay of the teacher's average"})
 
     def __post_init__(self) -> None:
-        for name in ("amplitude", "clean_amplitude"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high <= 16:
-                raise ValueError(f"{name} must satisfy 0 < low <= high <= 16 pixels")
-        if not 1 < self.factors[0] <= self.factors[1] < math.inf:
-            raise ValueError("factors must satisfy 1 < low <= high")
-        for name in ("noise", "read_noise", "coded", "parts", "tau"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in [0, 1]")
+        # `super()` does not work in a dataclass with slots.
+        WarpedFramesConfig.__post_init__(self)
         for name in ("image", "still", "clean", "real"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative")
+        if not 0 <= self.tau <= 1:
+            raise ValueError("tau must be in [0, 1]")
 
 
 SPEC = MethodSpec(

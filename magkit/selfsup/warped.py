@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from magkit.selfsup.warp_elements import KINDS, Element, draw_element
-from magkit.selfsup.warp_spec import WarpConfig
+from magkit.selfsup.warp_spec import WarpedFramesConfig
 from magkit.synth.coding import Coding, code, draw_coding
 from magkit.synth.triplets import Triplets
 
@@ -63,7 +63,7 @@ class WarpedBatch:
 
 
 def make_batch(
-    windows: Sequence[Tensor], first: int, config: WarpConfig, size: int, seed: int
+    windows: Sequence[Tensor], first: int, config: WarpedFramesConfig, size: int, seed: int
 ) -> WarpedBatch:
     """Make the elements from number `first` on of an endless sequence: a pure function.
 
@@ -99,7 +99,7 @@ def _mapped(function: Callable[[list[Tensor]], Tensor], records: Sequence[R]) ->
 
 
 def _streams(
-    windows: Sequence[Tensor], first: int, config: WarpConfig, size: int, seed: int
+    windows: Sequence[Tensor], first: int, config: WarpedFramesConfig, size: int, seed: int
 ) -> list[tuple[Element, Tensor]]:
     """Draw a group of elements; return them with their streams, noisy and coded, in [0, 1]."""
     coding = _draw_coding(np.random.default_rng([seed, STREAM, first // GROUP]))

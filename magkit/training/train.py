@@ -62,23 +62,25 @@ class Task(Protocol[B]):
         ...
 
 
-def check_batch(batch: int, accumulate: int, items: str) -> None:
+def check_batch(batch: int, accumulate: int, items: str, group: int = 1) -> None:
     """Check that all processes can share a batch, each in equal micro-batches.
 
     Args:
         batch: the size of a batch of all processes together.
         accumulate: micro-batches of each process.
         items: what is in a batch, for the message.
+        group: how many items are made together, in one part.
 
     Raises:
         UsageError: they can't.
     """
     world = distributed.world_size()
-    if batch % (world * accumulate):
+    if batch % (world * accumulate * group):
+        groups = f" of {group} {items} each or a multiple" if group > 1 else ""
         raise UsageError(
             f"a batch of {batch} {items} can't be shared by {world} processes in {accumulate}"
-            " equal parts",
-            f"--batch must be a multiple of {world * accumulate}",
+            f" equal parts{groups}",
+            f"--batch must be a multiple of {world * accumulate * group}",
         )
 
 

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from magkit.errors import MagkitError, UsageError
 from magkit.options import option_pairs, parse_options
 from magkit.plugins import registry
 from magkit.protocols import Statistic, Target
+from magkit.runtime.files import file_digest
 from magkit.runtime.weights import Weights, mismatch, read_weights
 
 
@@ -43,7 +43,7 @@ class TargetChoice:
             "name": self.name,
             "weight": self.weight,
             "options": asdict(self.config()),
-            "weights": None if path is None else sha256(path.read_bytes()).hexdigest(),
+            "weights": None if path is None else file_digest(path),
         }
 
     def config(self) -> Any:
