@@ -1,12 +1,14 @@
 """Train a magnifier on few or many scenes from several pretrained encoders.
 
     python benchmarks/transfer.py -o DIR [--images SRC] --starts scratch,frozen,moco,byol,scrl
+    python benchmarks/transfer.py -o DIR --starts warp,photometric --unlabelled CLIPS
     python benchmarks/transfer.py -o DIR --encoder mine=RUN
     python benchmarks/transfer_report.py DIR --plot FILE.png
 
-A cell is one training. It starts from `scratch`, with a `frozen` random encoder, from the encoder
-of a method of `magkit pretrain` (trained once, in DIR/pretrain-METHOD, on the training pictures),
-or from one given as NAME=RUN|FILE. It uses 1, 5, 10 or 100 % of a fixed set of scenes and one of
+A cell is one training. It starts from `scratch`, with a `frozen` random encoder, from what a method
+of `magkit pretrain` made (trained once, in DIR/pretrain-METHOD, on the unlabelled data if given,
+else on the training pictures): an encoder, or a whole magnifier; or from an encoder given as
+NAME=RUN|FILE. It uses 1, 5, 10 or 100 % of a fixed set of scenes and one of
 three seeds. Every cell has the same number of steps and is evaluated after all, a half, a quarter,
 ... of them, on scenes whose pictures and objects no training saw: DIR/train.txt and DIR/judged.txt
 list the pictures; procedural ones have other numbers.
@@ -51,6 +53,7 @@ from magkit.runtime.loader import load_batches
 from magkit.runtime.weights import to_storable, write_tensors
 from magkit.selfsup.job import PretrainJob
 from magkit.selfsup.pretrain import pretrain
+from magkit.specs import MethodSpec
 from magkit.synth.build import build_sources, describe
 from magkit.synth.pictures import FilePictures
 from magkit.synth.procedural import ProceduralCutouts, ProceduralPictures
@@ -176,7 +179,7 @@ def encoders_of(pairs: Iterable[str]) -> dict[str, Path]:
     found = {}
     for pair in pairs:
         name, equals, path = pair.partition("=")
-        if not equals or name in (SCRATCH, FROZEN):
+        if not equals or name in (SCRATCH, FROZEN) or trains_magnifier(name):
             raise UsageError(f"'{pair}' is not of the form NAME=RUN|FILE")
         found[name] = encoder_file(Path(path))
     return found
@@ -185,14 +188,16 @@ def encoders_of(pairs: Iterable[str]) -> dict[str, Path]:
 def train_cell(
     cell: Cell,
     given: argparse.Namespace,
-    encoder: Path | None,
+    start: Path | None,
     sources: tuple[Sources, Sources],
 ) -> list[dict[str, float]]:
     """Train with evaluations in between; return the measurements."""
     spec = registry().magnifier(given.magnifier)
     assert spec.losses is not None
     recipe = recipe_of(given, cell)
-    origin = Initialization(spec, given.opt or (), None, encoder)
+    whole = trains_magnifier(cell.start)
+    weights, encoder = (start, None) if whole else (None, start)
+    origin = Initialization(spec, given.opt or (), weights, encoder)
     config = origin.config()
     model, _ = origin.network(config, recipe)
     model.to(given.device)
@@ -233,20 +238,27 @@ def shown(point: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {point[name]:.3f}" for name in MEASURES)
 
 
+def trains_magnifier(start: str) -> bool:
+    """Return whether a start is a method of `magkit pretrain` that trains whole magnifiers."""
+    spec = registry().names("method").get(start)
+    return isinstance(spec, MethodSpec) and spec.trains == "magnifier"
+
+
 def pretrained(method: str, given: argparse.Namespace) -> Path:
-    """Return a method's encoder for the training pictures; train it unless it is stored."""
-    run = given.output / f"pretrain-{method}"
+    """Return what a method makes of the unlabelled data; train it unless it is stored."""
+    run: Path = given.output / f"pretrain-{method}"
     if not (run / "model.safetensors").is_file():
         pictures = given.output / "train.txt"
+        found = [str(pictures)] if pictures.is_file() else None
         job = PretrainJob(
             method=method,
             magnifier=given.magnifier,
             magnifier_options=given.opt or (),
-            data=str(pictures) if pictures.is_file() else None,
+            data=given.unlabelled or found,
             settings={"steps": given.pretrain_steps},
         )
         pretrain(job, output=run, device=given.device, workers=given.workers)
-    return encoder_file(run)
+    return run / "model.safetensors"
 
 
 def settings_of(given: argparse.Namespace, sources: tuple[Sources, Sources]) -> dict[str, Any]:
@@ -259,12 +271,12 @@ def settings_of(given: argparse.Namespace, sources: tuple[Sources, Sources]) -> 
 
 def run_cells(given: argparse.Namespace) -> None:
     """Train the requested cells that are not finished."""
-    encoders, sources = encoders_of(given.encoder or ()), sources_of(given)
+    origins, sources = encoders_of(given.encoder or ()), sources_of(given)
     settings = settings_of(given, sources)
-    starts = given.starts.split(",") if given.starts else [SCRATCH, FROZEN, *encoders]
+    starts = given.starts.split(",") if given.starts else [SCRATCH, FROZEN, *origins]
     for start in starts:
-        if start not in (SCRATCH, FROZEN, *encoders):
-            encoders[start] = pretrained(start, given)
+        if start not in (SCRATCH, FROZEN, *origins):
+            origins[start] = pretrained(start, given)
     shares = [float(share) for share in given.shares.split(",")]
     # Seeds last: a report has every start and share as early as can be.
     cells = [
@@ -272,19 +284,19 @@ def run_cells(given: argparse.Namespace) -> None:
     ]
     for cell in cells:
         if fnmatch(cell.name, given.cells):
-            run_cell(cell, given, encoders.get(cell.start), sources, settings)
+            run_cell(cell, given, origins.get(cell.start), sources, settings)
 
 
 def run_cell(
     cell: Cell,
     given: argparse.Namespace,
-    encoder: Path | None,
+    origin: Path | None,
     sources: tuple[Sources, Sources],
     settings: Mapping[str, Any],
 ) -> None:
     """Train a cell unless its file is there; a file of other settings is refused."""
-    mark = None if encoder is None else sha256(encoder.read_bytes()).hexdigest()
-    asked = json.loads(json.dumps({"settings": settings, "encoder": mark}))
+    mark = None if origin is None else sha256(origin.read_bytes()).hexdigest()
+    asked = json.loads(json.dumps({"settings": settings, "origin": mark}))
     file = given.output / f"{cell.name}.json"
     if file.is_file():
         there = json.loads(file.read_text(encoding="utf-8"))
@@ -292,7 +304,7 @@ def run_cell(
             raise MagkitError(f"{file} was made with other settings", "choose another -o")
         return
     began = time.monotonic()
-    points = train_cell(cell, given, encoder, sources)
+    points = train_cell(cell, given, origin, sources)
     record = {"cell": asdict(cell), **asked, "points": points}
     record["seconds"] = time.monotonic() - began
     with atomic_path(file) as path:
@@ -310,6 +322,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--objects", action="append", help="to train on; procedural otherwise")
     parser.add_argument("--judged-objects", action="append", help="to judge on; likewise")
     parser.add_argument("--starts", help="some of scratch, frozen, methods and --encoder's names")
+    parser.add_argument("--unlabelled", action="append", help="frames or clips to pretrain on")
     parser.add_argument("--pretrain-steps", type=int, default=2000)
     parser.add_argument("--shares", default="1,5,10,100", help="per cent of the scenes")
     parser.add_argument("--seeds", type=int, default=3)

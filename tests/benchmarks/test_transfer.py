@@ -4,6 +4,7 @@ import json
 import math
 import runpy
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
+from magkit.finetune.initialization import Initialization
 from magkit.magnify import fast_spec
 from magkit.magnify.encoder import EncoderInfo, save_encoder
 from magkit.magnify.fast import FastEncoder
+from magkit.plugins import registry
 
 SIZES = ("stem=8", "width=8", "guide=8", "hidden=8")
 
@@ -78,7 +82,7 @@ def test_from_end_to_end(
     assert (folder / files[0]).stat().st_mtime_ns == before, "what is done is not done again"
     record = json.loads((folder / "byol-25-0.json").read_text())
     assert [point["step"] for point in record["points"]] == [1, 2]
-    assert record["encoder"]
+    assert record["origin"]
     with pytest.raises(SystemExit, match="other settings"):
         transfer["main"]([*given, "--steps", "3"])
     with pytest.raises(SystemExit, match="no method is named 'mocco'"):
@@ -147,6 +151,24 @@ def test_a_methods_encoder_is_trained_once(
     assert (job.method, job.magnifier_options, job.data) == ("scrl", list(SIZES), None)
     assert job.settings == {"steps": 9}
     assert (tmp_path / "scrl-25-0.json").is_file()
+
+
+def test_a_whole_magnifier_is_a_start(
+    transfer: dict[str, Any], quick: None, tmp_path: Path
+) -> None:
+    given = arguments(tmp_path, "--starts", "warp", "--pretrain-steps", "1")
+    transfer["main"](given)
+    weights = tmp_path / "pretrain-warp" / "model.safetensors"
+    record = json.loads((tmp_path / "warp-25-0.json").read_text())
+    assert record["origin"] == sha256(weights.read_bytes()).hexdigest()
+    spec = registry().magnifier("magnet-fast")
+    recipe = transfer["recipe_of"](transfer["parsed"](given), transfer["Cell"]("warp", 25.0, 0))
+    origin = Initialization(spec, SIZES, weights, None)
+    model, _ = origin.network(origin.config(), recipe)
+    start = load_file(weights)
+    assert all(torch.equal(value, start[name]) for name, value in model.state_dict().items())
+    with pytest.raises(SystemExit, match="not of the form"):
+        transfer["main"]([*given, "--encoder", f"warp={weights}"])
 
 
 def test_intervals_and_steps(report: dict[str, Any]) -> None:
