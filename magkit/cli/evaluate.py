@@ -13,6 +13,7 @@ import typer
 from magkit.cli.command import add, group
 from magkit.cli.controls import Bands, FromFrame
 from magkit.cli.evaluate_inversion import inversion
+from magkit.cli.evaluate_student import student
 from magkit.cli.options import (
     Device,
     Images,
@@ -355,3 +356,4 @@ add(evaluate, magnifier)
 add(evaluate, clip)
 add(evaluate, encoder)
 add(evaluate, inversion)
+add(evaluate, student)

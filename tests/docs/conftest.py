@@ -18,6 +18,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 WIDTH, HEIGHT = 96, 64
 CLIPS = ("clip", "baby", "fork", "machine", "bridge")
+DAVIS = ("Annotations", "JPEGImages")
 Picture = NDArray[np.uint8]
 
 
@@ -37,9 +38,10 @@ def taken_for_granted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_video(folder / "clips" / f"{name}.mp4", waves(16), info)
     save(folder / "objects" / "images", [noise(seed) for seed in (3, 4)], "jpg")
     (folder / "objects" / "instances.json").write_text(json.dumps(instances(2)))
-    for video in ("bear", "dog"):
-        save(folder / "DAVIS" / "Annotations" / "480p" / video, [mask(n) for n in range(3)])
-        save(folder / "DAVIS" / "JPEGImages" / "480p" / video, [noise(n) for n in range(3)], "jpg")
+    for video, count in (("bear", 3), ("dog", 12)):
+        annotations, pictures = (folder / "DAVIS" / kind / "480p" / video for kind in DAVIS)
+        save(annotations, [mask(n) for n in range(count)])
+        save(pictures, [noise(n) for n in range(count)], "jpg")
     save(folder / "masks", [mask(n) for n in range(2)])
     Image.fromarray(mask(0)).save(folder / "mask.png")
     copytree(ROOT / "recipes", folder / "recipes")

@@ -50,6 +50,7 @@ SMALLER = {
     "magkit invert": "--size 64 --iterations 2 --set keyframe_steps=1"
     " --set warm_steps=1 --threads 1",
     "magkit evaluate inversion": "--threads 1",
+    "magkit evaluate student": "--steps 1 --rows 32 --batch 1 --seeds 1 --threads 1",
 }
 """What is added to commands that begin so: later options outdo earlier ones. The longest counts."""
 

@@ -1,0 +1,1 @@
+"""Networks trained on inverted frames and tested on real ones."""

@@ -1,0 +1,98 @@
+"""Experiments with students: what is stored is not trained again; the figures of the report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from magkit.errors import MagkitError
+from magkit.student import experiment as module
+from magkit.student.experiment import Experiment, run_experiment, summarize
+from magkit.student.pictures import HeldOutFrame, Labelled
+from magkit.student.train import StudentConfig
+
+CPU = torch.device("cpu")
+CONFIG = StudentConfig(steps=4, points=2)
+
+
+def picture(name: str, level: float) -> Labelled:
+    shares = torch.zeros(2, 32, 32)
+    shares[0] = 1
+    return Labelled(name, torch.full((3, 32, 32), level), shares)
+
+
+def made(seeds: int = 2, level: float = 0.5) -> Experiment:
+    arms = {"mine": [picture("a", level)], "real frame": [picture("a", 0.1)]}
+    mask = torch.ones(32, 32, dtype=torch.bool)
+    tests = [HeldOutFrame(str(n), n < 3, "bear", torch.zeros(3, 32, 32), mask) for n in range(5)]
+    return Experiment(arms, tests, ("bear",), CONFIG, seeds)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The seeds of students that are trained; J is made up."""
+    seeds: list[int] = []
+
+    def train(pictures: Any, tests: Any, classes: Any, config: Any, seed: int, *_: Any) -> Any:
+        seeds.append(seed)
+        level = float(pictures[0].image_3HW.mean())
+        return {2: [0.1] * len(tests), 4: [level + 0.01 * seed] * len(tests)}
+
+    monkeypatch.setattr(module, "train_student", train)
+    return seeds
+
+
+def test_what_is_stored_is_not_trained_again(trained: list[int], tmp_path: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+
+    def progress(done: int, total: int | None = None) -> None:
+        told.append((done, total))
+
+    first = run_experiment(made(), tmp_path, CPU, progress)
+    assert trained == [0, 0, 1, 1]
+    assert told[-1] == (16, 16)
+    (tmp_path / "mine-1.json").unlink()
+    assert run_experiment(made(), tmp_path, CPU) == first
+    assert trained == [0, 0, 1, 1, 1]
+    more = run_experiment(made(seeds=3), tmp_path, CPU)
+    assert trained[5:] == [2, 2]
+    assert more["seeds"] == 3
+    with pytest.raises(MagkitError, match=r"mine-0\.json is of other pictures"):
+        run_experiment(made(level=0.6), tmp_path, CPU)
+
+
+@pytest.mark.parametrize(
+    "change", [{"J": {"4": [0.5]}}, {"J": {}}, {"J": {"4": ["x"] * 5}}, {"J": 3}]
+)
+def test_damaged_results_are_named(
+    trained: list[int], tmp_path: Path, change: dict[str, Any]
+) -> None:
+    run_experiment(made(seeds=1), tmp_path, CPU)
+    file = tmp_path / "mine-0.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(MagkitError, match=r"mine-0\.json is damaged"):
+        run_experiment(made(seeds=1), tmp_path, CPU)
+
+
+def test_the_report() -> None:
+    rng = np.random.default_rng(0)
+    mine, real = rng.uniform(0.4, 0.6, (2, 5)), rng.uniform(0.7, 0.9, (2, 5))
+    found = {
+        name: [{"2": [0.0] * 5, "4": list(row)} for row in rows]
+        for name, rows in (("mine", mine), ("real frame", real))
+    }
+    report = summarize(made(), found)
+    assert report["tests"] == {"same": 3, "other": 2, "all": 5}
+    ours, theirs = report["arms"]
+    assert ours["same"]["J"] == pytest.approx(mine[:, :3].mean())
+    assert ours["other"]["J"] == pytest.approx(mine[:, 3:].mean())
+    assert ours["all"]["over_real"][0] == pytest.approx(mine.mean() / real.mean())
+    value, low, high = theirs["all"]["behind_first"]
+    assert value == pytest.approx(mine.mean() - real.mean())
+    assert low < value < high < 0
+    assert "behind_first" not in ours["all"]
+    assert "over_real" not in theirs["all"]
+    assert ours["steps"] == {"2": 0.0, "4": pytest.approx(mine.mean())}

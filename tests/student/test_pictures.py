@@ -1,0 +1,153 @@
+"""Labels of pictures, against plain NumPy; which frames students are tested on."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from magkit.errors import MagkitError
+from magkit.invert.davis import open_video_masks
+from magkit.invert.plan import ClipPlan, plan_clip
+from magkit.invert.settings import make_settings
+from magkit.protocols import Annotation
+from magkit.student.pictures import (
+    Labeller,
+    classes_of,
+    control,
+    fitted,
+    hard_shares,
+    held_out_frames,
+    soft_shares,
+    unrelated,
+)
+
+CLASSES = ("bear", "dog")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three videos of 96x64 pixels; a frame's grey is its number, its object a box."""
+    root = tmp_path / "DAVIS"
+    for video, count in {"bear": 14, "dog": 2, "libby": 3, "cows": 2}.items():
+        for kind, suffix in (("Annotations", "png"), ("JPEGImages", "jpg")):
+            folder = root / kind / "480p" / video
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = np.zeros((64, 96), np.uint8)
+                pixels[8:40, 10 + number : 50 + number] = 255
+                if suffix == "jpg":
+                    pixels = np.full((64, 96), 10 * number, np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number:05d}.{suffix}")
+    return root
+
+
+def plans(root: Path, **frames: str) -> list[ClipPlan]:
+    settings = make_settings("fast", {"size": 64})
+    return [
+        plan_clip(open_video_masks(root, video), chosen, (), settings, {})
+        for video, chosen in frames.items()
+    ]
+
+
+def test_hard_labels_are_one_hot() -> None:
+    bear, dog = torch.zeros(4, 6, dtype=torch.bool), torch.zeros(4, 6, dtype=torch.bool)
+    bear[:2] = True
+    dog[1:3, :3] = True
+    shares = hard_shares([("bear", bear), ("dog", dog)], CLASSES)
+    truth = np.zeros((3, 4, 6))
+    truth[2, 1:3, :3] = 1
+    truth[1, :2] = 1 - truth[2, :2]
+    truth[0] = 1 - truth[1:].sum(0)
+    assert np.array_equal(shares.numpy(), truth)
+
+
+def test_soft_labels_are_probabilities() -> None:
+    rng = torch.Generator().manual_seed(0)
+    a, b, c = (torch.rand(4, 6, generator=rng) for _ in range(3))
+    found = [
+        Annotation("bear", a, 0.9),
+        Annotation("bear", b, 0.6),
+        Annotation("dog", c, 0.8),
+        Annotation("cow", c, 1.0),
+        Annotation("dog", None, 1.0),
+    ]
+    shares = soft_shares(found, CLASSES, (4, 6)).numpy()
+    bear, dog = np.maximum(0.9 * a.numpy(), 0.6 * b.numpy()), 0.8 * c.numpy()
+    total = np.maximum(bear + dog, 1)
+    assert np.allclose(shares[1], bear / total)
+    assert np.allclose(shares[2], dog / total)
+    assert np.allclose(shares.sum(0), 1)
+    assert np.allclose(soft_shares([], CLASSES, (4, 6))[0], 1)
+
+
+def test_photographs_are_scaled_to_cover() -> None:
+    ramp = torch.linspace(0, 1, 200).expand(3, 80, 200)
+    found = fitted(ramp, (40, 60))
+    assert found.shape == (3, 40, 60)
+    # Half as large; 60 of 100 columns remain, from the 20th on.
+    assert found[0, 20, 0].item() == pytest.approx((2 * 20.5 - 0.5) / 199, abs=0.003)
+    assert found[0, 20, -1].item() == pytest.approx((2 * 79.5 - 0.5) / 199, abs=0.003)
+    assert fitted(ramp, (160, 300)).shape == (3, 160, 300)
+
+
+def test_held_out_are_other_frames_and_other_videos(root: Path) -> None:
+    made = plans(root, bear="0-1", dog="all")
+    assert classes_of(made) == ("bear", "dog")
+    tests = held_out_frames(made, root, CLASSES)
+    bear = [each for each in tests if each.name.startswith("bear/")]
+    assert [each.name for each in bear][:2] == ["bear/00002", "bear/00003"]
+    assert len(bear) == 10, "of twelve that are left"
+    assert bear[-1].name == "bear/00013"
+    assert all(each.same and each.label == "bear" for each in bear)
+    others = [each for each in tests if not each.same]
+    assert [each.name for each in others] == [f"libby/0000{n}" for n in range(3)]
+    assert {each.label for each in others} == {"dog"}
+    assert others[2].mask_HW.sum() == 32 * 40
+    assert others[2].mask_HW[8:40, 12:52].all()
+    assert others[2].image_3HW.mean().item() == pytest.approx(20 / 255, abs=0.01)
+    cows = plans(root, cows="all")
+    with pytest.raises(MagkitError, match="no real frames of cow but those that were inverted"):
+        held_out_frames(cows, root, ("cow",))
+
+
+def test_controls_have_the_frames_masks(root: Path) -> None:
+    made = plans(root, bear="3,5", dog="0")
+    found = {name: control(name, made, CLASSES) for name in ("real frame", "noise", "flat mask")}
+    assert {len(each) for each in found.values()} == {3}
+    assert [each.name for each in found["noise"]] == ["bear/00003", "bear/00005", "dog/00000"]
+    assert found["real frame"][1].image_3HW.mean().item() == pytest.approx(50 / 255, abs=0.01)
+    for arm in found.values():
+        assert arm[1].shares_CHW[1].sum() == 32 * 40
+        assert arm[2].shares_CHW[2].sum() == 32 * 40
+    (root / "JPEGImages/480p/bear/00003.jpg").unlink()
+    with pytest.raises(MagkitError, match="'bear' has no real frame 00003"):
+        control("real frame", plans(root, bear="3,5"), CLASSES)
+
+
+class BrightIsBear:
+    """A network that sees a bear, and surely, where a picture is bright."""
+
+    classes = CLASSES
+
+    def predict(self, images: torch.Tensor, /) -> list[list[Annotation]]:
+        mask = (images[0].mean(0) > 0.5).float()
+        return [[Annotation("bear", mask, 0.9), Annotation("dog", 1 - mask, 0.2)]]
+
+
+def test_photographs_with_an_object_come_first(tmp_path: Path) -> None:
+    for number, level in enumerate((0, 0, 200, 0, 220)):
+        Image.fromarray(np.full((64, 96, 3), level, np.uint8)).save(tmp_path / f"{number}.png")
+    network: Any = type("Loaded", (), {"target": BrightIsBear()})()
+    labeller = Labeller(network, CLASSES, False, torch.device("cpu"))
+    found = unrelated(tmp_path, 3, (64, 96), labeller)
+    assert [Path(each.name).name for each in found] == ["2.png", "4.png", "0.png"]
+    assert [each.shares_CHW[1].mean().item() for each in found] == [1, 1, 0]
+    assert all((each.shares_CHW.sum(0) == 1).all() for each in found)
+    soft = Labeller(network, CLASSES, True, torch.device("cpu"))
+    assert soft(found[0].image_3HW)[1].mean().item() == pytest.approx(0.9)
+    assert soft(found[2].image_3HW)[2].mean().item() == pytest.approx(0.2)
+    with pytest.raises(MagkitError, match="holds 5 usable photographs, and 6 frames"):
+        unrelated(tmp_path, 6, (64, 96), labeller)
