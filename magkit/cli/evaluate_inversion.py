@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +22,12 @@ from magkit.cli.verifier import (
 from magkit.errors import MagkitError, UsageError
 from magkit.invert import DEFAULT_VERIFIER
 from magkit.runtime.text import read_json_object
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from magkit.invert.plan import ClipPlan
+    from magkit.invert.targets.load import LoadedTarget
 
 
 def inversion(
@@ -40,6 +48,16 @@ def inversion(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Weights of the targets, if not the included ones."),
     ] = None,
+    nearest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Pictures that the target was trained on: which are the nearest?"
+        ),
+    ] = None,
+    held_out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Similar ones that it was not trained on, to compare."),
+    ] = None,
     davis: Davis = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -49,13 +67,18 @@ def inversion(
     The judges are the targets and a verifier that was not optimised for. For frames, the report
     gives the DAVIS measures J and F of their full detection, without given boxes; for pictures of
     classes, the fraction that each judge classifies as requested.
+
+    --nearest finds the training picture nearest to each frame, by features of the verifier and by
+    pixels. With --held-out, it says whether training pictures are nearer to the frames than others.
     """
     from magkit.invert.judge import Judges
     from magkit.invert.load_job import load_job
-    from magkit.invert.plan import ClassPlan
+    from magkit.invert.plan import ClassPlan, ClipPlan
     from magkit.invert.targets.load import load_target
     from magkit.runtime.device import resolve_device, set_threads
 
+    if held_out is not None and nearest is None:
+        raise UsageError("--held-out is compared with --nearest, which is missing")
     set_threads(threads)
     torch_device = resolve_device(device)
     run, plans, targets = load_job(job, davis, weights or ())
@@ -68,8 +91,68 @@ def inversion(
         raise UsageError("frames are judged by a verifier", "leave out --verifier, or name one")
     loaded = load_verifier(out, choice, targets, torch_device)
     judges = Judges([load_target(each, torch_device) for each in targets], loaded, torch_device)
-    report = judge(out, run, plans, judges)
-    out.finish(report, wrote=[job / "report.json", job / "contact.png"])
+    if nearest is None:
+        report = judge(out, run, plans, judges)
+        out.finish(report, wrote=[job / "report.json", job / "contact.png"])
+        return
+    clips = [plan for plan in plans if isinstance(plan, ClipPlan)]
+    if loaded is None or not clips:
+        raise UsageError("--nearest compares the frames of masks by a verifier", "--verifier NAME")
+    found = _nearest(out, job, clips, loaded, nearest, held_out)
+    out.finish(found, wrote=[job / "nearest.json", job / "nearest.png"])
+
+
+def _nearest(
+    out: Output,
+    job: Path,
+    plans: Sequence[ClipPlan],
+    judge: LoadedTarget,
+    members: Path,
+    others: Path | None,
+) -> dict[str, Any]:
+    """Write which training pictures are the nearest to a job's frames, and say it."""
+    from magkit.invert import nearest
+    from magkit.runtime.files import atomic_path
+
+    with out.progress("describing the frames") as progress:
+        frames = nearest.describe_frames(plans, job, judge, progress)
+    described = []
+    for folder in (members, *([others] if others is not None else [])):
+        with out.progress(f"describing {folder}", "pictures") as progress:
+            described.append(nearest.describe_folder(folder, plans[0].size, judge, progress))
+    found = {
+        "verifier": judge.name,
+        **nearest.compare(frames, described[0], described[1] if others is not None else None),
+    }
+    found["verdict"] = nearest.verdict(found)
+    with atomic_path(job / "nearest.json", overwrite=True) as path:
+        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    nearest.write_sheet(job / "nearest.png", frames, described[0])
+    out.show(nearest_table(found))
+    out.note(found["verdict"])
+    return found
+
+
+def nearest_table(found: Mapping[str, Any]) -> Table:
+    """The nearest training picture of each frame, by features and by pixels."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("frame", overflow="fold")
+    for kind in ("features", "pixels"):
+        table.add_column(f"nearest by {kind}", overflow="fold")
+        table.add_column("distance", justify="right")
+        if "others" in found:
+            table.add_column("of others", justify="right")
+    for row in found["frames"]:
+        cells = [row["frame"]]
+        for kind in ("features", "pixels"):
+            own = row[kind]
+            cells += [Path(own["nearest"]).name, f"{own['distance']:.3f}"]
+            cells += [f"{own['others']:.3f}"] if "others" in own else []
+        table.add_row(*cells)
+    return table
 
 
 def _protect_verified_report(job: Path) -> None:

@@ -55,10 +55,10 @@ class WarpConfig(WarpedFramesConfig):
         default=1.0, metadata={"help": "weight of the magnified picture's errors; 0: none is made"}
     )
     still: float = field(
-        default=5.0, metadata={"help": "weight of motion shown in still frames, per pixel of it"}
+        default=8.0, metadata={"help": "weight of motion shown in still frames, per pixel of it"}
     )
     clean: float = field(
-        default=8.0, metadata={"help": "weight of errors of motion where a frame is not coded"}
+        default=6.0, metadata={"help": "weight of errors of motion where a frame is not coded"}
     )
     real: float = field(
         default=1.0, metadata={"help": "weight of errors of motion between frames of clips"}

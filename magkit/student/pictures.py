@@ -24,6 +24,7 @@ from magkit.invert.plan import ClipPlan, evenly_spaced, plan_clip
 from magkit.invert.targets.load import LoadedTarget
 from magkit.protocols import Annotation
 from magkit.synth.pictures import FilePictures
+from magkit.synth.sources import cover
 
 UNRELATED = "unrelated photographs"
 TESTED = 10  # frames of a video, at most
@@ -178,24 +179,12 @@ def unrelated(
     with_object: list[Labelled] = []
     without: list[Labelled] = []
     for index in range(min(len(source), TRIED * count)):
-        image = fitted(source.picture(index).float() / 255, size)
+        image = cover(source.picture(index).float() / 255, *size)
         made = Labelled(source.name(index), image, labeller(image))
         (with_object if made.shares_CHW[0].min() < MASK_THRESHOLD else without).append(made)
         if len(with_object) == count:
             break
     return [*with_object, *without][:count]
-
-
-def fitted(image_3HW: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the middle of a picture, scaled to cover a size."""
-    height, width = image_3HW.shape[1:]
-    scale = max(size[0] / height, size[1] / width)
-    covering = [max(s, round(side * scale)) for s, side in zip(size, (height, width), strict=True)]
-    scaled = F.interpolate(
-        image_3HW[None], covering, mode="bilinear", align_corners=False, antialias=True
-    )[0].clamp(0, 1)
-    top, left = (covering[0] - size[0]) // 2, (covering[1] - size[1]) // 2
-    return scaled[:, top : top + size[0], left : left + size[1]]
 
 
 @dataclass(frozen=True, slots=True)

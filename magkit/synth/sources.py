@@ -73,6 +73,15 @@ def resize(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
     return out[0].clamp(0, 1)
 
 
+def cover(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return the middle of float (C, h, w), scaled to cover a height and width."""
+    scale = max(height / image.shape[1], width / image.shape[2])
+    tall, wide = (round(side * scale) for side in image.shape[1:])
+    scaled = resize(image, max(tall, height), max(wide, width))
+    top, left = (scaled.shape[1] - height) // 2, (scaled.shape[2] - width) // 2
+    return scaled[:, top : top + height, left : left + width]
+
+
 def fit_longest(image: torch.Tensor, longest: int) -> torch.Tensor:
     """Shrink uint8 (4, h, w) to float whose longer side is at most `longest` pixels."""
     height, width = image.shape[-2:]

@@ -140,3 +140,28 @@ def test_what_is_no_job(here: Path, networks: list[str], capsys: Capture) -> Non
     ):
         assert run(["evaluate", "inversion", folder, *networks]) == 1
         assert words in capsys.readouterr().err
+
+
+def test_the_nearest_training_pictures(
+    job: Path, material: Path, networks: list[str], here: Path, capsys: Capture
+) -> None:
+    rng = np.random.default_rng(0)
+    for folder, count in (("members", 3), ("others", 4)):
+        (here / folder).mkdir()
+        for number in range(count):
+            pixels = rng.integers(0, 256, (70, 90, 3), np.uint8)
+            Image.fromarray(pixels).save(here / folder / f"{folder[0]}{number}.png")
+    before = (job / "report.json").read_bytes()
+    found = told(capsys, job, *networks, "--nearest", "members", "--held-out", "others")
+    assert found == json.loads((job / "nearest.json").read_text())
+    assert (found["members"], found["others"], len(found["frames"])) == (3, 4, 2)
+    assert set(found["auc"]) == {"features", "pixels"}
+    assert (job / "report.json").read_bytes() == before
+    assert Image.open(job / "nearest.png").size == (96, 96)
+    assert run(["evaluate", "inversion", str(job), *networks, "--nearest", "members"]) == 0
+    shown = capsys.readouterr()
+    assert "nearest by features" in shown.out
+    assert "without --held-out it can't be said" in shown.err
+    assert run(["evaluate", "inversion", str(job), *networks, "--held-out", "others"]) == 2
+    assert "--nearest, which is missing" in capsys.readouterr().err
+    assert run(["evaluate", "inversion", str(job), *networks, "--nearest", "nowhere"]) == 1

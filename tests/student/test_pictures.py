@@ -17,7 +17,6 @@ from magkit.student.pictures import (
     Labeller,
     classes_of,
     control,
-    fitted,
     hard_shares,
     held_out_frames,
     soft_shares,
@@ -81,16 +80,6 @@ def test_soft_labels_are_probabilities() -> None:
     assert np.allclose(shares[2], dog / total)
     assert np.allclose(shares.sum(0), 1)
     assert np.allclose(soft_shares([], CLASSES, (4, 6))[0], 1)
-
-
-def test_photographs_are_scaled_to_cover() -> None:
-    ramp = torch.linspace(0, 1, 200).expand(3, 80, 200)
-    found = fitted(ramp, (40, 60))
-    assert found.shape == (3, 40, 60)
-    # Half as large; 60 of 100 columns remain, from the 20th on.
-    assert found[0, 20, 0].item() == pytest.approx((2 * 20.5 - 0.5) / 199, abs=0.003)
-    assert found[0, 20, -1].item() == pytest.approx((2 * 79.5 - 0.5) / 199, abs=0.003)
-    assert fitted(ramp, (160, 300)).shape == (3, 160, 300)
 
 
 def test_held_out_are_other_frames_and_other_videos(root: Path) -> None:
