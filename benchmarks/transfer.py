@@ -190,8 +190,12 @@ def train_cell(
     given: argparse.Namespace,
     start: Path | None,
     sources: tuple[Sources, Sources],
-) -> list[dict[str, float]]:
-    """Train with evaluations in between; return the measurements."""
+) -> tuple[list[dict[str, float]], list[float]]:
+    """Train with evaluations in between.
+
+    Returns:
+        The measurements by step, and the SSIM of the moving region of each scene at the end.
+    """
     spec = registry().magnifier(given.magnifier)
     assert spec.losses is not None
     recipe = recipe_of(given, cell)
@@ -203,6 +207,7 @@ def train_cell(
     model.to(given.device)
     groups = parameter_groups(model, spec, config, recipe.encoder)
     state, points = TrainState.start(model, recipe.train, groups), []
+    last: list[float] = []
     at = {math.ceil(given.steps / 2**n) for n in range(given.points)}
     for batch in load_batches(batches_of(given, cell, recipe, sources[0]), 0, given.workers):
         scenes = batch.to(given.device)
@@ -210,9 +215,11 @@ def train_cell(
         if state.step in at:
             judged = cases(sources[1], given.repeats)
             scores = evaluate(predictor(state.average), judged, sources[1], given.device)  # type: ignore[arg-type]
-            points.append({"step": state.step, **summarize([s.as_dict() for s in scores])})
+            rows = [score.as_dict() for score in scores]
+            points.append({"step": state.step, **summarize(rows)})
+            last = [row["region_ssim"] for row in rows]
             print(f"{cell.name}: step {state.step}, {shown(points[-1])}", file=sys.stderr)
-    return points
+    return points, last
 
 
 def recipe_of(given: argparse.Namespace, cell: Cell) -> Recipe:
@@ -304,8 +311,8 @@ def run_cell(
             raise MagkitError(f"{file} was made with other settings", "choose another -o")
         return
     began = time.monotonic()
-    points = train_cell(cell, given, origin, sources)
-    record = {"cell": asdict(cell), **asked, "points": points}
+    points, scenes = train_cell(cell, given, origin, sources)
+    record = {"cell": asdict(cell), **asked, "points": points, "scenes": scenes}
     record["seconds"] = time.monotonic() - began
     with atomic_path(file) as path:
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -83,6 +83,8 @@ def test_from_end_to_end(
     record = json.loads((folder / "byol-25-0.json").read_text())
     assert [point["step"] for point in record["points"]] == [1, 2]
     assert record["origin"]
+    assert len(record["scenes"]) == 1
+    assert record["scenes"][0] == pytest.approx(record["points"][-1]["region_ssim"])
     with pytest.raises(SystemExit, match="other settings"):
         transfer["main"]([*given, "--steps", "3"])
     with pytest.raises(SystemExit, match="no method is named 'mocco'"):
@@ -176,10 +178,21 @@ def test_intervals_and_steps(report: dict[str, Any]) -> None:
     assert mean == pytest.approx(7 / 3)
     assert half == pytest.approx(4.302653 * np.std([1, 2, 4], ddof=1) / math.sqrt(3), rel=1e-6)
     assert math.isnan(report["interval"]([1.0])[1])
+    result = report["Result"]
     cells = [
-        [{"step": 5, "region_ssim": a}, {"step": 10, "region_ssim": b}]
+        result([{"step": 5, "region_ssim": a}, {"step": 10, "region_ssim": b}], [b])
         for a, b in ((0.2, 0.6), (0.4, 0.8))
     ]
-    scratch = [[[{"step": 10, "region_ssim": goal}]] for goal in (0.3, 0.5, 0.71)]
+    scratch = [[result([{"step": 10, "region_ssim": goal}], [goal])] for goal in (0.3, 0.5, 0.71)]
+    assert report["over"](cells, scratch[1]) == "0.200 (0.100 to 0.300)"
     assert [report["steps_to"](cells, there) for there in scratch] == ["5", "10", "never"]
     assert report["steps_to"](cells, ()) == "?"
+
+
+def test_labels_saved(report: dict[str, Any]) -> None:
+    scratch = {1.0: 0.6, 10.0: 0.8, 100.0: 0.79}
+    saved = report["labels_saved"]
+    assert saved(scratch, 1.0, 0.7) == (pytest.approx(math.sqrt(10) - 1), "2.2")
+    assert saved(scratch, 10.0, 0.7)[0] == pytest.approx(math.sqrt(10) / 10 - 1)
+    assert saved(scratch, 1.0, 0.81) == (math.inf, "> 99.0")
+    assert saved(scratch, 10.0, 0.5) == (-math.inf, "< -0.9")
