@@ -46,12 +46,12 @@ class Item:
 Batch = tuple[torch.Tensor, list[dict[str, torch.Tensor]]]
 
 
-def davis_items(root: Path, part: int) -> list[list[Item]]:
-    """Read every other frame of each video, from frame `part` (0 or 1) on."""
+def davis_items(root: Path, first: int, step: int) -> list[list[Item]]:
+    """Read every `step`-th frame of each video, from frame `first` on."""
     videos = []
     for folder in sorted((root / "JPEGImages" / "480p").iterdir()):
         label = CLASSES.index(class_of_video(folder.name) or "") + 1
-        frames = sorted(folder.glob("*.jpg"))[part::2]
+        frames = sorted(folder.glob("*.jpg"))[first::step]
         videos.append([davis_item(frame, label) for frame in frames])
     return videos
 

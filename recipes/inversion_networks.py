@@ -14,7 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,36 @@ from magkit.runtime.weights import to_storable, write_tensors
 from magkit.training.config import TrainConfig
 from magkit.training.loop import TrainState
 from magkit.training.run import Run, made_with, open_run
-from magkit.training.train import run_training, save_png
+from magkit.training.train import run_training
 from magkit.version import __version__
+from magkit.video.tiles import save_png
 
 SIZES = ((128, 224), (160, 288), (192, 320), (256, 448))
 SHARES = (0.35, 0.25, 0.2, 0.2)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SETTLED = 150  # batches of which the statistics of the averaged weights are taken anew
-PART = {"maskrcnn-small": 0, "segmenter": 1}
-SEED = {"maskrcnn-small": 0, "segmenter": 1}
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is trained.
+
+    Attributes:
+        build: of the number of classes.
+        frames: of each DAVIS video, the first and the step; pictures of COCO have the parity of
+            the first.
+        seed: of weights and draws.
+    """
+
+    build: Callable[[int], nn.Module]
+    frames: tuple[int, int]
+    seed: int
+
+
+NETWORKS = {
+    "maskrcnn-small": Network(maskrcnn_small, (0, 2), 0),
+    "segmenter": Network(Segmenter, (1, 2), 1),
+}
 
 
 def normalised(images_NCHW: torch.Tensor) -> torch.Tensor:
@@ -143,10 +165,16 @@ def export(run: Run, state: TrainState, task: NetworkTask) -> None:
     write_tensors(run.model, tensors, {**texts, "steps": str(state.step)})
 
 
-def main() -> None:
-    """Train one of the two."""
+def report(done: int, total: int | None) -> None:
+    """Print every twentieth step."""
+    if done % 20 == 0:
+        print(f"{done} of {total}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train one of the networks."""
     parser = argparse.ArgumentParser(description="Train the networks that ship for inversion.")
-    parser.add_argument("network", choices=list(PART))
+    parser.add_argument("network", choices=list(NETWORKS))
     parser.add_argument("--davis", type=Path, required=True)
     parser.add_argument("--coco", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -154,30 +182,31 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("magkit").setLevel(logging.INFO)
-    part, seed = PART[given.network], SEED[given.network]
+    chosen = NETWORKS[given.network]
+    seed, (first, step) = chosen.seed, chosen.frames
     coco = coco_items(
-        given.coco / "annotations/instances_train2017.json", given.coco / "train2017", part
+        given.coco / "annotations/instances_train2017.json", given.coco / "train2017", first % 2
     )
-    task = NetworkTask(
-        given.network, Pictures(davis_items(given.davis, part), coco, seed), given.batch
-    )
-    settings = {"optimizer": "adamw", "weight_decay": 0.02, "warmup": 100, "final_lr_ratio": 0.01}
+    videos = davis_items(given.davis, first, step)
+    task = NetworkTask(given.network, Pictures(videos, coco, seed), given.batch)
     config = TrainConfig(
         steps=given.steps,
         lr=given.lr,
+        optimizer="adamw",
+        weight_decay=0.02,
+        warmup=100,
+        final_lr_ratio=0.01,
         clip=5.0,
         ema=0.995,
         seed=seed,
         sample_every=1000,
-        **settings,
     )
     torch.manual_seed(seed)
-    count = len(CLASSES) + 1
-    model = maskrcnn_small(count) if given.network == "maskrcnn-small" else Segmenter(count)
+    model = chosen.build(len(CLASSES) + 1)
     model.to(memory_format=torch.channels_last)
     asked = {"network": given.network, "steps": given.steps, "batch": given.batch, "lr": given.lr}
     run = open_run("networks", asked, made_with=made_with("cpu"), output=given.output)
@@ -188,7 +217,7 @@ def main() -> None:
         task,
         lambda state: export(run, state, task),
         title=f"training {given.network}, {sum(p.numel() for p in model.parameters()):,} weights",
-        progress=lambda done, total: done % 20 or print(f"{done} of {total}", flush=True),
+        progress=report,
     )
 
 
