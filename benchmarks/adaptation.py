@@ -14,7 +14,8 @@ size and learning rate from the shipped weights:
 Trembling, in grey levels, is what magnification by 20 changes in still clips made of frames of
 DATA/clips, with noise and coded; gain is of displacements put into these frames, not coded; both by
 `magkit.evaluate.real_frames`. The old judge are scenes of COCO val2017. A cell is a file,
-DIR/ARM-SEED.json; the same command does those that are missing.
+DIR/ARM-SEED.json; the same command does those that are missing. Intervals are of a bootstrap over
+clips and seeds.
 """
 
 from __future__ import annotations
@@ -195,9 +196,10 @@ def _table(records: Sequence[Mapping[str, Any]], kind: str, name: str) -> list[l
 
 
 def _compared(kind: str, ours: list[list[float]], theirs: list[list[float]]) -> object:
+    clips = [number // PER_CLIP for number in range(len(ours[0]))]
     if kind == "trembling":
-        return ratio_of_means(ours, theirs)
-    return difference_of_means(ours, theirs)
+        return ratio_of_means(ours, theirs, clips)
+    return difference_of_means(ours, theirs, clips)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

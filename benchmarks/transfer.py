@@ -6,10 +6,10 @@
     python benchmarks/transfer_report.py DIR --plot FILE.png
 
 A cell is one training. It starts from `scratch`, with a `frozen` random encoder, from what a method
-of `magkit pretrain` made (trained once, in DIR/pretrain-METHOD, on the unlabelled data if given,
-else on the training pictures): an encoder, or a whole magnifier; or from an encoder given as
-NAME=RUN|FILE. It uses 1, 5, 10 or 100 % of a fixed set of scenes and one of
-three seeds. Every cell has the same number of steps and is evaluated after all, a half, a quarter,
+of `magkit pretrain` made, an encoder or a whole magnifier, or from an encoder given as
+NAME=RUN|FILE. Methods are trained once, in DIR/pretrain-METHOD-HASH, on the unlabelled data if
+given, else on the training pictures. A cell uses 1, 5, 10 or 100 % of a fixed set of scenes and
+one of three seeds. Every cell has the same number of steps and is evaluated after all, a half, a quarter,
 ... of them, on scenes whose pictures and objects no training saw: DIR/train.txt and DIR/judged.txt
 list the pictures; procedural ones have other numbers.
 
@@ -253,15 +253,15 @@ def trains_magnifier(start: str) -> bool:
 
 def pretrained(method: str, given: argparse.Namespace) -> Path:
     """Return what a method makes of the unlabelled data; train it unless it is stored."""
-    run: Path = given.output / f"pretrain-{method}"
+    places = given.unlabelled or ([str(given.output / "train.txt")] if given.images else None)
+    asked = json.dumps([given.pretrain_steps, places, given.images, given.opt])
+    run: Path = given.output / f"pretrain-{method}-{sha256(asked.encode()).hexdigest()[:8]}"
     if not (run / "model.safetensors").is_file():
-        pictures = given.output / "train.txt"
-        found = [str(pictures)] if pictures.is_file() else None
         job = PretrainJob(
             method=method,
             magnifier=given.magnifier,
             magnifier_options=given.opt or (),
-            data=given.unlabelled or found,
+            data=places,
             settings={"steps": given.pretrain_steps},
         )
         pretrain(job, output=run, device=given.device, workers=given.workers)

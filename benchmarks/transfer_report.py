@@ -6,7 +6,8 @@
 Prints means over seeds with 95 % confidence intervals by Student's t, the step at which each
 initialization reaches, in the mean, the final value of scratch, and its utility: how many more
 scenes scratch needs for the same SSIM of the moving region. Differences from scratch have 95 %
-intervals of a bootstrap over scenes and seeds, paired by scenes.
+intervals of a bootstrap over scenes and seeds, paired by scenes. All seeds are trained on the same
+scenes, and start from one pretraining of each method: intervals don't hold what these would vary.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -86,14 +86,19 @@ def labels_saved(scratch: Mapping[float, float], share: float, value: float) -> 
         share: of the initialization.
         value: that it reached there.
     """
-    shares = sorted(scratch)
-    values = list(accumulate((scratch[each] for each in shares), max))
+    rising = [each for each in sorted(scratch) if _is_best(scratch, each)]
+    values, shares = [scratch[each] for each in rising], sorted(scratch)
     if value > values[-1]:
         return math.inf, f"> {shares[-1] / share - 1:.1f}"
     if value < values[0]:
         return -math.inf, f"< {shares[0] / share - 1:.1f}"
-    equal = math.exp(float(np.interp(value, values, np.log(shares))))
+    equal = math.exp(float(np.interp(value, values, np.log(rising))))
     return equal / share - 1, f"{equal / share - 1:.1f}"
+
+
+def _is_best(scratch: Mapping[float, float], share: float) -> bool:
+    """Return whether no smaller share reaches as much."""
+    return all(value < scratch[share] for other, value in scratch.items() if other < share)
 
 
 def order(key: tuple[str, float]) -> tuple[float, int, str]:
@@ -126,7 +131,9 @@ def table(found: Results) -> str:
         cells, scratch = found[start, share], found.get((SCRATCH, share), ())
         figures = [interval([cell.points[-1][name] for cell in cells]) for name in MEASURES]
         written = [f"{m:.3f}" + ("" if math.isnan(h) else f" ± {h:.3f}") for m, h in figures]
-        saved = labels_saved(curve, share, figures[-1][0])[1] if scratch else ""
+        saved = (
+            labels_saved(curve, share, figures[-1][0])[1] if scratch and start != SCRATCH else ""
+        )
         row = [f"{share:g} %", start, str(len(cells)), *written, over(cells, scratch)]
         lines.append(f"| {' | '.join([*row, steps_to(cells, scratch), saved])} |")
     return "\n".join(lines)

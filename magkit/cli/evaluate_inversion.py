@@ -120,9 +120,12 @@ def _nearest(
     for folder in (members, *([others] if others is not None else [])):
         with out.progress(f"describing {folder}", "pictures") as progress:
             described.append(nearest.describe_folder(folder, plans[0].size, judge, progress))
+    held_out, controls = None, {}
+    if others is not None:
+        held_out, controls = described[1], nearest.describe_controls(plans, judge)
     found = {
         "verifier": judge.name,
-        **nearest.compare(frames, described[0], described[1] if others is not None else None),
+        **nearest.compare(frames, described[0], held_out, controls),
     }
     found["verdict"] = nearest.verdict(found)
     with atomic_path(job / "nearest.json", overwrite=True) as path:
@@ -149,7 +152,7 @@ def nearest_table(found: Mapping[str, Any]) -> Table:
         cells = [row["frame"]]
         for kind in ("features", "pixels"):
             own = row[kind]
-            cells += [Path(own["nearest"]).name, f"{own['distance']:.3f}"]
+            cells += [own["nearest"], f"{own['distance']:.3f}"]
             cells += [f"{own['others']:.3f}"] if "others" in own else []
         table.add_row(*cells)
     return table

@@ -71,7 +71,7 @@ def student(
         soft=labels == "target", config=config, seeds=seeds,
     )  # fmt: skip
     folder = output or jobs[0] / "student"
-    with out.progress("labelling", "pictures") as progress:
+    with out.progress("labelling photographs", "photographs") as progress:
         experiment = prepare(asked, where, progress)
     with out.progress("training students", "steps") as progress:
         report = run_experiment(experiment, folder, where, progress)
@@ -86,9 +86,10 @@ def student_table(report: Mapping[str, Any]) -> Table:
     from rich import box
     from rich.table import Table
 
-    tests = report["tests"]
+    tests, videos = report["tests"], report["videos"]
     title = (
-        f"J on {tests['same']} other frames of the videos, and on {tests['other']} of other videos"
+        f"J on {tests['same']} other frames of the same videos ({videos['same']})"
+        f" and {tests['other']} of other videos ({videos['other']})"
     )
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1))
     table.add_column("trained on", overflow="fold")
@@ -102,7 +103,7 @@ def student_table(report: Mapping[str, Any]) -> Table:
             *figures,
             f"{whole['J']:.3f}",
             _interval(whole.get("over_real")),
-            _interval(whole.get("behind_first")),
+            _interval(whole.get("first_ahead_by")),
         )
     return table
 
@@ -118,4 +119,4 @@ def _write(path: Path, report: Mapping[str, Any]) -> None:
     from magkit.runtime.files import atomic_path
 
     with atomic_path(path, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,12 @@ class Interval(NamedTuple):
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-def ratio_of_means(after: ArrayLike, before: ArrayLike, seed: int = 0) -> Interval:
+def ratio_of_means(
+    after: ArrayLike,
+    before: ArrayLike,
+    groups: Sequence[Hashable] | None = None,
+    seed: int = 0,
+) -> Interval:
     """Return the mean of `after` over that of `before`, of the same cases.
 
     Percentile bootstrap (Efron & Tibshirani, 1993, chapter 13).
@@ -30,34 +35,53 @@ def ratio_of_means(after: ArrayLike, before: ArrayLike, seed: int = 0) -> Interv
     Args:
         after: (N,), or (S, N) of S seeds, which are drawn as well.
         before: likewise.
+        groups: of each case, such as its video; cases of a group are drawn together, for they
+            depend on one another. Of a single group, its cases are drawn.
         seed: of the draws.
     """
-    ours, theirs = _means(after, before, seed)
+    ours, theirs = _means(after, before, groups, seed)
     with np.errstate(divide="ignore", invalid="ignore"):
         return _interval(ours / theirs)
 
 
-def difference_of_means(after: ArrayLike, before: ArrayLike, seed: int = 0) -> Interval:
+def difference_of_means(
+    after: ArrayLike,
+    before: ArrayLike,
+    groups: Sequence[Hashable] | None = None,
+    seed: int = 0,
+) -> Interval:
     """Return the mean of `after` minus that of `before`, of the same cases; see above."""
-    ours, theirs = _means(after, before, seed)
+    ours, theirs = _means(after, before, groups, seed)
     return _interval(ours - theirs)
 
 
-def _means(after: ArrayLike, before: ArrayLike, seed: int) -> Sequence[NDArray[np.float64]]:
+def _means(
+    after: ArrayLike, before: ArrayLike, groups: Sequence[Hashable] | None, seed: int
+) -> Sequence[NDArray[np.float64]]:
     """Return means of all cases, then of draws, of both; cases are drawn together."""
     rows = [np.atleast_2d(np.asarray(values, dtype=np.float64)) for values in (after, before)]
     count = rows[0].shape[1]
     if not count or rows[1].shape[1] != count:
         raise ValueError("both need values of the same cases")
     rng = np.random.default_rng(seed)
-    cases = np.concatenate([np.arange(count)[None], rng.integers(count, size=(DRAWS, count))])
-    found = []
-    for table in rows:
-        seeds = rng.integers(len(table), size=(DRAWS + 1, len(table)))
-        seeds[0] = np.arange(len(table))
-        weights = np.stack([(seeds == number).mean(1) for number in range(len(table))], 1)
-        found.append(np.einsum("ds,snd->d", weights, table[:, cases].transpose(0, 2, 1) / count))
-    return found
+    numbers = _numbers(groups or range(count))
+    if numbers.max() == 0:
+        numbers = np.arange(count)
+    weights = _drawn(rng, numbers.max() + 1)[:, numbers]
+    weights /= weights.sum(1, keepdims=True)
+    return [np.einsum("ds,sn,dn->d", _drawn(rng, len(t)) / len(t), t, weights) for t in rows]
+
+
+def _numbers(groups: Iterable[Hashable]) -> NDArray[np.int64]:
+    """Return the groups as numbers from 0 on."""
+    known: dict[Hashable, int] = {}
+    return np.array([known.setdefault(group, len(known)) for group in groups])
+
+
+def _drawn(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Return how often each of `count` things is drawn, (DRAWS + 1, count); first, once each."""
+    draws = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS)
+    return np.concatenate([np.ones((1, count)), draws.astype(np.float64)])
 
 
 def _interval(values: NDArray[np.float64]) -> Interval:

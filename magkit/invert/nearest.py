@@ -7,7 +7,7 @@ network remembers of them: which textures and shapes it holds, but not where.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from magkit.errors import MagkitError
 from magkit.invert.frames_on_disk import concat_padded, read_image, save_image
+from magkit.invert.judge import control_pictures
 from magkit.invert.plan import ClipPlan
 from magkit.invert.statistics import EPS, record_moments
 from magkit.invert.targets.load import LoadedTarget
@@ -28,8 +29,9 @@ from magkit.progress import Progress, silent
 from magkit.synth.pictures import FilePictures
 from magkit.synth.sources import cover
 
-PIXEL_ROWS = 32  # of the pictures whose pixels are compared
+PIXEL_SIZE = (32, 56)  # of the pictures whose pixels are compared
 DRAWS = 2_000
+SIGNIFICANT = 0.05
 SHOWN = 8  # frames of the sheet
 Kind = Literal["features", "pixels"]
 KINDS: tuple[Kind, ...] = ("features", "pixels")
@@ -117,25 +119,42 @@ def _vectors(image_3HW: Tensor, judge: LoadedTarget) -> dict[Kind, Tensor]:
         spreads = (found.variance_C + EPS).sqrt() / deviation - 1
         # Each layer counts the same, however many channels it has.
         parts.append(torch.cat([means, spreads]) / (2 * len(means) * len(whole)) ** 0.5)
-    height, width = image_3HW.shape[1:]
-    small = PIXEL_ROWS, round(width * PIXEL_ROWS / height)
-    pixels = F.interpolate(image_3HW[None], small, mode="area").flatten()
+    pixels = F.interpolate(image_3HW[None], PIXEL_SIZE, mode="area").flatten()
     return {"features": torch.cat(parts).cpu(), "pixels": pixels / len(pixels) ** 0.5}
 
 
-def compare(frames: Described, members: Described, others: Described | None) -> dict[str, Any]:
+def describe_controls(plans: Sequence[ClipPlan], judge: LoadedTarget) -> dict[str, Described]:
+    """Describe pictures that show the masks, or nothing, and that no network made."""
+    frames = [(plan, index) for plan in plans for index in range(len(plan.frames))]
+
+    def described(name: str) -> Described:
+        def read(number: int) -> Tensor:
+            plan, index = frames[number]
+            return control_pictures(plan, index)[name]
+
+        return _described([str(n) for n in range(len(frames))], read, judge, silent)
+
+    return {name: described(name) for name in ("flat mask", "noise")}
+
+
+def compare(
+    frames: Described,
+    members: Described,
+    others: Described | None,
+    controls: Mapping[str, Described] | None = None,
+) -> dict[str, Any]:
     """Return the nearest pictures of each frame, and whether members are nearer than others.
 
     Args:
         frames: inverted ones.
         members: pictures that the inverted network was trained on.
-        others: pictures like them that it was not trained on; None: the second part is left out.
+        others: pictures like them that it was not trained on; None: the comparison is left out.
+        controls: pictures in place of the frames, which know nothing of the network.
 
     Returns:
         "frames": for each, "features" and "pixels": the nearest member and its distance, and the
-        distance of the nearest other one. "auc": of each kind: the probability that a member is
-        nearer to its nearest frame than another picture is to its own, [value, low, high] with the
-        bounds of a 95 % bootstrap interval over pictures; .5: they can't be told apart.
+        distance of the nearest other one. "auc": of each kind, see `auc`. "controls": the same of
+        each control.
     """
     rows: list[dict[str, Any]] = [{"frame": name} for name in frames.names]
     result: dict[str, Any] = {"frames": rows, "members": len(members.names)}
@@ -147,50 +166,73 @@ def compare(frames: Described, members: Described, others: Described | None) -> 
             row[kind] = {"nearest": members.names[best], "distance": float(inside[index, best])}
             if outside is not None:
                 row[kind]["others"] = float(outside[index].min())
-        if others is not None and outside is not None:
-            result["others"] = len(others.names)
-            result.setdefault("auc", {})[kind] = auc(inside.min(0), outside.min(0))
+    if others is not None:
+        result["others"] = len(others.names)
+        result["auc"] = _areas(frames, members, others)
+        result["controls"] = {
+            name: _areas(each, members, others) for name, each in (controls or {}).items()
+        }
     return result
 
 
-def auc(members: Distances, others: Distances) -> list[float]:
-    """Return the probability that a member's distance is below another's, and its bounds.
+def _areas(frames: Described, members: Described, others: Described) -> dict[str, dict[str, float]]:
+    return {
+        kind: auc(*(each.distances(frames, kind).min(0) for each in (members, others)))
+        for kind in KINDS
+    }
 
-    The area under the curve is Mann and Whitney's U over the number of pairs; ties count half. The
-    interval is the percentile bootstrap's over members and others.
+
+def auc(members: Distances, others: Distances) -> dict[str, float]:
+    """Return the probability that a member's distance is below another's.
+
+    The area under the curve is Mann and Whitney's U over the number of pairs; ties count half.
+
+    Args:
+        members: of each member, the distance of its nearest frame.
+        others: of each other picture, likewise.
+
+    Returns:
+        "value"; "low" and "high", the bounds of a 95 % percentile bootstrap over members and
+        others; "p", of the two-sided test that both are distributed alike.
     """
 
     def area(a: Distances, b: Distances, axis: int = -1) -> Any:
         return mannwhitneyu(b, a, axis=axis).statistic / (a.shape[axis] * b.shape[axis])
 
-    value = float(area(members, others))
-    if min(len(members), len(others)) < 2:
-        return [value, 0.0, 1.0]
-    interval = bootstrap(
-        (members, others),
-        area,
-        n_resamples=DRAWS,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return [value, float(interval.low), float(interval.high)]
+    found = {"value": float(area(members, others)), "low": 0.0, "high": 1.0}
+    found["p"] = float(mannwhitneyu(members, others).pvalue)
+    if min(len(members), len(others)) > 1:
+        low, high = bootstrap(
+            (members, others),
+            area,
+            n_resamples=DRAWS,
+            method="percentile",
+            batch=100,
+            rng=np.random.default_rng(0),
+        ).confidence_interval
+        found |= {"low": float(low), "high": float(high)}
+    return found
 
 
-def verdict(found: dict[str, Any]) -> str:
+def verdict(found: Mapping[str, Any]) -> str:
     """Say in words whether the frames give members away."""
     if "auc" not in found:
         return "without --held-out it can't be said whether these are nearer than other pictures"
-    texts = []
-    for kind in KINDS:
-        value, low, high = found["auc"][kind]
-        figure = f"area under the curve {value:.2f}, {low:.2f} to {high:.2f}"
-        if low > 0.5:
-            texts.append(f"by {kind}, training pictures are nearer than others ({figure})")
-        elif high < 0.5:
-            texts.append(f"by {kind}, training pictures are farther than others ({figure})")
-        else:
-            texts.append(f"by {kind}, training pictures can't be told from others ({figure})")
-    return "; ".join(texts)
+    return "; ".join(f"by {kind}, {_judged(kind, found)}" for kind in KINDS)
+
+
+def _judged(kind: Kind, found: Mapping[str, Any]) -> str:
+    own, controls = found["auc"][kind], found["controls"].items()
+    figure = "area under the curve {value:.2f}, {low:.2f} to {high:.2f}".format(**own)
+    if own["p"] > SIGNIFICANT:
+        return f"training pictures can't be told from others ({figure})"
+    if own["value"] < 0.5:
+        return f"training pictures are farther than others ({figure})"
+    alike = [name for name, each in controls if each[kind]["value"] >= own["low"]]
+    if alike:
+        names = " and ".join(alike)
+        return f"training pictures are nearer than others, but so they are to {names} ({figure})"
+    return f"training pictures are nearer than others ({figure})"
 
 
 def write_sheet(path: Path, frames: Described, members: Described) -> None:
@@ -198,7 +240,7 @@ def write_sheet(path: Path, frames: Described, members: Described) -> None:
     nearest = [members.distances(frames, kind).argmin(1) for kind in KINDS]
     step = -(-len(frames.names) // SHOWN)
     columns = [
-        torch.cat([frames.read(n), *(members.read(int(found[n])) for found in nearest)], 1)
+        concat_padded([frames.read(n), *(members.read(int(found[n])) for found in nearest)], 1)
         for n in range(0, len(frames.names), step)
     ]
     sheet = concat_padded(columns, 2)

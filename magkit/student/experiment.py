@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -11,13 +12,15 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from magkit.errors import MagkitError
 from magkit.evaluate.bootstrap import difference_of_means, ratio_of_means
 from magkit.progress import Progress, silent
 from magkit.runtime.files import atomic_path
 from magkit.runtime.text import MALFORMED, read_json_object
-from magkit.student.pictures import HeldOutFrame, Labelled
+from magkit.student.held_out import HeldOutFrame
+from magkit.student.pictures import Labelled
 from magkit.student.train import StudentConfig, train_student
 
 REAL = "real frame"
@@ -28,7 +31,7 @@ class Experiment:
     """What all students share.
 
     Attributes:
-        arms: the training pictures of each arm.
+        arms: the training pictures of each arm, the one that is asked about first.
         tests: real frames.
         classes: what a student learns.
         config: of the training.
@@ -46,12 +49,21 @@ class Experiment:
         described = {"config": asdict(self.config), "classes": self.classes}
         found = sha256(json.dumps(described, sort_keys=True).encode())
         for each in self.arms[arm]:
-            for part in (each.image_3HW, each.shares_CHW):
-                found.update(part.half().contiguous().numpy().tobytes())
+            _add(found, each.image_3HW, each.shares_CHW)
         for test in self.tests:
-            found.update(f"{test.name} {test.label}".encode())
-            found.update(test.mask_HW.contiguous().numpy().tobytes())
+            found.update(f"{test.video}/{test.stem} {test.label}".encode())
+            _add(found, test.image_3HW, test.mask_HW)
         return found.hexdigest()
+
+
+def _add(digest: Any, *tensors: Tensor) -> None:
+    for tensor in tensors:
+        digest.update(tensor.contiguous().numpy().tobytes())
+
+
+def file_name(arm: str) -> str:
+    """Return what the names of an arm's files begin with."""
+    return arm.replace(" ", "-")
 
 
 def run_experiment(
@@ -70,57 +82,55 @@ def run_experiment(
     """
     steps, done = experiment.config.steps, 0
     total = experiment.seeds * len(experiment.arms) * steps
+    marks = {arm: experiment.fingerprint(arm) for arm in experiment.arms}
     found: dict[str, list[dict[str, list[float]]]] = {arm: [] for arm in experiment.arms}
     for seed in range(experiment.seeds):  # outermost: every arm has a first student early
-        for arm in experiment.arms:
+        for arm, mark in marks.items():
             before = done
 
             def report(step: int, _: int | None = None, before: int = before) -> None:
                 progress(before + step, total)
 
-            found[arm].append(_student(experiment, arm, seed, folder, device, report))
+            file = folder / f"{file_name(arm)}-{seed}.json"
+            if file.is_file():
+                found[arm].append(_stored(file, mark, experiment))
+            else:
+                found[arm].append(_trained(file, mark, experiment, arm, seed, device, report))
             done += steps
             progress(done, total)
     return summarize(experiment, found)
 
 
-def _student(
+def _trained(
+    file: Path,
+    mark: str,
     experiment: Experiment,
     arm: str,
     seed: int,
-    folder: Path,
     device: torch.device,
     progress: Progress,
 ) -> dict[str, list[float]]:
-    """Return J of each test frame by step, of a student that is trained unless it is stored."""
-    file = folder / f"{arm.replace(' ', '-').replace('/', '-')}-{seed}.json"
-    mark = experiment.fingerprint(arm)
-    if file.is_file():
-        return _stored(file, mark, len(experiment.tests))
-    measured = train_student(
-        experiment.arms[arm],
-        experiment.tests,
-        experiment.classes,
-        experiment.config,
-        seed,
-        device,
-        progress,
-    )
-    found = {str(step): values for step, values in sorted(measured.items())}
+    """Train a student, write its file, and return J of each test frame by step."""
+    pictures, tests, classes = experiment.arms[arm], experiment.tests, experiment.classes
+    measured = train_student(pictures, tests, classes, experiment.config, seed, device, progress)
+    found = {str(step): values for step, values in measured.items()}
     record = {"arm": arm, "seed": seed, "fingerprint": mark, "J": found}
     with atomic_path(file) as path:
-        path.write_text(json.dumps(record) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(record, allow_nan=False) + "\n", encoding="utf-8")
     return found
 
 
-def _stored(file: Path, mark: str, tests: int) -> dict[str, list[float]]:
+def _stored(file: Path, mark: str, experiment: Experiment) -> dict[str, list[float]]:
     record = read_json_object(file)
     if record.get("fingerprint") != mark:
         raise MagkitError(f"{file} is of other pictures or settings", "choose another -o")
     try:
         found = {str(step): [float(v) for v in values] for step, values in record["J"].items()}
-        if not found or any(len(values) != tests for values in found.values()):
-            raise ValueError("it has not a value for each test frame")
+        if list(found) != [str(step) for step in experiment.config.measured()]:
+            raise ValueError("it was measured after other steps")
+        for values in found.values():
+            if len(values) != len(experiment.tests) or not all(0 <= v <= 1 for v in values):
+                raise ValueError("it has not a J for each test frame")
     except MALFORMED as error:
         raise MagkitError(f"{file} is damaged: {error}", "delete it") from error
     return found
@@ -129,9 +139,11 @@ def _stored(file: Path, mark: str, tests: int) -> dict[str, list[float]]:
 def summarize(
     experiment: Experiment, found: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]
 ) -> dict[str, Any]:
-    """Return means and paired intervals of J, over test frames and seeds.
+    """Return means of J with paired intervals over videos and seeds, as JSON types.
 
-    "same": on other frames of the videos that were inverted; "other": on other videos; "all".
+    "same": on other frames of the videos that were inverted; "other": on other videos; "all". Of
+    each, "over_real": the part of J of real frames that an arm reaches; "first_ahead_by": how far
+    the first arm is ahead; both [value, low, high].
     """
     parts = {
         "same": [n for n, test in enumerate(experiment.tests) if test.same],
@@ -140,17 +152,21 @@ def summarize(
     }
     last = str(experiment.config.steps)
     tables = {arm: [seeds[last] for seeds in rows] for arm, rows in found.items()}
+    videos = [test.video for test in experiment.tests]
     return {
         "config": asdict(experiment.config),
         "classes": list(experiment.classes),
         "seeds": experiment.seeds,
         "tests": {name: len(places) for name, places in parts.items()},
+        "videos": {name: len({videos[n] for n in places}) for name, places in parts.items()},
         "arms": [
             {
                 "arm": arm,
                 "pictures": len(experiment.arms[arm]),
                 **{
-                    name: _compared(tables, arm, places) for name, places in parts.items() if places
+                    name: _compared(tables, arm, places, [videos[n] for n in places])
+                    for name, places in parts.items()
+                    if places
                 },
                 "steps": {
                     step: fmean(fmean(row[step]) for row in found[arm]) for step in found[arm][0]
@@ -162,16 +178,21 @@ def summarize(
 
 
 def _compared(
-    tables: Mapping[str, Sequence[Sequence[float]]], arm: str, places: Sequence[int]
+    tables: Mapping[str, Sequence[Sequence[float]]],
+    arm: str,
+    places: Sequence[int],
+    videos: Sequence[str],
 ) -> dict[str, Any]:
     """Return an arm's J, its part of that of real frames, and the first arm's advantage over it."""
     first = next(iter(tables))
-    chosen = {
-        name: [[row[n] for n in places] for row in tables[name]] for name in (first, arm, REAL)
-    }
-    result: dict[str, Any] = {"J": fmean(fmean(row) for row in chosen[arm])}
-    if arm != REAL and any(map(any, chosen[REAL])):
-        result["over_real"] = list(ratio_of_means(chosen[arm], chosen[REAL]))
+    ours, firsts, real = (
+        [[row[n] for n in places] for row in tables[name]] for name in (arm, first, REAL)
+    )
+    result: dict[str, Any] = {"J": fmean(fmean(row) for row in ours)}
+    if arm != REAL and any(map(any, real)):
+        ratio = ratio_of_means(ours, real, videos)
+        if all(map(math.isfinite, ratio)):  # not where real frames teach nothing
+            result["over_real"] = list(ratio)
     if arm != first:
-        result["behind_first"] = list(difference_of_means(chosen[first], chosen[arm]))
+        result["first_ahead_by"] = list(difference_of_means(firsts, ours, videos))
     return result

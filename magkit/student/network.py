@@ -13,10 +13,9 @@ MULTIPLE = 2 ** (LEVELS - 1)  # of the sides of a picture, pixels
 
 
 class UNet(nn.Module):
-    """Ronneberger et al., MICCAI 2015, with group normalisation in place of none.
+    """Ronneberger et al., MICCAI 2015, with group normalisation.
 
-    It shares no part with the networks that ship: those normalise by batches, and are built of
-    residual blocks or inverted residuals.
+    The networks that ship have another design: BatchNorm and residual blocks.
 
     Args:
         classes: their number, the background (first) among them.

@@ -1,4 +1,4 @@
-"""What students are trained on and tested on: pictures, and the class of each pixel.
+"""What students are trained on: pictures, and the class of each pixel.
 
 An arm is a way to get the training pictures for the same masks: frames that were inverted, the
 real frames, controls that need no inversion, or unrelated photographs.
@@ -6,7 +6,7 @@ real frames, controls that need no inversion, or unrelated photographs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,19 +15,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from magkit.errors import MagkitError
-from magkit.invert import ANY, class_of_video
-from magkit.invert.davis import Clip, list_videos, open_video_masks
 from magkit.invert.frames_on_disk import read_image
-from magkit.invert.judge import control_pictures, real_frame
+from magkit.invert.judge import control_pictures
 from magkit.invert.measures import MASK_THRESHOLD, MIN_SCORE
-from magkit.invert.plan import ClipPlan, evenly_spaced, plan_clip
+from magkit.invert.plan import ClipPlan, evenly_spaced
 from magkit.invert.targets.load import LoadedTarget
+from magkit.progress import Progress, silent
 from magkit.protocols import Annotation
 from magkit.synth.pictures import FilePictures
 from magkit.synth.sources import cover
 
-UNRELATED = "unrelated photographs"
-TESTED = 10  # frames of a video, at most
 TRIED = 20  # unrelated photographs looked at for each one that is used
 
 
@@ -45,25 +42,27 @@ class Labelled:
     image_3HW: Tensor
     shares_CHW: Tensor
 
-
-def classes_of(plans: Iterable[ClipPlan]) -> tuple[str, ...]:
-    """Return the classes that plans show, in alphabetical order.
-
-    Raises:
-        MagkitError: an object may be of any class.
-    """
-    found = sorted({label for plan in plans for label in plan.classes})
-    if ANY in found:
-        raise MagkitError(
-            "an object of a run may be of any class, and a student learns classes",
-            "invert it with --class NAME",
+    def resized(self, size: tuple[int, int]) -> Labelled:
+        """Return it at a size (height, width)."""
+        return Labelled(
+            self.name,
+            resized(self.image_3HW, size).clamp(0, 1),
+            F.interpolate(self.shares_CHW[None], size, mode="area")[0],
         )
-    return tuple(found)
 
 
-def hard_shares(masks: Sequence[tuple[str, Tensor]], classes: Sequence[str]) -> Tensor:
-    """Return 0 or 1 for each class, the background first, from masks (H, W) bool by class."""
-    numbers = torch.zeros(masks[0][1].shape, dtype=torch.int64)
+def resized(maps_CHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return a picture or maps at a size (height, width), without aliasing."""
+    return F.interpolate(
+        maps_CHW[None], size, mode="bilinear", align_corners=False, antialias=True
+    )[0]
+
+
+def hard_shares(
+    masks: Sequence[tuple[str, Tensor]], classes: Sequence[str], size: tuple[int, int]
+) -> Tensor:
+    """Return 0 or 1 for each class, the background first, from bool masks of a size by class."""
+    numbers = torch.zeros(size, dtype=torch.int64)
     for label, mask in masks:
         numbers[mask] = classes.index(label) + 1
     return F.one_hot(numbers, len(classes) + 1).movedim(2, 0).float()
@@ -85,6 +84,18 @@ def soft_shares(
     shares[1:] /= shares[1:].sum(0).clamp(min=1)
     shares[0] = 1 - shares[1:].sum(0)
     return shares
+
+
+def confident_masks(
+    found: Sequence[Annotation], classes: Sequence[str]
+) -> list[tuple[str, Tensor]]:
+    """Return the bool masks of what a network is sure of, by class, the surest last."""
+    sure = sorted((each for each in found if each.score >= MIN_SCORE), key=lambda e: e.score)
+    return [
+        (each.label, each.mask_HW.cpu() >= MASK_THRESHOLD)
+        for each in sure
+        if each.mask_HW is not None and each.label in classes
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +120,7 @@ class Labeller:
         size = (image_3HW.shape[1], image_3HW.shape[2])
         if self.soft:
             return soft_shares(found, self.classes, size)
-        sure = sorted((each for each in found if each.score >= MIN_SCORE), key=lambda e: e.score)
-        masks = [
-            (each.label, each.mask_HW.cpu() >= MASK_THRESHOLD)
-            for each in sure
-            if each.mask_HW is not None and each.label in self.classes
-        ]
-        return hard_shares(
-            [*masks, (self.classes[0], torch.zeros(size, dtype=torch.bool))], self.classes
-        )
+        return hard_shares(confident_masks(found, self.classes), self.classes, size)
 
 
 def masks_of(plan: ClipPlan, index: int) -> list[tuple[str, Tensor]]:
@@ -125,47 +128,78 @@ def masks_of(plan: ClipPlan, index: int) -> list[tuple[str, Tensor]]:
     return list(zip(plan.classes, plan.masks(index), strict=True))
 
 
-def inverted(plans: Sequence[ClipPlan], run: Path, classes: Sequence[str]) -> list[Labelled]:
-    """Return the frames that were inverted, with the masks that were asked for."""
-    return [
-        Labelled(
-            f"{plan.name}/{frame.stem}",
-            read_image(plan.folder(run).frame(frame.stem)),
-            hard_shares(masks_of(plan, index), classes),
-        )
-        for plan in plans
-        for index, frame in enumerate(plan.frames)
-    ]
-
-
-def control(name: str, plans: Sequence[ClipPlan], classes: Sequence[str]) -> list[Labelled]:
-    """Return pictures that need no inversion, one for each frame, with the frame's masks.
-
-    Raises:
-        MagkitError: it is made of real frames, and one is missing.
-    """
-    found = []
+def frames_of(plans: Sequence[ClipPlan]) -> Iterator[tuple[ClipPlan, int, str]]:
+    """Yield each frame of plans, its number in its plan, and its name."""
     for plan in plans:
         for index, frame in enumerate(plan.frames):
-            pictures = control_pictures(plan, index)
+            yield plan, index, f"{plan.name}/{frame.stem}"
+
+
+def inverted(
+    plans: Sequence[ClipPlan],
+    run: Path,
+    classes: Sequence[str],
+    size: tuple[int, int],
+    labeller: Labeller | None = None,
+) -> list[Labelled]:
+    """Return the frames that were inverted.
+
+    Args:
+        plans: of the run.
+        run: its folder.
+        classes: of the labels.
+        size: of the result, (height, width).
+        labeller: labels them; None: the masks that were asked for do.
+    """
+    found = []
+    for plan, index, name in frames_of(plans):
+        image = read_image(plan.folder(run).frame(plan.frames[index].stem))
+        masks = masks_of(plan, index)
+        shares = labeller(image) if labeller else hard_shares(masks, classes, plan.size)
+        found.append(Labelled(name, image, shares).resized(size))
+    return found
+
+
+def controls(
+    plans: Sequence[ClipPlan], names: Sequence[str], classes: Sequence[str], size: tuple[int, int]
+) -> dict[str, list[Labelled]]:
+    """Return pictures that need no inversion, of each kind one for each frame, with its masks.
+
+    Raises:
+        MagkitError: a kind is made of real frames, and one is missing.
+    """
+    found: dict[str, list[Labelled]] = {name: [] for name in names}
+    for plan, index, frame in frames_of(plans):
+        pictures = control_pictures(plan, index)
+        shares = hard_shares(masks_of(plan, index), classes, plan.size)
+        for name in names:
             if name not in pictures:
                 raise MagkitError(
-                    f"'{plan.name}' has no real frame {frame.stem}, and a student is compared with"
-                    " one that is trained on real frames",
+                    f"{frame} has no real frame, and students are compared with those of real ones",
                     "--davis names a folder that has them",
                 )
-            shares = hard_shares(masks_of(plan, index), classes)
-            found.append(Labelled(f"{plan.name}/{frame.stem}", pictures[name], shares))
+            found[name].append(Labelled(frame, pictures[name], shares).resized(size))
     return found
 
 
 def unrelated(
-    folder: Path, count: int, size: tuple[int, int], labeller: Labeller
+    folder: Path,
+    count: int,
+    sizes: tuple[tuple[int, int], tuple[int, int]],
+    label: Callable[[Tensor], Tensor],
+    progress: Progress = silent,
 ) -> list[Labelled]:
-    """Return photographs, shrunk and cropped to a size, labelled by the network.
+    """Return photographs, shrunk and cropped, labelled by the network.
 
-    Those come first in which it sees one of the classes, as many as there are among the first
-    `TRIED` times `count`; photographs without any fill up what is missing.
+    At most `TRIED` times `count` are looked at, evenly spaced over the folder. Those in which it
+    sees one of the classes come first; others fill up what is missing.
+
+    Args:
+        folder: of the photographs.
+        count: how many are wanted.
+        sizes: in which they are labelled, and of the result.
+        label: gives the probabilities of the classes of a picture's pixels.
+        progress: called with the number of photographs looked at.
 
     Raises:
         MagkitError: the folder holds fewer photographs.
@@ -176,74 +210,16 @@ def unrelated(
             f"{folder} holds {len(source)} usable photographs, and {count} frames were inverted",
             "name a folder of more",
         )
-    with_object: list[Labelled] = []
-    without: list[Labelled] = []
-    for index in range(min(len(source), TRIED * count)):
-        image = cover(source.picture(index).float() / 255, *size)
-        made = Labelled(source.name(index), image, labeller(image))
-        (with_object if made.shares_CHW[0].min() < MASK_THRESHOLD else without).append(made)
-        if len(with_object) == count:
+    objects: list[Labelled] = []
+    others: list[Labelled] = []
+    tried = evenly_spaced(len(source), min(len(source), TRIED * count))
+    for done, index in enumerate(tried, 1):
+        image = cover(source.picture(index).float() / 255, *sizes[0])
+        shares = label(image)
+        kept = objects if shares[0].min() < 1 - MASK_THRESHOLD else others
+        if len(kept) < count:
+            kept.append(Labelled(source.name(index), image, shares).resized(sizes[1]))
+        progress(done, len(tried))
+        if len(objects) == count:
             break
-    return [*with_object, *without][:count]
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOutFrame:
-    """A real frame that no inversion was asked for.
-
-    Attributes:
-        name: of its video and frame.
-        same: whether frames of this video were inverted.
-        label: the class of its object.
-        image_3HW: RGB in [0, 1].
-        mask_HW: of its object, bool.
-    """
-
-    name: str
-    same: bool
-    label: str
-    image_3HW: Tensor
-    mask_HW: Tensor
-
-
-def held_out_frames(
-    plans: Sequence[ClipPlan], root: Path, classes: Sequence[str]
-) -> list[HeldOutFrame]:
-    """Return real frames to test on: the videos' other frames, and other videos of the classes.
-
-    At most `TESTED` of each video, evenly spaced.
-
-    Raises:
-        MagkitError: there are none.
-    """
-    asked = {plan.clip: {frame.stem for frame in plan.frames} for plan in plans}
-    labels = {plan.clip: plan.classes for plan in plans}
-    found: list[HeldOutFrame] = []
-    for video in list_videos(root):
-        own = labels.get(video) or (class_of_video(video),)
-        if None in own or not {*own} <= {*classes}:
-            continue
-        clip = open_video_masks(root, video)
-        kept = tuple(f for f in clip.frames if f.stem not in asked.get(video, ()) and f.image)
-        if kept:
-            found += _tested(Clip(video, kept), [str(o) for o in own], plans[0], video in asked)
-    if not found:
-        raise MagkitError(
-            f"{root} has no real frames of {', '.join(classes)} but those that were inverted",
-            "--davis names a folder that has more, of the same videos or of others",
-        )
-    return found
-
-
-def _tested(
-    clip: Clip, labels: Sequence[str], like: ClipPlan, same: bool
-) -> Iterator[HeldOutFrame]:
-    chosen = [clip.frames[n] for n in evenly_spaced(len(clip.frames), TESTED)]
-    plan = plan_clip(Clip(clip.name, tuple(chosen)), "all", labels, like.settings, {})
-    for index, frame in enumerate(plan.frames):
-        real = real_frame(plan, index)
-        for label in dict.fromkeys(plan.classes):
-            masks = [m for each, m in masks_of(plan, index) if each == label]
-            union = torch.stack(masks).any(0)
-            if real is not None and union.any():
-                yield HeldOutFrame(f"{clip.name}/{frame.stem}", same, label, real, union)
+    return [*objects, *others][:count]

@@ -149,7 +149,9 @@ def test_a_methods_encoder_is_trained_once(
     given = arguments(tmp_path, "--starts", "scrl", "--pretrain-steps", "9")
     transfer["main"](given)
     transfer["main"](given)
-    (job,) = jobs
+    transfer["main"]([*given, "--pretrain-steps", "8", "--cells", "none"])
+    job, other = jobs
+    assert other.settings == {"steps": 8}, "that of other steps is another one"
     assert (job.method, job.magnifier_options, job.data) == ("scrl", list(SIZES), None)
     assert job.settings == {"steps": 9}
     assert (tmp_path / "scrl-25-0.json").is_file()
@@ -160,7 +162,7 @@ def test_a_whole_magnifier_is_a_start(
 ) -> None:
     given = arguments(tmp_path, "--starts", "warp", "--pretrain-steps", "1")
     transfer["main"](given)
-    weights = tmp_path / "pretrain-warp" / "model.safetensors"
+    (weights,) = tmp_path.glob("pretrain-warp-*/model.safetensors")
     record = json.loads((tmp_path / "warp-25-0.json").read_text())
     assert record["origin"] == sha256(weights.read_bytes()).hexdigest()
     spec = registry().magnifier("magnet-fast")
@@ -195,4 +197,6 @@ def test_labels_saved(report: dict[str, Any]) -> None:
     assert saved(scratch, 1.0, 0.7) == (pytest.approx(math.sqrt(10) - 1), "2.2")
     assert saved(scratch, 10.0, 0.7)[0] == pytest.approx(math.sqrt(10) / 10 - 1)
     assert saved(scratch, 1.0, 0.81) == (math.inf, "> 99.0")
+    assert saved(scratch, 10.0, 0.8)[0] == pytest.approx(0)
+    assert saved(scratch, 100.0, 0.8)[0] == pytest.approx(-0.9)
     assert saved(scratch, 10.0, 0.5) == (-math.inf, "< -0.9")

@@ -156,6 +156,7 @@ def test_the_nearest_training_pictures(
     assert found == json.loads((job / "nearest.json").read_text())
     assert (found["members"], found["others"], len(found["frames"])) == (3, 4, 2)
     assert set(found["auc"]) == {"features", "pixels"}
+    assert set(found["controls"]) == {"flat mask", "noise"}
     assert (job / "report.json").read_bytes() == before
     assert Image.open(job / "nearest.png").size == (96, 96)
     assert run(["evaluate", "inversion", str(job), *networks, "--nearest", "members"]) == 0

@@ -84,7 +84,7 @@ def test_students_from_end_to_end(material: Path, here: Path, capsys: Capture) -
     times = {name: Path("out", name).stat().st_mtime_ns for name in stored if name[0] != "r"}
     assert run(asked(material, "-o", "out", *photographs)) == 0
     shown = capsys.readouterr()
-    assert "J on 2 other frames of the videos, and on 2 of other videos" in shown.out
+    assert "J on 2 other frames of the same videos (1) and 2 of other videos (1)" in shown.out
     assert "wrote out/report.json" in shown.err
     assert all(Path("out", name).stat().st_mtime_ns == time for name, time in times.items())
     assert run(asked(material, "-o", "out", "--steps", "3")) == 1
@@ -101,6 +101,21 @@ def test_labels_by_the_target(material: Path, here: Path, capsys: Capture) -> No
     assert marks[0] != marks[1]
     real = [json.loads(Path(f, "real-frame-0.json").read_text()) for f in ("out", "hard")]
     assert real[0] == real[1], "other pictures keep their masks"
+
+
+def test_runs_of_other_frames_are_not_compared(material: Path, here: Path, capsys: Capture) -> None:
+    target = ["--target", "segmenter", "--weights", str(material / "a"), "--verifier", "none"]
+    small = ["--size", "64", "--iterations", "1", "--threads", "1", "--device", "cpu", "-q"]
+    davis = ["--davis", str(material / "DAVIS")]
+    for name, videos in (
+        ("more", ["--video", "bear", "--video", "dog", "--frames", "all"]),
+        ("sweep", ["--video", "bear", "--frames", "first", "--sweep", "bn=0.1,1"]),
+    ):
+        assert run(["invert", *videos, *davis, *target, *small, "-o", name]) == 0
+    assert run([*asked(material), "more"]) == 2
+    assert "job and more are of different frames" in capsys.readouterr().err
+    assert run(["evaluate", "student", "sweep", *davis, "--weights", str(material / "a")]) == 2
+    assert "has a clip several times, of a sweep" in capsys.readouterr().err
 
 
 def test_what_is_refused(material: Path, here: Path, capsys: Capture) -> None:

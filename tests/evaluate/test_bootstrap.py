@@ -37,7 +37,7 @@ def test_intervals_hold_as_often_as_they_say() -> None:
     held = 0
     for seed in range(60):
         noise = rng.normal(0, 1, 40)
-        found = difference_of_means(noise, np.zeros(40), seed)
+        found = difference_of_means(noise, np.zeros(40), seed=seed)
         held += found.low <= 0 <= found.high
     assert 52 <= held <= 60
 
@@ -46,3 +46,24 @@ def test_intervals_hold_as_often_as_they_say() -> None:
 def test_cases_that_do_not_pair(after: list[float], before: list[float]) -> None:
     with pytest.raises(ValueError, match="same cases"):
         ratio_of_means(after, before)
+
+
+def test_cases_of_a_group_are_drawn_together() -> None:
+    rng = np.random.default_rng(0)
+    effects = rng.normal(0, 1, 20)
+    after = np.repeat(effects, 30) + rng.normal(0, 0.1, 600)
+    groups = np.repeat(np.arange(20), 30).tolist()
+    found = difference_of_means(after, np.zeros(600), groups)
+    means = after.reshape(20, 30).mean(1)
+    error = means.std(ddof=1) / np.sqrt(20)
+    assert found.value == pytest.approx(means.mean())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.12)
+    apart = difference_of_means(after, np.zeros(600))
+    assert apart.high - apart.low < 0.3 * (found.high - found.low)
+    assert difference_of_means(after, np.zeros(600), ["all"] * 600) == apart
+
+
+def test_groups_of_unequal_size_weigh_by_their_cases() -> None:
+    after = np.array([1.0, 1.0, 1.0, 5.0])
+    found = difference_of_means(after, np.zeros(4), ["a", "a", "a", "b"])
+    assert tuple(found) == (2.0, 1.0, 5.0)
