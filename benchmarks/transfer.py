@@ -9,11 +9,11 @@ A cell is one training. It starts from `scratch`, with a `frozen` random encoder
 of `magkit pretrain` made, an encoder or a whole magnifier, or from an encoder given as
 NAME=RUN|FILE. Methods are trained once, in DIR/pretrain-METHOD-HASH, on the unlabelled data if
 given, else on the training pictures. A cell uses 1, 5, 10 or 100 % of a fixed set of scenes and
-one of three seeds. Every cell has the same number of steps and is evaluated after all, a half, a quarter,
-... of them, on scenes whose pictures and objects no training saw: DIR/train.txt and DIR/judged.txt
-list the pictures; procedural ones have other numbers.
+one of three seeds. Every cell has the same number of steps and is evaluated after all, a half, a
+quarter, ... of them, on scenes whose pictures and objects no training saw: DIR/train.txt and
+DIR/judged.txt list the pictures; procedural ones have other numbers.
 
-Sixty cells take about seven minutes each on two cores. Each finished cell is a file,
+Each finished cell is a file,
 DIR/START-SHARE-SEED.json; the same command runs the remaining ones. Scenes are rendered once, half
 a second each, and cached in DIR.
 """
