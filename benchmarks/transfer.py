@@ -33,6 +33,7 @@ from functools import partial
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -43,7 +44,6 @@ from magkit.data.plan import Kind
 from magkit.errors import MagkitError, UsageError
 from magkit.evaluate.cases import cases
 from magkit.evaluate.magnifier import evaluate, predictor
-from magkit.evaluate.protocols import summarize
 from magkit.finetune.initialization import Initialization, parameter_groups
 from magkit.finetune.recipe import Recipe, make_recipe
 from magkit.magnify.encoder import encoder_file
@@ -67,7 +67,7 @@ SCENES = 17  # seed of the fixed set
 EVERY = 5  # every fifth picture is judged on
 PROCEDURAL = 2048  # numbers of procedural pictures and objects below this are trained on
 HELD_OUT = 512
-MEASURES = ("gain", "region_ssim", "ssim")
+MEASURES = ("ssim", "region_ssim")
 
 
 @dataclass(frozen=True)
@@ -214,10 +214,11 @@ def train_cell(
         train_step(state, [partial(spec.losses, model, scenes)], recipe.train)
         if state.step in at:
             judged = cases(sources[1], given.repeats)
-            scores = evaluate(predictor(state.average), judged, sources[1], given.device)  # type: ignore[arg-type]
-            rows = [score.as_dict() for score in scores]
-            points.append({"step": state.step, **summarize(rows)})
-            last = [row["region_ssim"] for row in rows]
+            predict = predictor(state.average)  # type: ignore[arg-type]
+            scores = list(evaluate(predict, judged, sources[1], given.device, gain=False))
+            means = {name: fmean(getattr(each, name) for each in scores) for name in MEASURES}
+            points.append({"step": state.step, **means})
+            last = [score.region_ssim for score in scores]
             print(f"{cell.name}: step {state.step}, {shown(points[-1])}", file=sys.stderr)
     return points, last
 

@@ -1,4 +1,4 @@
-"""Report the results of `transfer.py`: gain and SSIM by share of scenes and initialization.
+"""Report the results of `transfer.py`: SSIM by share of scenes and initialization.
 
     python benchmarks/transfer_report.py DIR
     python benchmarks/transfer_report.py DIR --plot FILE.png
@@ -30,7 +30,7 @@ from magkit.runtime.files import atomic_path
 
 SCRATCH, FROZEN = "scratch", "frozen"
 CONFIDENCE = 0.95
-MEASURES = ("gain", "ssim", "region_ssim")
+MEASURES = ("ssim", "region_ssim")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,6 @@ COLUMNS = (
     "scenes",
     "start",
     "seeds",
-    "gain",
     "SSIM, frame",
     "SSIM, moving",
     "minus scratch",
