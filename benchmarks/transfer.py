@@ -13,9 +13,8 @@ one of three seeds. Every cell has the same number of steps and is evaluated aft
 quarter, ... of them, on scenes whose pictures and objects no training saw: DIR/train.txt and
 DIR/judged.txt list the pictures; procedural ones have other numbers.
 
-Each finished cell is a file,
-DIR/START-SHARE-SEED.json; the same command runs the remaining ones. Scenes are rendered once, half
-a second each, and cached in DIR.
+Each finished cell is a file, DIR/START-SHARE-SEED.json; the same command runs the remaining ones.
+Scenes are rendered once, half a second each, and cached in DIR.
 """
 
 from __future__ import annotations

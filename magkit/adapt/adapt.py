@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from magkit.errors import UsageError
 from magkit.magnify.load import find_weights, load_magnifier
 from magkit.plugins import registry
 from magkit.progress import Progress, pass_progress, silent
-from magkit.runtime.files import atomic_path
+from magkit.runtime.files import write_json
 from magkit.selfsup.job import PretrainJob
 from magkit.selfsup.pretrain_magnifier import MARGIN, build_parts, train_magnifier
 from magkit.selfsup.windows import ClipWindows, find_clips
@@ -120,6 +119,5 @@ def adapt(
         model = load_magnifier(spec.name, path, (), device)
         measured.append(measure(model, pictures, pass_progress(judging, number, 2)))
     verdict = judge(*measured)
-    with atomic_path(run.folder / VERDICT, overwrite=True) as path:
-        path.write_text(json.dumps(verdict.as_dict(), indent=2) + "\n", encoding="utf-8")
+    write_json(run.folder / VERDICT, verdict.as_dict())
     return Adaptation(training, verdict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ from magkit.cli.options import Device, Threads
 from magkit.cli.output import Output
 from magkit.cli.verifier import (
     NO_VERIFIER,
+    TargetWeights,
     VerifierOpt,
     VerifierWeights,
     load_verifier,
@@ -44,10 +44,7 @@ def inversion(
     ] = None,
     verifier_weights: VerifierWeights = None,
     verifier_opt: VerifierOpt = None,
-    weights: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Weights of the targets, if not the included ones."),
-    ] = None,
+    weights: TargetWeights = None,
     nearest: Annotated[
         Path | None,
         typer.Option(
@@ -90,16 +87,18 @@ def inversion(
     if not of_classes and choice is None:
         raise UsageError("frames are judged by a verifier", "leave out --verifier, or name one")
     loaded = load_verifier(out, choice, targets, torch_device)
-    judges = Judges([load_target(each, torch_device) for each in targets], loaded, torch_device)
-    if nearest is None:
-        report = judge(out, run, plans, judges)
-        out.finish(report, wrote=[job / "report.json", job / "contact.png"])
+    if nearest is not None:
+        clips = [plan for plan in plans if isinstance(plan, ClipPlan)]
+        if loaded is None or not clips:
+            raise UsageError(
+                "--nearest compares the frames of masks by a verifier", "--verifier NAME"
+            )
+        found = _nearest(out, job, clips, loaded, nearest, held_out)
+        out.finish(found, wrote=[job / "nearest.json", job / "nearest.png"])
         return
-    clips = [plan for plan in plans if isinstance(plan, ClipPlan)]
-    if loaded is None or not clips:
-        raise UsageError("--nearest compares the frames of masks by a verifier", "--verifier NAME")
-    found = _nearest(out, job, clips, loaded, nearest, held_out)
-    out.finish(found, wrote=[job / "nearest.json", job / "nearest.png"])
+    judges = Judges([load_target(each, torch_device) for each in targets], loaded, torch_device)
+    report = judge(out, run, plans, judges)
+    out.finish(report, wrote=[job / "report.json", job / "contact.png"])
 
 
 def _nearest(
@@ -112,25 +111,21 @@ def _nearest(
 ) -> dict[str, Any]:
     """Write which training pictures are the nearest to a job's frames, and say it."""
     from magkit.invert import nearest
-    from magkit.runtime.files import atomic_path
+    from magkit.runtime.files import write_json
+
+    def described(folder: Path) -> nearest.Described:
+        with out.progress(f"describing {folder}", "pictures") as progress:
+            return nearest.describe_folder(folder, plans[0].size, judge, progress)
 
     with out.progress("describing the frames") as progress:
         frames = nearest.describe_frames(plans, job, judge, progress)
-    described = []
-    for folder in (members, *([others] if others is not None else [])):
-        with out.progress(f"describing {folder}", "pictures") as progress:
-            described.append(nearest.describe_folder(folder, plans[0].size, judge, progress))
-    held_out, controls = None, {}
-    if others is not None:
-        held_out, controls = described[1], nearest.describe_controls(plans, judge)
-    found = {
-        "verifier": judge.name,
-        **nearest.compare(frames, described[0], held_out, controls),
-    }
+    trained_on = described(members)
+    held_out = None if others is None else described(others)
+    controls = {} if others is None else nearest.describe_controls(plans, judge)
+    found = {"verifier": judge.name, **nearest.compare(frames, trained_on, held_out, controls)}
     found["verdict"] = nearest.verdict(found)
-    with atomic_path(job / "nearest.json", overwrite=True) as path:
-        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    nearest.write_sheet(job / "nearest.png", frames, described[0])
+    write_json(job / "nearest.json", found)
+    nearest.write_sheet(job / "nearest.png", frames, trained_on)
     out.show(nearest_table(found))
     out.note(found["verdict"])
     return found

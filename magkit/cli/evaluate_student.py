@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,6 +11,7 @@ import typer
 from magkit.cli.invert import Davis
 from magkit.cli.options import Device, Threads
 from magkit.cli.output import Output
+from magkit.cli.verifier import TargetWeights
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,10 +39,7 @@ def student(
             "--output", "-o", metavar="DIR", help="Folder of the results; RUN/student if unset."
         ),
     ] = None,
-    weights: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Weights of the targets, if not the included ones."),
-    ] = None,
+    weights: TargetWeights = None,
     davis: Davis = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -58,6 +55,7 @@ def student(
     from magkit.invert.davis import find_davis
     from magkit.options import from_mapping
     from magkit.runtime.device import resolve_device, set_threads
+    from magkit.runtime.files import write_json
     from magkit.student.arms import StudentJob, prepare
     from magkit.student.experiment import run_experiment
     from magkit.student.train import StudentConfig
@@ -76,7 +74,7 @@ def student(
     with out.progress("training students", "steps") as progress:
         report = run_experiment(experiment, folder, where, progress)
     report = {"runs": [str(job) for job in jobs], "labels": labels, **report}
-    _write(folder / "report.json", report)
+    write_json(folder / "report.json", report, allow_nan=False)
     out.show(student_table(report))
     out.finish(report, wrote=[folder / "report.json"])
 
@@ -113,10 +111,3 @@ def _interval(values: Sequence[float] | None) -> str:
         return ""
     value, low, high = values
     return f"{value:.2f} ({low:.2f} to {high:.2f})"
-
-
-def _write(path: Path, report: Mapping[str, Any]) -> None:
-    from magkit.runtime.files import atomic_path
-
-    with atomic_path(path, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The verifier of `magkit invert` and `magkit evaluate inversion`: options, loading, warnings."""
+"""Weights of targets, and the verifier of an inversion: options, loading, warnings."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 NO_VERIFIER = "none"
 
+TargetWeights = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Weights of the targets, if not the included ones."),
+]
 VerifierWeights = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Its weights; those that ship if unset.")
 ]

@@ -206,17 +206,22 @@ def _controls(plan: ClipPlan, judges: Judges) -> dict[str, Scores]:
 
 def control_pictures(plan: ClipPlan, index: int) -> dict[str, Tensor]:
     """Return images that need no inversion: noise, a flat mask, and two of the real frame."""
-    seed, number = plan.settings.seed, plan.frames[index].number
-    mask = plan.masks(index).any(0)
-    found = {
-        "noise": measures.noise_image(plan.size, seed, number),
-        "flat mask": measures.flat_mask(mask),
-    }
-    true = real_frame(plan, index)
+    found, true = mask_pictures(plan, index), real_frame(plan, index)
     if true is not None:
+        seed, number = plan.settings.seed, plan.frames[index].number
+        mask = plan.masks(index).any(0)
         found["cut-out"] = measures.textured_cutout(true, mask, seed, number)
         found["real frame"] = true
     return found
+
+
+def mask_pictures(plan: ClipPlan, index: int) -> dict[str, Tensor]:
+    """Return images that need no real frame: noise, and a flat mask."""
+    seed, number = plan.settings.seed, plan.frames[index].number
+    return {
+        "noise": measures.noise_image(plan.size, seed, number),
+        "flat mask": measures.flat_mask(plan.masks(index).any(0)),
+    }
 
 
 def judge_classes(

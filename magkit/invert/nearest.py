@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from magkit.errors import MagkitError
 from magkit.invert.frames_on_disk import concat_padded, read_image, save_image
-from magkit.invert.judge import control_pictures
+from magkit.invert.judge import mask_pictures
 from magkit.invert.plan import ClipPlan
 from magkit.invert.statistics import EPS, record_moments
 from magkit.invert.targets.load import LoadedTarget
@@ -130,7 +130,7 @@ def describe_controls(plans: Sequence[ClipPlan], judge: LoadedTarget) -> dict[st
     def described(name: str) -> Described:
         def read(number: int) -> Tensor:
             plan, index = frames[number]
-            return control_pictures(plan, index)[name]
+            return mask_pictures(plan, index)[name]
 
         return _described([str(n) for n in range(len(frames))], read, judge, silent)
 

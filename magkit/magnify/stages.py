@@ -1,4 +1,4 @@
-"""How the steps of magnification are computed: in threads, so many at a time."""
+"""Computes the steps of magnification in threads, so many at a time."""
 
 from __future__ import annotations
 

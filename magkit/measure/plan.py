@@ -1,4 +1,4 @@
-"""What a recording will show of a vibration: detection limit, sampling, blur, and file rate.
+"""Forecast of a recording of a vibration: detection limit, sampling, blur, and file rate.
 
 The limit is that of `magkit measure` for white noise: the Cramer-Rao limit of a displacement, and
 the threshold of a tone in its spectrum.

@@ -1,4 +1,4 @@
-"""Where a clip is measured: points, rectangles, a grid, and places with enough texture."""
+"""Regions of a clip to measure: points, rectangles, a grid, and places with enough texture."""
 
 from __future__ import annotations
 

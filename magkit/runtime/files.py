@@ -1,9 +1,10 @@
-"""Atomic writes, file locks, file names within limits, and the cache folder."""
+"""Atomic writes, JSON records, file locks, file names within limits, and the cache folder."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import secrets
 import shutil
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from magkit.errors import MagkitError
 
@@ -90,6 +91,18 @@ def atomic_path(
         if isinstance(error, OSError) and (problem := _explain(error, final)) is not None:
             raise problem from error
         raise
+
+
+def write_json(path: Path, record: Any, *, allow_nan: bool = True) -> None:
+    """Write a record as JSON, in place of a file that is there.
+
+    Raises:
+        MagkitError: the file can't be written.
+        ValueError: a number is not finite, and such numbers are not allowed.
+    """
+    text = json.dumps(record, indent=2, allow_nan=allow_nan) + "\n"
+    with atomic_path(path, overwrite=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def file_digest(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Names and writes a new plugin package, from templates: .txt files with $name placeholders."""
+"""Names and writes a new plugin package, from templates: .txt files whose $names are filled in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a pretraining."""
+"""The description of a pretraining: method, network, data and settings."""
 
 from __future__ import annotations
 

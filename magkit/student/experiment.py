@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from magkit.errors import MagkitError
 from magkit.evaluate.bootstrap import difference_of_means, ratio_of_means
-from magkit.progress import Progress, silent
+from magkit.progress import Progress, pass_progress, silent
 from magkit.runtime.files import atomic_path
 from magkit.runtime.text import MALFORMED, read_json_object
 from magkit.student.held_out import HeldOutFrame
@@ -80,24 +81,18 @@ def run_experiment(
     Raises:
         MagkitError: the folder holds students of other pictures or settings, or can't be written.
     """
-    steps, done = experiment.config.steps, 0
-    total = experiment.seeds * len(experiment.arms) * steps
     marks = {arm: experiment.fingerprint(arm) for arm in experiment.arms}
     found: dict[str, list[dict[str, list[float]]]] = {arm: [] for arm in experiment.arms}
-    for seed in range(experiment.seeds):  # outermost: every arm has a first student early
-        for arm, mark in marks.items():
-            before = done
-
-            def report(step: int, _: int | None = None, before: int = before) -> None:
-                progress(before + step, total)
-
-            file = folder / f"{file_name(arm)}-{seed}.json"
-            if file.is_file():
-                found[arm].append(_stored(file, mark, experiment))
-            else:
-                found[arm].append(_trained(file, mark, experiment, arm, seed, device, report))
-            done += steps
-            progress(done, total)
+    # Seeds outermost: every arm has a first student early.
+    students = list(product(range(experiment.seeds), marks))
+    for number, (seed, arm) in enumerate(students):
+        file, mark = folder / f"{file_name(arm)}-{seed}.json", marks[arm]
+        one = pass_progress(progress, number, len(students))
+        if file.is_file():
+            found[arm].append(_stored(file, mark, experiment))
+        else:
+            found[arm].append(_trained(file, mark, experiment, arm, seed, device, one))
+        one(experiment.config.steps, experiment.config.steps)
     return summarize(experiment, found)
 
 

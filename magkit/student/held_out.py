@@ -1,4 +1,4 @@
-"""What students are tested on: real frames that no inversion was asked for."""
+"""Test frames of students: real ones that no inversion was asked for."""
 
 from __future__ import annotations
 

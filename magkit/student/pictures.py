@@ -1,4 +1,4 @@
-"""What students are trained on: pictures, and the class of each pixel.
+"""Training pictures of students, and the class of each pixel.
 
 An arm is a way to get the training pictures for the same masks: frames that were inverted, the
 real frames, controls that need no inversion, or unrelated photographs.
@@ -18,6 +18,7 @@ from magkit.errors import MagkitError
 from magkit.invert.frames_on_disk import read_image
 from magkit.invert.judge import control_pictures
 from magkit.invert.measures import MASK_THRESHOLD, MIN_SCORE
+from magkit.invert.optimize import resize
 from magkit.invert.plan import ClipPlan, evenly_spaced
 from magkit.invert.targets.load import LoadedTarget
 from magkit.progress import Progress, silent
@@ -53,9 +54,7 @@ class Labelled:
 
 def resized(maps_CHW: Tensor, size: tuple[int, int]) -> Tensor:
     """Return a picture or maps at a size (height, width), without aliasing."""
-    return F.interpolate(
-        maps_CHW[None], size, mode="bilinear", align_corners=False, antialias=True
-    )[0]
+    return resize(maps_CHW[None], size)[0]
 
 
 def hard_shares(

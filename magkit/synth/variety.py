@@ -1,4 +1,4 @@
-"""What makes scenes like real clips, drawn after them from a stream of its own.
+"""Properties of real clips for scenes, drawn after them from a stream of its own.
 
 Every share of `SceneConfig` is decided by a draw of its own, so that turning one on or off leaves
 the others' scenes as they are.
