@@ -110,7 +110,13 @@ def adapt(
         kept,
     )
     run = open_run(
-        KIND, parts.identity, made_with=made_with(device), output=output, new=new, extendable=True
+        KIND,
+        parts.identity,
+        made_with=made_with(device),
+        output=output,
+        new=new,
+        last=VERDICT,
+        extendable=True,
     )
     training = train_magnifier(parts, run, device=device, workers=workers, progress=progress)
     pictures = held_out_pictures(out)

@@ -220,4 +220,5 @@ def _export(run: Run, state: TrainState, parts: Parts) -> None:
         seed=parts.train.seed,
         settings=parts.identity["settings"],
     )
-    save_weights(run.model, average.magnifier, {**metadata, "method": parts.method})
+    # An adaptation that was interrupted after its training exports the same weights again.
+    save_weights(run.model, average.magnifier, {**metadata, "method": parts.method}, overwrite=True)

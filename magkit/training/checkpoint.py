@@ -138,8 +138,10 @@ def extend_run(run: Run, step: int) -> None:
     if step == 0:
         problem = f"{run.folder} holds no checkpoint to resume from"
         raise MagkitError(problem, "--new starts another run")
-    if run.finished:
+    if run.model.is_file():
         run.model.replace(earlier_result(run, change[0]))
+    if run.last is not None:
+        (run.folder / run.last).unlink(missing_ok=True)
     earlier = record.get(EARLIER)
     ends = [*(earlier if isinstance(earlier, list) else []), change[0]]
     text = json.dumps({**record, "config": run.config, EARLIER: ends}, indent=2)

@@ -32,7 +32,8 @@ class Run:
     Attributes:
         folder: its path.
         config: everything that determines the result.
-        result: name of the file that exists once the run is finished.
+        result: name of the file with the result.
+        last: name of the file that marks the run as finished; None: the result.
         extended_from: number of steps of a finished run that is to be trained further;
             `checkpoint.extend_run` then updates the folder.
     """
@@ -40,6 +41,7 @@ class Run:
     folder: Path
     config: Mapping[str, Any]
     result: str = MODEL
+    last: str | None = None
     extended_from: int | None = None
 
     @property
@@ -59,8 +61,8 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the result exists."""
-        return self.model.is_file()
+        """Whether the file that marks it as finished exists."""
+        return (self.folder / (self.last or self.result)).is_file()
 
     def has_checkpoint(self, steps: int) -> bool:
         """Return whether there is a checkpoint after so many steps."""
@@ -83,6 +85,7 @@ def open_run(
     new: bool = False,
     root: Path = Path("runs"),
     result: str = MODEL,
+    last: str | None = None,
     resume_finished: bool = False,
     extendable: bool = False,
     upgrade: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config,
@@ -100,7 +103,8 @@ def open_run(
         output: the run's folder; it may exist if it is empty or holds this very run, unfinished.
         new: never resume a run.
         root: folder of the numbered folders.
-        result: name of the file that marks a run as finished.
+        result: name of the file with the result.
+        last: name of the file that marks a run as finished; None: the result.
         resume_finished: whether a finished run may be opened once more.
         extendable: whether a finished run continues if more steps are asked for than it has had;
             its configuration holds them under "settings" and "steps".
@@ -110,13 +114,17 @@ def open_run(
         MagkitError: `output` holds something else, or a finished run; or no folder can be made.
     """
     wanted: dict[str, Any] = json.loads(json.dumps(config))
+
+    def made(folder: Path) -> Run:
+        return Run(folder, wanted, result, last)
+
     if output is not None:
         if not new and (output / "config.json").is_file():
-            run, old = Run(output, wanted, result), upgrade(read_config(kind, output))
+            run, old = made(output), upgrade(read_config(kind, output))
             return _resume(run, old, may_end=resume_finished, extendable=extendable)
-        return _create(kind, wanted, made_with, _claim(output), result)
+        return _create(kind, made(_claim(output)), made_with)
     folders = [] if new else list(_numbered(kind, root))[::-1]
-    known = [(Run(folder, wanted, result), _recorded(kind, folder, upgrade)) for folder in folders]
+    known = [(made(folder), _recorded(kind, folder, upgrade)) for folder in folders]
     for run, recorded in known:
         if recorded == wanted and not run.finished:
             return run
@@ -124,7 +132,7 @@ def open_run(
         change = step_change(recorded, wanted)
         if change is not None and change[0] < change[1] and run.has_checkpoint(change[0]):
             return replace(run, extended_from=change[0])
-    return _create(kind, wanted, made_with, _next(kind, root), result)
+    return _create(kind, made(_next(kind, root)), made_with)
 
 
 def read_config(kind: str, folder: Path) -> dict[str, Any]:
@@ -221,17 +229,11 @@ def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value
 
 
-def _create(
-    kind: str,
-    config: Mapping[str, Any],
-    made_with: Mapping[str, Any],
-    folder: Path,
-    result: str,
-) -> Run:
-    record = {"kind": kind, "format": FORMAT, "config": config, "made_with": made_with}
-    with atomic_path(folder / "config.json") as path:
+def _create(kind: str, run: Run, made_with: Mapping[str, Any]) -> Run:
+    record = {"kind": kind, "format": FORMAT, "config": run.config, "made_with": made_with}
+    with atomic_path(run.folder / "config.json") as path:
         path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return Run(folder, config, result)
+    return run
 
 
 def _recorded(

@@ -77,6 +77,43 @@ def test_an_interrupted_adaptation_ends_with_the_same_bytes(
 
 
 @pytest.mark.usefixtures("measured")
+def test_an_adaptation_interrupted_while_it_is_judged_can_be_resumed(
+    clip: Path, small: Path, tmp_path: Path
+) -> None:
+    def killed(_: int, __: int | None) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "measure", lambda *more: more[-1](1, 1))
+        with pytest.raises(Killed):
+            adapt(job(clip, small), output=tmp_path / "run", workers=0, judging=killed)
+    trained = (tmp_path / "run" / "model.safetensors").read_bytes()
+    resumed = adapt(job(clip, small), output=tmp_path / "run", workers=0)
+    assert resumed.training.continued == resumed.training.steps
+    assert resumed.training.run.model.read_bytes() == trained
+    assert resumed.verdict.judgement == "equal"
+    with pytest.raises(MagkitError, match="finished run"):
+        adapt(job(clip, small), output=tmp_path / "run", workers=0)
+
+
+@pytest.mark.usefixtures("measured")
+def test_an_adaptation_is_trained_further_and_judged_again(
+    clip: Path, small: Path, tmp_path: Path
+) -> None:
+    def killed(step: int, _: int | None) -> None:
+        if step == 4:
+            raise Killed
+
+    folder = tmp_path / "run"
+    adapt(job(clip, small), output=folder, workers=0)
+    with pytest.raises(Killed):
+        adapt(job(clip, small, 5), output=folder, workers=0, progress=killed)
+    assert not (folder / "verdict.json").exists()
+    adapt(job(clip, small, 5), output=folder, workers=0)
+    assert (folder / "verdict.json").exists()
+
+
+@pytest.mark.usefixtures("measured")
 def test_only_what_measures_displacement_changes(clip: Path, small: Path, tmp_path: Path) -> None:
     found = adapt(job(clip, small, 2), output=tmp_path / "run", workers=0).training
     before, after = (load_magnifier(weights=path).state_dict() for path in (small, found.run.model))  # type: ignore[attr-defined]
