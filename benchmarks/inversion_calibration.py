@@ -25,7 +25,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.ao.quantization import get_default_qconfig_mapping
+from torch.ao.quantization import (
+    HistogramObserver,
+    QConfig,
+    QConfigMapping,
+    default_per_channel_weight_observer,
+    get_default_qconfig_mapping,
+)
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
 from magkit.errors import MagkitError
@@ -49,10 +55,26 @@ LAYERS = {  # modules that are quantised, and the shape of their inputs
 }
 
 
-def quantised(target: Any, pictures: Sequence[Tensor]) -> Any:
-    """Return a copy of a target whose layers have 8 bits, calibrated on pictures (3, H, W)."""
-    made = copy.deepcopy(target)
-    mapping = get_default_qconfig_mapping("x86")
+def quantisation(bits: int) -> Any:
+    """Return how torch quantises: weights to 8 bits, activations to so many."""
+    if bits == 8:
+        return get_default_qconfig_mapping("x86")
+    observer = HistogramObserver.with_args(
+        dtype=torch.quint8, quant_min=0, quant_max=2**bits - 1, qscheme=torch.per_tensor_affine
+    )
+    config = QConfig(observer, default_per_channel_weight_observer)  # type: ignore[no-untyped-call]
+    return QConfigMapping().set_global(config)
+
+
+def quantised(target: Any, pictures: Sequence[Tensor], bits: int = 8) -> Any:
+    """Return a copy of a target with quantised layers, calibrated on pictures (3, H, W).
+
+    Args:
+        target: in single precision.
+        pictures: to calibrate on.
+        bits: of the activations.
+    """
+    made, mapping = copy.deepcopy(target), quantisation(bits)
     for name, shape in LAYERS.items():
         layer = prepare_fx(made.model.get_submodule(name), mapping, (torch.zeros(shape),))
         replace(made.model, name, layer)
@@ -86,13 +108,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--davis", type=Path, required=True)
     parser.add_argument("--unrelated", type=Path, help="a folder of photographs")
+    parser.add_argument("--bits", type=int, choices=range(2, 9), default=8, help="of activations")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", message="torch.ao.quantization is deprecated")
     try:
-        result = calibrate(given.run, given.davis, given.unrelated)
+        result = calibrate(given.run, given.davis, given.unrelated, given.bits)
     except MagkitError as error:
         raise SystemExit(f"{error.message}\n{error.hint}") from error
     print(json.dumps(result, indent=1))
@@ -100,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     raise SystemExit(behind[0] < -BAR or ahead[1] <= 0)
 
 
-def calibrate(run: Path, davis: Path, unrelated: Path | None) -> dict[str, Any]:
+def calibrate(run: Path, davis: Path, unrelated: Path | None, bits: int) -> dict[str, Any]:
     """Return J of the network in single precision and of each calibration, with differences."""
     _, plans, targets = load_job(run, davis, ())
     clips = [plan for plan in plans if isinstance(plan, ClipPlan)]
@@ -120,7 +143,7 @@ def calibrate(run: Path, davis: Path, unrelated: Path | None) -> dict[str, Any]:
         pictures["unrelated photographs"] = shown
     found = {"float": score(target, tests)}
     for name, shown in pictures.items():
-        found[name] = score(quantised(target, shown), tests)
+        found[name] = score(quantised(target, shown, bits), tests)
     videos = [test.video for test in tests]
     differences = {
         f"inverted minus {name}": list(difference_of_means(found["inverted"], values, videos))
@@ -128,7 +151,13 @@ def calibrate(run: Path, davis: Path, unrelated: Path | None) -> dict[str, Any]:
         if name != "inverted"
     }
     means = {name: fmean(values) for name, values in found.items()}
-    return {"J": means, "frames": len(tests), "pictures": len(pictures["noise"]), **differences}
+    return {
+        "J": means,
+        "bits": bits,
+        "frames": len(tests),
+        "pictures": len(pictures["noise"]),
+        **differences,
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""8-bit copies of the inverted network: near to it if calibrated on pictures like those shown."""
+"""Quantised copies of the network: near to it if calibrated on pictures like those shown."""
 
 import runpy
 from pathlib import Path
@@ -36,7 +36,10 @@ def test_calibration_sets_the_scales(calibration: dict[str, Any]) -> None:
         found = made.model.backbone(shown)["0"]
         error[name] = float((found - true).norm() / true.norm())
         assert found.unique().numel() <= 256, "of 8 bits"
-    assert error["alike"] < 0.15
+    made = calibration["quantised"](target, pictures[:4], bits=4)
+    coarse = made.model.backbone(shown)["0"]
+    assert coarse.unique().numel() <= 16
+    assert error["alike"] < 0.15 < float((coarse - true).norm() / true.norm())
     assert error["grey"] > 1.3 * error["alike"]
     after = target.model.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
