@@ -28,6 +28,9 @@ def magkit_methods() -> Iterable[MethodSpec[Any]]:
 
 @hookimpl
 def magkit_targets() -> Iterable[TargetSpec[Any]]:
-    """The Mask R-CNNs, and the segmenter that verifies what is inverted from them."""
-    masks = maskrcnn_spec
-    return [masks.SMALL_SPEC, masks.V1_SPEC, masks.V2_SPEC, segmenter_spec.SPEC]
+    """The Mask R-CNNs, and the networks of per-pixel classes."""
+    masks, pixels = maskrcnn_spec, segmenter_spec
+    return [
+        *(masks.SMALL_SPEC, masks.V1_SPEC, masks.V2_SPEC),
+        *(pixels.SPEC, pixels.RESNET_SPEC, pixels.CONVNEXT_SPEC, pixels.SHUFFLE_SPEC),
+    ]

@@ -1,12 +1,13 @@
-"""Train the shipped networks for inversion: `maskrcnn-small` and `segmenter`.
+"""Train the shipped networks for inversion: two that are inverted, and three verifiers.
 
     python recipes/inversion_networks.py maskrcnn-small --davis DAVIS --coco COCO -o RUN
     python recipes/inversion_networks.py segmenter --davis DAVIS --coco COCO -o RUN
 
-DAVIS is the folder with JPEGImages/480p, COCO the one with train2017 and annotations. The first
-network is trained on the even frames and pictures, the second on the odd ones; they share no
-picture. After an interruption the same command resumes from the last checkpoint.
-RUN/model.safetensors is the shipped file, in half precision.
+DAVIS is the folder with JPEGImages/480p, COCO the one with train2017 and annotations.
+`maskrcnn-small` and `resnet-segmenter` are trained on the even frames and pictures, `segmenter` on
+the odd ones, the other verifiers on every second odd frame and the odd pictures: verifiers share no
+picture with the networks that are inverted. After an interruption the same command resumes from
+the last checkpoint. RUN/model.safetensors is the shipped file, in half precision.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ from torchvision.models.detection.image_list import ImageList
 from magkit.invert import CLASSES
 from magkit.invert.targets.maskrcnn_networks import maskrcnn_small
 from magkit.invert.targets.segmenter import Segmenter
+from magkit.invert.targets.segmenter_networks import (
+    ConvNeXtSegmenter,
+    ResNetSegmenter,
+    ShuffleSegmenter,
+)
 from magkit.runtime.weights import to_storable, write_tensors
 from magkit.training.config import TrainConfig
 from magkit.training.loop import TrainState
@@ -61,6 +67,9 @@ class Network:
 NETWORKS = {
     "maskrcnn-small": Network(maskrcnn_small, (0, 2), 0),
     "segmenter": Network(Segmenter, (1, 2), 1),
+    "resnet-segmenter": Network(ResNetSegmenter, (0, 2), 4),
+    "convnext-segmenter": Network(ConvNeXtSegmenter, (1, 4), 2),
+    "shuffle-segmenter": Network(ShuffleSegmenter, (3, 4), 3),
 }
 
 

@@ -81,7 +81,13 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("network", ["maskrcnn-small", "segmenter"])
+@pytest.mark.parametrize(
+    "network",
+    [
+        *("maskrcnn-small", "segmenter", "resnet-segmenter"),
+        *("convnext-segmenter", "shuffle-segmenter"),
+    ],
+)
 def test_networks_for_inversion_can_be_trained(
     network: str, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from magkit.invert.measures import region_similarity
 from magkit.progress import Progress, silent
 from magkit.runtime.seeds import derived_seed, generator
 from magkit.student.held_out import HeldOutFrame
-from magkit.student.network import MULTIPLE, UNet
+from magkit.student.network import MULTIPLE, Student
 from magkit.student.pictures import Labelled, resized
 from magkit.training.config import TrainConfig
 from magkit.training.loop import TrainState, train_step
@@ -50,7 +50,7 @@ class StudentConfig:
         """Return the settings of the optimiser."""
         return TrainConfig(
             steps=self.steps,
-            lr=2e-3,
+            lr=3e-3,
             optimizer="adamw",
             weight_decay=0.01,
             warmup=min(20, self.steps),
@@ -107,11 +107,11 @@ def train_student(
     return found
 
 
-def seeded_network(classes: int, seed: int) -> UNet:
+def seeded_network(classes: int, seed: int) -> Student:
     """Return a network whose random weights depend on the seed alone."""
     with torch.random.fork_rng():
         torch.manual_seed(derived_seed(seed, WEIGHTS))
-        return UNet(classes)
+        return Student(classes)
 
 
 def losses(model: nn.Module, images_N3HW: Tensor, shares_NCHW: Tensor) -> dict[str, Tensor]:

@@ -127,4 +127,4 @@ def test_what_is_refused(material: Path, here: Path, capsys: Capture) -> None:
     assert run(["evaluate", "student", str(here), "--davis", str(material / "DAVIS")]) == 1
     assert "config.json" in capsys.readouterr().err
     assert run(asked(material, "--rows", "100")) == 2
-    assert "multiple of 16" in capsys.readouterr().err
+    assert "multiple of 32" in capsys.readouterr().err

@@ -17,18 +17,18 @@ from magkit.invert.targets import segmenter
 def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Counts decoded masks and built networks by the names of their files."""
     found: Counter[str] = Counter()
-    decode, build = masks.read_labels, segmenter.shipped
+    decode, build = masks.read_labels, segmenter.load_segmenter
 
     def decoded(path: Path) -> masks.Labels:
         found[path.name] += 1
         return decode(path)
 
-    def built(path: Path, *more: Any) -> segmenter.SegmenterTarget:
+    def built(name: str, network: Any, path: Path, device: Any) -> segmenter.SegmenterTarget:
         found[path.name] += 1
-        return build(path, *more)
+        return build(name, network, path, device)
 
     monkeypatch.setattr(masks, "read_labels", decoded)
-    monkeypatch.setattr(segmenter, "shipped", built)
+    monkeypatch.setattr(segmenter, "load_segmenter", built)
     monkeypatch.setattr("magkit.invert.judge.CONTROLS", 1)
     return found
 

@@ -126,7 +126,7 @@ class SmallBackbone(nn.Module):
         )
         inputs = (STEM_WIDTH, *WIDTHS)
         self.stages = nn.ModuleList(
-            _stage(before, width, blocks)
+            residual_stage(before, width, blocks)
             for before, width, blocks in zip(inputs[:-1], WIDTHS, BLOCKS, strict=True)
         )
         self.pyramid = FeaturePyramidNetwork(
@@ -144,7 +144,8 @@ class SmallBackbone(nn.Module):
         return levels
 
 
-def _stage(inputs: int, width: int, blocks: int) -> nn.Sequential:
+def residual_stage(inputs: int, width: int, blocks: int) -> nn.Sequential:
+    """Return residual blocks, the first of which halves the size."""
     downsample = nn.Sequential(nn.Conv2d(inputs, width, 1, 2, bias=False), nn.BatchNorm2d(width))
     first = BasicBlock(inputs, width, 2, downsample)
     return nn.Sequential(first, *(BasicBlock(width, width) for _ in range(blocks - 1)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,17 +180,25 @@ def _mean(values_HW: Tensor, mask_HW: Tensor) -> Tensor:
 
 def build(_config: SegmenterConfig, weights: Path | None, device: torch.device) -> SegmenterTarget:
     """Build the segmenter with the weights of a file; None: those that ship."""
-    return shipped(weights or WEIGHTS, device)
+    return load_segmenter(NAME, Segmenter, weights or WEIGHTS, device)
 
 
-def shipped(path: Path, device: torch.device) -> SegmenterTarget:
-    """Build the segmenter with the weights of a file.
+def load_segmenter(
+    name: str, network: Callable[[int], nn.Module], path: Path, device: torch.device
+) -> SegmenterTarget:
+    """Build a network of per-pixel classes with the weights of a file.
+
+    Args:
+        name: of the target.
+        network: builds it for a number of classes, the background among them.
+        path: of the weights.
+        device: where it goes.
 
     Raises:
-        MagkitError: they can't be read, or are another network's.
+        MagkitError: the weights can't be read, or are another network's.
     """
-    found = read_target(path, NAME)
+    found = read_target(path, name)
     names = ["background", *class_names(found, path, CLASSES)]
-    model = Segmenter(len(names))
-    load_weights(model, found.tensors, path, NAME)
+    model = network(len(names))
+    load_weights(model, found.tensors, path, name)
     return SegmenterTarget(model, names, device)
