@@ -49,7 +49,8 @@ def test_the_built_ins_come_first_and_are_sound() -> None:
     assert first.hooks == ["magkit_methods", "magkit_targets", "magkit_magnifiers"]
     assert [spec.name for spec in first.specs] == [
         *("moco", "byol", "scrl", "warp", "photometric"),
-        *("maskrcnn-small", "maskrcnn", "maskrcnn-v2", "segmenter"),
+        *("maskrcnn-small", "maskrcnn", "maskrcnn-v2"),
+        *("segmenter", "resnet-segmenter", "convnext-segmenter", "shuffle-segmenter"),
         *("magnet-fast", "magnet", "linear", "phase", "colour"),
     ]
 
