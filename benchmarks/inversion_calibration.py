@@ -37,11 +37,10 @@ from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 from magkit.errors import MagkitError
 from magkit.evaluate.bootstrap import difference_of_means
 from magkit.invert.load_job import load_job
-from magkit.invert.measures import region_similarity
 from magkit.invert.plan import ClipPlan, evenly_spaced
 from magkit.invert.targets.load import build_target
 from magkit.student.held_out import HeldOutFrame, classes_of, held_out_frames
-from magkit.student.pictures import confident_masks, controls, inverted
+from magkit.student.pictures import class_similarity, controls, inverted
 from magkit.synth.pictures import FilePictures
 from magkit.synth.sources import cover
 
@@ -93,13 +92,10 @@ def replace(model: torch.nn.Module, name: str, layer: torch.nn.Module) -> None:
 
 def score(target: Any, frames: Sequence[HeldOutFrame]) -> list[float]:
     """Return J of the union of what a target is sure of, in each frame."""
-    values = []
-    for each in frames:
-        found = confident_masks(target.predict(each.image_3HW[None])[0], (each.label,))
-        nothing = torch.zeros_like(each.mask_HW)
-        union = torch.stack([nothing, *(mask for _, mask in found)]).any(0)
-        values.append(region_similarity(union, each.mask_HW))
-    return values
+    return [
+        class_similarity(target.predict(each.image_3HW[None])[0], each.label, each.mask_HW)
+        for each in frames
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

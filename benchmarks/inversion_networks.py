@@ -32,12 +32,12 @@ from magkit.invert import CLASSES
 from magkit.invert.davis import find_davis, list_videos, open_video_masks
 from magkit.invert.frames_on_disk import read_image
 from magkit.invert.judge import real_frame
-from magkit.invert.measures import best_agreement, region_similarity
+from magkit.invert.measures import best_agreement
 from magkit.invert.optimize import resize
 from magkit.invert.plan import plan_clip
 from magkit.invert.settings import make_settings
 from magkit.invert.targets.load import TargetChoice, build_target
-from magkit.student.pictures import confident_masks
+from magkit.student.pictures import class_similarity
 
 VERIFIERS = ("segmenter", "convnext-segmenter", "shuffle-segmenter")
 UNSEEN = {  # the first frame that it was not trained on
@@ -113,10 +113,8 @@ def by_share(name: str, objects: list[tuple[Tensor, str, Tensor]]) -> dict[str, 
     target = build_target(TargetChoice(name), torch.device("cpu"))
     found: dict[str, list[float]] = {key: [] for key in SHARES}
     for image, label, mask in objects:
-        seen = confident_masks(target.predict(image[None])[0], (label,))
-        union = torch.stack([torch.zeros_like(mask), *(each for _, each in seen)]).any(0)
         key = next(key for key, most in SHARES.items() if mask.float().mean() <= most)
-        found[key].append(region_similarity(union, mask))
+        found[key].append(class_similarity(target.predict(image[None])[0], label, mask))
     return {
         key: {"J": fmean(values), "masks": len(values)} for key, values in found.items() if values
     }

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from magkit.errors import MagkitError
 from magkit.invert.frames_on_disk import read_image
 from magkit.invert.judge import control_pictures
-from magkit.invert.measures import MASK_THRESHOLD, MIN_SCORE
+from magkit.invert.measures import MASK_THRESHOLD, MIN_SCORE, region_similarity
 from magkit.invert.optimize import resize
 from magkit.invert.plan import ClipPlan, evenly_spaced
 from magkit.invert.targets.load import LoadedTarget
@@ -95,6 +95,13 @@ def confident_masks(
         for each in sure
         if each.mask_HW is not None and each.label in classes
     ]
+
+
+def class_similarity(found: Sequence[Annotation], label: str, mask_HW: Tensor) -> float:
+    """Return J of the union of what a network is sure of, of one class, and a bool mask."""
+    own = confident_masks(found, (label,))
+    union = torch.stack([torch.zeros_like(mask_HW), *(mask for _, mask in own)]).any(0)
+    return region_similarity(union, mask_HW)
 
 
 @dataclass(frozen=True, slots=True)
